@@ -1,0 +1,27 @@
+// The catalogue: one factory per pass and predictor. Tools and tests choose a backend; algorithms never see it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "host/context.hpp"
+#include "host/kmeans.hpp"
+#include "host/tile_source.hpp"
+
+namespace coterie {
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;         // "cpu", "cuda:0"
+  virtual std::string description() const = 0;  // one line for people: processor or GPU, threads or memory
+  // The same tiles where this backend's passes want them; `source` must outlive the result.
+  virtual std::unique_ptr<TileSource> stage(TileSource& source) = 0;
+  virtual std::unique_ptr<kmeans::Pass> kmeans_pass(const kmeans::Grid& grid, std::int32_t n_columns) = 0;
+  virtual std::unique_ptr<kmeans::Predictor> kmeans_predictor() = 0;
+};
+
+std::unique_ptr<Backend> make_cpu_backend(Context& context);
+
+}  // namespace coterie

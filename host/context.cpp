@@ -1,0 +1,44 @@
+#include "host/context.hpp"
+
+#include <tbb/info.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+
+#include "host/error.hpp"
+
+namespace coterie {
+
+struct Context::Arena {
+  explicit Arena(int threads) : tbb(threads) {}
+  tbb::task_arena tbb;
+};
+
+Context::Context(Options options)
+    : threads_(options.threads > 0 ? options.threads : tbb::info::default_concurrency()),
+      seed_(options.seed),
+      memory_(options.memory_bytes > 0 ? options.memory_bytes : default_memory_budget()),
+      progress_(std::move(options.progress)),
+      communicator_(options.communicator != nullptr ? options.communicator : &self_),
+      arena_(std::make_unique<Arena>(threads_)) {}
+
+Context::~Context() = default;
+
+void Context::check_cancelled() const {
+  if (const int signal = cancelled_.load(std::memory_order_relaxed); signal != 0)
+    throw Cancelled(signal == 15 ? ExitCode::terminated : ExitCode::interrupted);
+}
+
+void Context::parallel_for(std::int64_t n_tasks, const std::function<void(std::int64_t, int)>& f) {
+  check_cancelled();
+  arena_->tbb.execute([&] {
+    // Grain 1 and the simple partitioner: tasks are blocks of thousands of rows, far above the cost of a steal.
+    tbb::parallel_for(
+        tbb::blocked_range<std::int64_t>(0, n_tasks, 1),
+        [&](const tbb::blocked_range<std::int64_t>& range) {
+          for (std::int64_t task = range.begin(); task != range.end(); ++task) f(task, tbb::this_task_arena::current_thread_index());
+        },
+        tbb::simple_partitioner{});
+  });
+}
+
+}  // namespace coterie

@@ -1,0 +1,100 @@
+// What a sweep leaves behind. Statistics are fields that merge by sum, min, max or `first m rows`, and nothing else, so
+// threads, tiles, GPUs and ranks all merge alike.
+//
+// Precision and determinism policy: an int64 field is a count or a sum of integers (rows lie on a grid, transform.hpp)
+// and is exact whatever the order. Sums that outgrow 64 bits are WideSums: two int64 limbs, each merged by plain sum.
+// A double field may only merge by min or max. No field ever holds a rounded sum.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace coterie {
+
+__extension__ typedef __int128 int128;  // -Wpedantic objects to the bare keyword
+
+enum class Merge { sum, min, max };
+
+// Integers of up to 110 bits as value = high * 2^48 + low. Limbs merge by addition for up to 2^15 partials; value()
+// does not need them normalised.
+class WideSums {
+ public:
+  WideSums() = default;
+  explicit WideSums(std::size_t size) : high_(size), low_(size) {}
+  std::size_t size() const { return high_.size(); }
+  void add(std::size_t i, int128 value) {
+    high_[i] += static_cast<std::int64_t>(value >> kLowBits);
+    low_[i] += static_cast<std::int64_t>(value & kLowMask);
+    high_[i] += low_[i] >> kLowBits;
+    low_[i] &= kLowMask;
+  }
+  int128 value(std::size_t i) const { return (static_cast<int128>(high_[i]) << kLowBits) + low_[i]; }
+  std::span<std::int64_t> high() { return high_; }
+  std::span<std::int64_t> low() { return low_; }
+
+ private:
+  static constexpr int kLowBits = 48;
+  static constexpr std::int64_t kLowMask = (std::int64_t{1} << kLowBits) - 1;
+  std::vector<std::int64_t> high_, low_;
+};
+
+// The `capacity` rows smallest under (key, global row), with `n_values` floats each. Any order of offers and merges
+// gives the same rows.
+class FirstRows {
+ public:
+  FirstRows() = default;
+  FirstRows(std::int64_t capacity, std::int32_t n_values) : capacity_(capacity), n_values_(n_values) {}
+
+  std::int64_t capacity() const { return capacity_; }
+  std::int32_t n_values() const { return n_values_; }
+  std::int64_t size() const { return static_cast<std::int64_t>(entries_.size()); }
+
+  bool wants(std::uint64_t key, std::int64_t row) const;  // cheap: would offer() keep it now
+  void offer(std::uint64_t key, std::int64_t row, const float* values);  // values: (n_values)
+  void merge(const FirstRows& other);
+  void sort();  // ascending by (key, row); only then do key(i), row(i), values(i) follow that order
+
+  std::uint64_t key(std::int64_t i) const { return entries_[static_cast<std::size_t>(i)].key; }
+  std::int64_t row(std::int64_t i) const { return entries_[static_cast<std::size_t>(i)].row; }
+  std::span<const float> values(std::int64_t i) const {  // (n_values)
+    return {values_.data() + entries_[static_cast<std::size_t>(i)].slot * n_values_, static_cast<std::size_t>(n_values_)};
+  }
+
+  std::vector<std::byte> serialize() const;                       // for Communicator::all_gather
+  static FirstRows deserialize(std::span<const std::byte> bytes);
+
+ private:
+  struct Entry {
+    std::uint64_t key;
+    std::int64_t row;
+    std::int64_t slot;  // values lie at slot * n_values
+    bool operator<(const Entry& other) const { return key != other.key ? key < other.key : row < other.row; }
+  };
+  std::int64_t capacity_ = 0;
+  std::int32_t n_values_ = 0;
+  std::vector<Entry> entries_;  // a max-heap until sort()
+  std::vector<float> values_;   // (size, n_values) by slot
+};
+
+// Order-preserving 64-bit keys for `first m` fields: smaller double, smaller key.
+std::uint64_t ascending_key(double value);
+std::uint64_t descending_key(double value);
+
+class FieldVisitor {
+ public:
+  virtual ~FieldVisitor() = default;
+  virtual void integers(std::span<std::int64_t> values, Merge merge) = 0;
+  virtual void reals(std::span<double> values, Merge merge) = 0;  // min or max only
+  virtual void first_rows(FirstRows& rows) = 0;
+  void wide(WideSums& sums) {
+    integers(sums.high(), Merge::sum);
+    integers(sums.low(), Merge::sum);
+  }
+};
+
+// A statistics type lists its fields, always in the same order; merging and all-reduce follow from the list.
+template <class S>
+concept Statistics = requires(S statistics, FieldVisitor& visitor) { statistics.for_each_field(visitor); };
+
+}  // namespace coterie

@@ -1,0 +1,102 @@
+// From raw columns to clustering units. Every clustering value lies on a grid: the last step of every transform rounds
+// to a multiple of step = 2^(e-23) with 2^e >= max|x| of the column, so a value is a float32 *and* an integer of at
+// most 2^23 steps, and sums of values are exact in any order. All arithmetic is + - * / sqrt in double, without fused
+// multiply-add and without libm, so that every instruction set and device gives the same bits.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/context.hpp"
+#include "host/statistics.hpp"
+#include "host/tile_source.hpp"
+
+namespace coterie {
+
+enum class TransformKind {
+  none,       // values as they are, on the grid; missing cells are an error
+  zscore,     // (x - mean) / standard deviation (n - 1)
+  log1p,      // log(1 + x) of the columns without negative values, then as zscore
+  robust,     // (x - median) / interquartile range * 1.349 (as wide as a z-score for normal data)
+  automatic,  // per column: log1p for heavy tails without negative values, winsorise, zscore or robust
+};
+enum class MissingPolicy { automatic, error, median };  // automatic: error with `none`, median otherwise
+
+// value -> answered ? (known ? 1 : 0) : (log1p?(clamp(known ? x : fill, lower, upper)) - center) / scale, on the grid.
+struct ColumnTransform {
+  std::int32_t source = 0;  // raw column
+  bool answered = false;    // an indicator column made of "is this cell known"
+  bool log1p = false;
+  double lower = -std::numeric_limits<double>::infinity();  // winsorising bounds, raw units
+  double upper = std::numeric_limits<double>::infinity();
+  double fill = std::numeric_limits<double>::quiet_NaN();  // raw value that stands for a missing cell
+  double center = 0;
+  double scale = 1;
+  double step = 1;  // the grid of this column, a power of two
+  bool operator==(const ColumnTransform&) const = default;
+};
+
+struct Transform {
+  TransformKind kind = TransformKind::automatic;
+  std::vector<ColumnTransform> columns;  // (n_columns) of the transformed source
+  std::vector<std::string> names;        // (n_columns) raw name, or "<raw name> answered"
+
+  std::vector<double> steps() const;  // (n_columns)
+};
+
+// What the choice of a transform wants to be told about a raw column, and what it answers.
+struct RawColumn {
+  std::string name;
+  bool active = true;  // drives clusters; false: the column is surveyed but never chosen
+};
+struct TransformOptions {
+  TransformKind kind = TransformKind::automatic;
+  MissingPolicy missing = MissingPolicy::automatic;
+};
+struct ColumnNote {
+  std::int32_t source;   // raw column
+  std::string decision;  // one clause for the analyst: "log1p, winsorised at the 0.1 % and 99.9 % quantile, z-score"
+  bool warning = false;  // dropped, moved to profile, or a grid step above 1e-3 of the interquartile range
+};
+struct ChosenTransform {
+  Transform transform;
+  std::vector<ColumnNote> notes;
+  std::vector<std::int32_t> moved_to_profile;  // raw columns with more than 30 % missing
+};
+
+// The first sweep: exact counts and extremes of every raw column, and a sample for quantiles whose rows depend on the
+// seed and on (n_rows, n_columns) only.
+struct ColumnSurvey {
+  std::int64_t n_rows = 0;
+  std::vector<std::int64_t> missing;   // (n_columns) NaN cells
+  std::vector<std::int64_t> infinite;  // (n_columns) cells that are infinite or beyond float32
+  std::vector<std::int64_t> zero;      // (n_columns)
+  std::vector<std::int64_t> negative;  // (n_columns)
+  std::vector<std::int64_t> fractional;// (n_columns) cells that are no whole number
+  std::vector<double> min, max;        // (n_columns) of known, finite cells; +inf, -inf where there is none
+  FirstRows sample;                    // rows as float32
+  FirstRows first_missing;             // the first rows with a missing cell (no values)
+  FirstRows first_infinite;            // the first rows with an infinite cell (no values)
+  void for_each_field(FieldVisitor& visitor);
+};
+ColumnSurvey survey_columns(Context& context, TileSource& raw);
+
+// Decides per column from the survey, and reads `raw` once more for the exact mean and standard deviation of the
+// transformed values where the kind needs them. ContentsError: infinite cells, missing cells under the error policy
+// (count, first rows, column names), no usable active column.
+ChosenTransform choose_transform(Context& context, TileSource& raw, const ColumnSurvey& survey, const std::vector<RawColumn>& columns,
+                                 const TransformOptions& options);
+
+// Clustering rows: float32 tiles of transform.columns. Kept in memory when they fit the ledger (then `raw` is read
+// once), else transformed anew in every sweep; the bits are the same. `raw` must outlive the source. ContentsError when
+// a cell cannot be transformed (infinite; missing without a fill value).
+std::unique_ptr<TileSource> transformed(Context& context, TileSource& raw, const Transform& transform);
+
+// Clustering units back to raw units: the value whose transform is `value` (the centre of an answered column is a share).
+double to_raw_units(const ColumnTransform& column, double value);
+
+}  // namespace coterie
