@@ -1,5 +1,6 @@
 // The interface of this folder in a build without nvcc.
 #include "cuda/cuda_backend.hpp"
+#include "host/error.hpp"
 
 namespace coterie::gpu {
 
