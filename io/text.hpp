@@ -1,0 +1,20 @@
+// Small questions about bytes that claim to be text.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace coterie::io {
+
+// True for well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
+bool is_utf8(std::string_view bytes);
+
+// Without leading and trailing spaces and tabs.
+std::string_view trimmed(std::string_view text);
+
+std::string lower_case(std::string_view text);  // ASCII letters only
+
+// A name from a file made fit for a message: in single quotes, control characters as \xNN, and cut after 80 bytes.
+std::string shown(std::string_view name);
+
+}  // namespace coterie::io

@@ -1,0 +1,265 @@
+#include "io/csv_reader.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <optional>
+#include <thread>
+
+#include "host/error.hpp"
+#include "host/random.hpp"
+#include "tests/support/csv_files.hpp"
+
+namespace coterie::io {
+namespace {
+
+using coterie::testing::context_with_threads;
+using coterie::testing::message_of;
+using coterie::testing::ScratchFolder;
+using coterie::testing::write_text;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Rows = std::vector<std::vector<std::string>>;
+
+struct Table {
+  char delimiter = 0;
+  std::vector<std::string> header;
+  Rows rows;
+  std::vector<std::int64_t> lines;
+};
+
+Table read_file(const std::filesystem::path& path, char delimiter = 0) {
+  const auto context = context_with_threads(1);
+  CsvBytes bytes(*context, path, path.parent_path());
+  CsvReader reader(bytes, delimiter);
+  Table table{reader.delimiter(), reader.header(), {}, {}};
+  while (reader.next()) {
+    table.rows.emplace_back(reader.cells().begin(), reader.cells().end());
+    table.lines.push_back(reader.line());
+    EXPECT_EQ(reader.row() + 1, static_cast<std::int64_t>(table.rows.size()));
+  }
+  return table;
+}
+
+Table read_text(std::string_view text, char delimiter = 0) {
+  const ScratchFolder folder;
+  return read_file(write_text(folder, "t.csv", text), delimiter);
+}
+
+template <class E>
+std::string refusal(std::string_view text) {
+  return message_of<E>([&] { read_text(text); });
+}
+
+void write_gzip(const std::filesystem::path& path, std::string_view text) {
+  gzFile file = gzopen(path.c_str(), "wb");
+  gzwrite(file, text.data(), static_cast<unsigned>(text.size()));
+  gzclose(file);
+}
+
+TEST(CsvReader, ReadsHeaderAndRows) {
+  const Table table = read_text("a,b\n1,x\n2,y\n");
+  EXPECT_THAT(table.header, ElementsAre("a", "b"));
+  EXPECT_EQ(table.rows, (Rows{{"1", "x"}, {"2", "y"}}));
+  EXPECT_THAT(table.lines, ElementsAre(2, 3));
+}
+
+TEST(CsvReader, LastLineNeedsNoLineEnd) { EXPECT_EQ(read_text("a,b\n1,x").rows, (Rows{{"1", "x"}})); }
+
+TEST(CsvReader, LineEndsAreLfCrlfOrCr) {
+  for (const std::string end : {"\n", "\r\n", "\r"}) {
+    const Table table = read_text("a,b" + end + "1," + end + ",2" + end);
+    EXPECT_EQ(table.rows, (Rows{{"1", ""}, {"", "2"}}));
+    EXPECT_THAT(table.lines, ElementsAre(2, 3));
+  }
+}
+
+TEST(CsvReader, QuotedCellsHoldDelimitersQuotesAndLineBreaks) {
+  const Table table = read_text("a,b,c\n\"1,2\",\"say \"\"hi\"\"\",\"two\r\nlines\"\n\"\",\"\"\"\",x\n");
+  EXPECT_EQ(table.rows, (Rows{{"1,2", "say \"hi\"", "two\r\nlines"}, {"", "\"", "x"}}));
+  EXPECT_THAT(table.lines, ElementsAre(2, 4));
+}
+
+TEST(CsvReader, QuoteInsideAPlainCellIsText) { EXPECT_EQ(read_text("a,b\n5\" pipe,x\n").rows, (Rows{{"5\" pipe", "x"}})); }
+
+TEST(CsvReader, ByteOrderMarkBelongsToNoName) { EXPECT_THAT(read_text("\xef\xbb\xbf\"a\",b\n1,2\n").header, ElementsAre("a", "b")); }
+
+TEST(CsvReader, HeaderNamesAreTrimmed) { EXPECT_THAT(read_text(" a ,b\t,c d\n1,2,3\n").header, ElementsAre("a", "b", "c d")); }
+
+TEST(CsvReader, EmptyLinesAreNoRows) {
+  const Table table = read_text("\n\na,b\n\n1,2\r\n\r\n3,4\n\n");
+  EXPECT_EQ(table.rows, (Rows{{"1", "2"}, {"3", "4"}}));
+  EXPECT_THAT(table.lines, ElementsAre(5, 7));
+}
+
+TEST(CsvReader, EmptyLinesOfASingleColumnAreEmptyCells) { EXPECT_EQ(read_text("a\n1\n\n2\n").rows, (Rows{{"1"}, {""}, {"2"}})); }
+
+TEST(CsvReader, DetectsTheDelimiter) {
+  for (const char delimiter : {',', ';', '\t', '|'}) {
+    const std::string d(1, delimiter);
+    const Table table = read_text("a" + d + "b" + d + "c\n1" + d + "\"x,y;z\"" + d + "2\n");
+    EXPECT_EQ(table.delimiter, delimiter);
+    EXPECT_THAT(table.rows.at(0), ElementsAre("1", "x,y;z", "2")) << delimiter;
+  }
+}
+
+TEST(DetectDelimiter, PrefersTheOneThatSplitsEveryLineAlike) {
+  EXPECT_EQ(detect_delimiter("name, first; spend\nx;1\ny, z;2\n"), ';');
+  EXPECT_EQ(detect_delimiter("a;b,c,d\n1;2,5,6\n"), ',');
+  EXPECT_EQ(detect_delimiter("alone\n1\n"), ',');
+  EXPECT_EQ(detect_delimiter(""), ',');
+}
+
+TEST(CsvReader, GivenDelimiterIsTaken) {
+  EXPECT_THAT(read_text("a,b;c\n1,2;3\n", ';').header, ElementsAre("a,b", "c"));
+  EXPECT_THROW(read_text("a,b\n1,2\n", '"'), ArgumentError);
+}
+
+TEST(CsvReader, ReadsGzip) {
+  const ScratchFolder folder;
+  write_gzip(folder / "t.csv.gz", "a,b\n1,2\n");
+  EXPECT_EQ(read_file(folder / "t.csv.gz").rows, (Rows{{"1", "2"}}));
+}
+
+TEST(CsvReader, RefusesTruncatedGzip) {
+  const ScratchFolder folder;
+  std::string text = "a,b\n";
+  for (int i = 0; i < 10000; ++i) text += std::to_string(mix64(static_cast<std::uint64_t>(i))) + ",2\n";
+  write_gzip(folder / "t.csv.gz", text);
+  const auto size = std::filesystem::file_size(folder / "t.csv.gz");
+  for (const auto cut : {size - 1, size / 2, std::uintmax_t{20}}) {
+    std::filesystem::resize_file(folder / "t.csv.gz", cut);
+    EXPECT_THAT(message_of<InputError>([&] { read_file(folder / "t.csv.gz"); }), HasSubstr("cut off")) << cut;
+  }
+}
+
+TEST(CsvReader, ReadsAPipeAndLeavesNothingBehind) {
+  const ScratchFolder folder;
+  const std::filesystem::path pipe = folder / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&] { write_text(folder, "pipe", "a,b\n1,2\n"); });
+  EXPECT_EQ(read_file(pipe).rows, (Rows{{"1", "2"}}));
+  writer.join();
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+}
+
+TEST(CsvBytes, ReadsAgainAfterRewind) {
+  const ScratchFolder folder;
+  const auto context = context_with_threads(1);
+  CsvBytes bytes(*context, write_text(folder, "t.csv", "a,b\n1,2\n"), folder.path());
+  for (int pass = 0; pass < 2; ++pass) {
+    CsvReader reader(bytes);
+    ASSERT_TRUE(reader.next());
+    EXPECT_THAT(reader.cells(), ElementsAre("1", "2"));
+    EXPECT_FALSE(reader.next());
+  }
+}
+
+TEST(CsvBytes, NoticesAFileThatGrows) {
+  const ScratchFolder folder;
+  const auto context = context_with_threads(1);
+  CsvBytes bytes(*context, write_text(folder, "t.csv", "a,b\n1,2\n"), folder.path());
+  write_text(folder, "t.csv", "a,b\n1,2\n3,4\n");
+  EXPECT_THAT(message_of<InputError>([&] { bytes.rewind(); }), HasSubstr("changed while it was being read"));
+}
+
+TEST(CsvBytes, RefusesWhatIsNoFile) {
+  const ScratchFolder folder;
+  const auto context = context_with_threads(1);
+  const auto open = [&](const std::filesystem::path& path) {
+    return message_of<InputError>([&] { CsvBytes(*context, path, folder.path()); });
+  };
+  EXPECT_THAT(open(folder / "missing.csv"), HasSubstr("No such file"));
+  EXPECT_THAT(open(folder.path()), HasSubstr("folder"));
+  EXPECT_THAT(open("/dev/null"), HasSubstr("device"));
+  EXPECT_THAT(open(write_text(folder, "empty.csv", "")), HasSubstr("is empty"));
+}
+
+TEST(CsvReader, RefusesRaggedRows) {
+  EXPECT_THAT(refusal<InputError>("a,b\n1,2\n1,2,3\n"), AllOf(HasSubstr("line 3"), HasSubstr("3 cells"), HasSubstr("2 columns")));
+  EXPECT_THAT(refusal<InputError>("a,b\n\"x\ny\",2\n1\n"), AllOf(HasSubstr("line 4"), HasSubstr("1 cells")));
+}
+
+TEST(CsvReader, RefusesAQuoteThatIsNeverClosed) {
+  EXPECT_THAT(refusal<InputError>("a,b\n1,2\n3,\"x\n5,6\n"),
+              AllOf(HasSubstr("line 3"), HasSubstr("column 2 ('b')"), HasSubstr("never closed")));
+}
+
+TEST(CsvReader, RefusesTextAfterAClosingQuote) {
+  EXPECT_THAT(refusal<InputError>("a,b\n\"x\"y,2\n"), AllOf(HasSubstr("line 2"), HasSubstr("column 1 ('a')")));
+}
+
+TEST(CsvReader, RefusesNulBytes) {
+  EXPECT_THAT(refusal<InputError>({"a,b\n1,x\0y\n", 10}), AllOf(HasSubstr("NUL"), HasSubstr("line 2"), HasSubstr("column 2 ('b')")));
+  EXPECT_THAT(refusal<InputError>({"a,b\n1,\"x\0\"\n", 11}), AllOf(HasSubstr("NUL"), HasSubstr("line 2"), HasSubstr("column 2 ('b')")));
+}
+
+TEST(CsvReader, RefusesInvalidUtf8) {
+  for (const std::string bytes : {"\xe4", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe2\x82"})
+    EXPECT_THAT(refusal<InputError>("a,b\n1,2\n3," + bytes + "\n"), AllOf(HasSubstr("line 3"), HasSubstr("UTF-8"), HasSubstr("iconv")));
+  EXPECT_EQ(read_text("a,b\n\xc3\xa4,\xe2\x82\xac\xf0\x9f\x98\x80\n").rows, (Rows{{"\xc3\xa4", "\xe2\x82\xac\xf0\x9f\x98\x80"}}));
+}
+
+TEST(CsvReader, NamesOtherFormats) {
+  EXPECT_THAT(refusal<InputError>("\x89HDF\r\n\x1a\n...."), HasSubstr("HDF5"));
+  EXPECT_THAT(refusal<InputError>("PK\x03\x04...."), HasSubstr("Excel"));
+  EXPECT_THAT(refusal<InputError>("PAR1...."), HasSubstr("Parquet"));
+  EXPECT_THAT(refusal<InputError>({"\xff\xfe\x61\x00", 4}), HasSubstr("UTF-16"));
+}
+
+TEST(CsvReader, RefusesNamesThatAreNoNames) {
+  EXPECT_THAT(refusal<ContentsError>("a,,b\n1,2,3\n"), AllOf(HasSubstr("column 2 has no name"), HasSubstr("index=False")));
+  EXPECT_THAT(refusal<ContentsError>("a,b, a\n1,2,3\n"), AllOf(HasSubstr("columns 1 and 3"), HasSubstr("'a'")));
+  EXPECT_THAT(refusal<ContentsError>("5.1,3.5\n4.9,3.0\n"), HasSubstr("row of data"));
+  EXPECT_THAT(refusal<InputError>("\n\n"), HasSubstr("is empty"));
+}
+
+TEST(CsvReader, NamesInMessagesCannotSteerATerminal) {
+  EXPECT_THAT(refusal<ContentsError>("\x1b[31mred,\x1b[31mred\n1,2\n"), AllOf(HasSubstr("\\x1b[31mred"), Not(HasSubstr("\x1b"))));
+}
+
+TEST(CsvReader, ReadsCellsLargerThanItsBuffer) {
+  std::string huge(3'000'000, 'x');
+  for (std::size_t i = 0; i < huge.size(); i += 1000) huge[i] = '\n';
+  const Table table = read_text("a,b\n1,\"" + huge + "\"\n2," + std::string(2'000'000, 'y') + "\n");
+  EXPECT_TRUE(table.rows.at(0).at(1) == huge);
+  EXPECT_EQ(table.rows.at(1).at(1).size(), 2'000'000u);
+  EXPECT_THAT(table.lines, ElementsAre(2, 3 + 3000));
+}
+
+TEST(CsvReader, RefusesRowsWithoutEnd) {
+  EXPECT_THAT(refusal<InputError>("a,b\n1,\"" + std::string((std::size_t{1} << 26) + 10, 'x')),
+              AllOf(HasSubstr("line 2"), HasSubstr("64 MiB")));
+}
+
+// Cells of hostile pieces, written with quotes where RFC 4180 demands them and sometimes where it does not.
+TEST(CsvReader, GivesBackWhatWasWritten) {
+  constexpr std::string_view kPieces[] = {
+      "", "a", "\"", ",", "\n", "\r\n", "\r", " ", ";", "\xc3\xa9", "0.5", "\"\"", "long enough to cross a buffer"};
+  constexpr std::uint64_t kRows = 60'000;  // some 3 MB: several buffers
+  std::uint64_t draw = 0;
+  const auto random = [&](std::uint64_t below) { return mix64(draw++) % below; };
+  std::string text = "c1,c2,c3\n";
+  Rows rows;
+  for (std::uint64_t row = 0; row < kRows; ++row) {
+    rows.emplace_back();
+    for (int column = 0; column < 3; ++column) {
+      std::string cell, quoted = "\"";
+      for (std::uint64_t pieces = random(4); pieces > 0; --pieces) cell += kPieces[random(std::size(kPieces))];
+      for (const char c : cell) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+      const bool must = cell.find_first_of("\",\r\n") != std::string::npos;
+      text += (must || random(4) == 0 ? quoted + '"' : cell) + (column < 2 ? "," : random(2) == 0 ? "\n" : "\r\n");
+      rows.back().push_back(cell);
+    }
+  }
+  EXPECT_TRUE(read_text(text, ',').rows == rows);
+}
+
+}  // namespace
+}  // namespace coterie::io
