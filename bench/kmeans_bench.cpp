@@ -1,0 +1,73 @@
+// One k-means iteration (sweep, statistics, update) on rows in memory, at the shapes of the targets. Every run checks
+// its answer against the definition on a few hundred rows and prints rows/s, GB/s and the share of the measured roof.
+#include <benchmark/benchmark.h>
+
+#include <random>
+
+#include "bench/roof.hpp"
+#include "host/kmeans.hpp"
+#include "host/passes.hpp"
+#include "tests/reference/kmeans.hpp"
+#include "tests/support/grid_rows.hpp"
+
+namespace coterie {
+namespace {
+
+// Rows around n_clusters / 2 loose blobs: neither separated nor noise.
+testing::GridRows make_rows(std::int64_t n, std::int32_t d, std::int32_t k) {
+  return testing::on_grid(testing::blobs(n, d, std::max(2, k / 2), 1, 1), d);
+}
+
+bool answer_is_right(const testing::GridRows& rows, const kmeans::Model& model, Context& context) {
+  const std::size_t d = static_cast<std::size_t>(rows.n_columns), cells = 512 * d;
+  reference::KMeans expected;
+  expected.centers = model.cluster_centers;
+  reference::assign(std::vector<float>(rows.x.begin(), rows.x.begin() + static_cast<std::ptrdiff_t>(cells)), d, expected);
+  MemoryTileSource few(std::span(rows.x).first(cells), rows.n_columns);
+  const auto predictor = kmeans::make_cpu_predictor(context);
+  bool right = true;
+  map_tiles(context, few, *predictor, model, [&](std::int64_t, const kmeans::Assignment& a) {
+    right = std::equal(a.label.begin(), a.label.end(), expected.label.begin(), expected.label.end());
+  });
+  return right;
+}
+
+void iterate(benchmark::State& state) {
+  const std::int64_t n = state.range(0);
+  const std::int32_t d = static_cast<std::int32_t>(state.range(1)), k = static_cast<std::int32_t>(state.range(2));
+  Context context({.threads = 2, .memory_bytes = std::int64_t{8} << 30, .seed = 1});
+  const testing::GridRows rows = make_rows(n, d, k);
+  const kmeans::Grid grid{.steps = rows.grid.steps};
+  MemoryTileSource source(rows.x, d);
+  const kmeans::GridMoments moments = kmeans::measure_moments(context, source, grid, k);
+  const kmeans::Params params{.n_clusters = k, .n_init = 1, .max_iter = 1 << 30, .tol = -1, .init = kmeans::Init::random};
+  kmeans::Model model = kmeans::seed(context, grid, moments, params).front();
+  const auto pass = kmeans::make_cpu_pass(context, grid, d);
+  const kmeans::Model* models[] = {&model};
+  for (auto _ : state) {
+    const auto statistics = reduce_tiles(context, source, *pass, std::span<const kmeans::Model* const>(models));
+    kmeans::update(model, statistics.models[0], grid, moments, params);
+    model.settled = false;
+  }
+  if (!answer_is_right(rows, model, context)) state.SkipWithError("labels differ from the definition");
+  const double rows_done = static_cast<double>(n) * static_cast<double>(state.iterations());
+  state.counters["ns/row"] = benchmark::Counter(rows_done * 1e-9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["GB/s"] = benchmark::Counter(rows_done * d * 4e-9, benchmark::Counter::kIsRate);
+  // A subtraction and a multiply-add per row, center and column: three operations.
+  state.counters["GFLOP/s"] = benchmark::Counter(rows_done * d * k * 3e-9, benchmark::Counter::kIsRate);
+  state.counters["%roof"] = benchmark::Counter(100 * rows_done * bench::seconds_per_row(d * 4.0, 3.0 * d * k), benchmark::Counter::kIsRate);
+}
+
+BENCHMARK(iterate)
+    ->ArgNames({"rows", "columns", "segments"})
+    ->Args({1'000'000, 16, 8})
+    ->Args({1'000'000, 32, 16})
+    ->Args({500'000, 64, 64})
+    ->Args({200'000, 128, 256})
+    ->Args({100'000, 128, 1000})
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace coterie
