@@ -1,5 +1,6 @@
 #include "host/context.hpp"
 
+#include <tbb/global_control.h>
 #include <tbb/info.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
@@ -9,8 +10,9 @@
 namespace coterie {
 
 struct Context::Arena {
-  explicit Arena(int threads) : tbb(threads) {}
-  tbb::task_arena tbb;
+  explicit Arena(int threads) : limit(tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(threads)), workers(threads) {}
+  tbb::global_control limit;  // more threads than cores are allowed when they are asked for
+  tbb::task_arena workers;
 };
 
 Context::Context(Options options)
@@ -30,7 +32,7 @@ void Context::check_cancelled() const {
 
 void Context::parallel_for(std::int64_t n_tasks, const std::function<void(std::int64_t, int)>& f) {
   check_cancelled();
-  arena_->tbb.execute([&] {
+  arena_->workers.execute([&] {
     // Grain 1 and the simple partitioner: tasks are blocks of thousands of rows, far above the cost of a steal.
     tbb::parallel_for(
         tbb::blocked_range<std::int64_t>(0, n_tasks, 1),

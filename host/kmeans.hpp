@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -45,26 +46,26 @@ struct Model {
   std::int32_t n_iter = 0;
   double inertia = 0;  // weighted sum of squared distances to the own center
   bool converged = false;
-  bool settled = false;                 // inertia and sizes belong to cluster_centers: no further sweep needed
-  std::int32_t empty_clusters = 0;      // > 0: the next sweep also looks for the rows farthest from their centers
+  bool settled = false;             // inertia and sizes belong to cluster_centers: no further sweep needed
+  std::int32_t empty_clusters = 0;  // > 0: the next sweep also looks for the rows farthest from their centers
 };
 
 // Exact moments of a grid source, for tol, total variance and inertia; constant during a fit.
 struct GridMoments {
-  std::int64_t n_rows = 0;    // rows of positive weight
-  std::int64_t weight = 0;    // summed weight steps
-  WideSums sums;              // (n_columns) sum of w * q
-  WideSums squares;           // (n_columns) sum of w * q^2
-  FirstRows sample;           // rows for seeding; the value after the last column is the weight in steps
+  std::int64_t n_rows = 0;  // rows of positive weight
+  std::int64_t weight = 0;  // summed weight steps
+  WideSums sums;            // (n_columns) sum of w * q
+  WideSums squares;         // (n_columns) sum of w * q^2
+  FirstRows sample;         // rows for seeding; the value after the last column is the weight in steps
   void for_each_field(FieldVisitor& visitor);
 };
 
 // What one sweep leaves behind for one model.
 struct Statistics {
-  WideSums center_sums;                         // (n_clusters, n_columns) sum of w * q
-  std::vector<std::int64_t> weight_in_clusters; // (n_clusters) sum of w
-  std::vector<std::int64_t> rows_in_clusters;   // (n_clusters) rows of positive weight
-  FirstRows farthest;                           // empty_clusters rows farthest from their centers; values: row, label, weight steps
+  WideSums center_sums;                          // (n_clusters, n_columns) sum of w * q
+  std::vector<std::int64_t> weight_in_clusters;  // (n_clusters) sum of w
+  std::vector<std::int64_t> rows_in_clusters;    // (n_clusters) rows of positive weight
+  FirstRows farthest;                            // empty_clusters rows farthest from their centers; values: row, label, weight steps
   void for_each_field(FieldVisitor& visitor);
 };
 struct SweepStatistics {
@@ -83,8 +84,8 @@ class Pass {
 
 // Row-aligned output of one tile; the spans live until the next call. Rows of weight zero are labelled like any other.
 struct Assignment {
-  std::span<const std::int32_t> label;     // (n_rows)
-  std::span<const std::int32_t> second;    // (n_rows) -1 when there is one segment only
+  std::span<const std::int32_t> label;              // (n_rows)
+  std::span<const std::int32_t> second;             // (n_rows) -1 when there is one segment only
   std::span<const double> squared_distance;         // (n_rows) the s of the definition, to the own center
   std::span<const double> second_squared_distance;  // (n_rows) infinity when there is one segment only
 };
@@ -99,16 +100,6 @@ class Predictor {
 // simplified silhouette. 0 when b is 0, 1 when there is no second center.
 double margin(double squared_distance, double second_squared_distance);
 
-// Separation of segments, for choosing k: exact fixed-point sums over rows, many models per sweep.
-struct Quality {
-  double explained = 0;          // 1 - inertia / total sum of squares
-  double silhouette = 0;         // weighted mean simplified silhouette
-  double davies_bouldin = 0;
-  double calinski_harabasz = 0;
-};
-std::vector<Quality> measure_quality(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments,
-                                     std::span<const Model> models, Predictor& predictor);
-
 std::unique_ptr<Pass> make_cpu_pass(Context& context, const Grid& grid, std::int32_t n_columns);
 std::unique_ptr<Predictor> make_cpu_predictor(Context& context);
 
@@ -118,7 +109,8 @@ std::int64_t statistics_bytes(std::int32_t n_clusters, std::int32_t n_columns);
 // One sweep: exact moments and the seeding sample, whose size depends on (n_rows, n_columns) and the largest k only.
 GridMoments measure_moments(Context& context, TileSource& source, const Grid& grid, std::int32_t max_clusters);
 
-// Start models for every restart, from the sample. ContentsError when n_clusters exceeds the rows of positive weight.
+// Start models for every restart, from the sample. ArgumentError when n_clusters is below 1 or exceeds the rows of
+// positive weight, or given centers have another shape.
 std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& moments, const Params& params);
 
 // Moves the centers to the means of their rows (pure, in integers and double, the same on every rank). Empty clusters
@@ -133,5 +125,17 @@ struct Fit {
 
 // Fits every params entry (the k of a granularity sweep, say) with all its restarts in shared sweeps.
 Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments, std::span<const Params> params, Pass& pass);
+
+// Separation of segments, for choosing k.
+struct Quality {
+  double explained = 0;   // 1 - inertia / total sum of squares
+  double silhouette = 0;  // weighted mean margin: the simplified silhouette
+  double davies_bouldin = 0;
+  double calinski_harabasz = 0;
+};
+
+// One sweep for all settled models; sums over rows are fixed point, so the bits are always the same.
+std::vector<Quality> measure_quality(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments,
+                                     std::span<const Model> models, const std::function<std::unique_ptr<Predictor>()>& make_predictor);
 
 }  // namespace coterie::kmeans

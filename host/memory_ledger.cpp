@@ -40,10 +40,14 @@ std::int64_t cgroup_free_bytes() {
 
 int binary_exponent(char unit) {
   switch (unit) {
-    case 'k': case 'K': return 10;
-    case 'm': case 'M': return 20;
-    case 'g': case 'G': return 30;
-    case 't': case 'T': return 40;
+    case 'k':
+    case 'K': return 10;
+    case 'm':
+    case 'M': return 20;
+    case 'g':
+    case 'G': return 30;
+    case 't':
+    case 'T': return 40;
     default: return -1;
   }
 }
@@ -77,8 +81,9 @@ bool MemoryLedger::try_reserve(std::int64_t bytes, Reservation& reservation) {
 Reservation MemoryLedger::reserve(std::string_view what, std::int64_t bytes) {
   Reservation reservation;
   if (!try_reserve(bytes, reservation))
-    throw ResourceError(fmt::format("not enough memory for {}: {} needed, {} of the --memory budget of {} left; nothing was written. Raise --memory",
-                                    what, format_bytes(bytes), format_bytes(available()), format_bytes(budget_)));
+    throw ResourceError(
+        fmt::format("not enough memory for {}: {} needed, {} of the --memory budget of {} left; nothing was written. Raise --memory", what,
+                    format_bytes(bytes), format_bytes(available()), format_bytes(budget_)));
   return reservation;
 }
 
@@ -86,7 +91,8 @@ std::int64_t default_memory_budget() { return std::max(64 * kMiB, std::min(machi
 
 std::int64_t parse_bytes(std::string_view text, std::string_view option) {
   const auto refuse = [&]() -> std::int64_t {
-    throw ArgumentError(fmt::format("{}: '{}' is not an amount of memory; write bytes or a number with K, M, G or T, such as 512M or 1.5G", option, text));
+    throw ArgumentError(
+        fmt::format("{}: '{}' is not an amount of memory; write bytes or a number with K, M, G or T, such as 512M or 1.5G", option, text));
   };
   double number = 0;
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);

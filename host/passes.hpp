@@ -25,7 +25,8 @@ auto reduce_tiles(Context& context, TileSource& source, Pass& pass, const Models
 
 // Rows become row-aligned output: sink(first_row, predictor.predict(tile)) for every tile, in row order.
 template <class Predictor, class Model, class Sink>
-void map_tiles(Context& context, TileSource& source, Predictor& predictor, const Model& model, Sink&& sink, std::string_view phase = "predict") {
+void map_tiles(Context& context, TileSource& source, Predictor& predictor, const Model& model, Sink&& sink,
+               std::string_view phase = "predict") {
   predictor.begin(model);
   source.rewind();
   while (const Tile* tile = source.next()) {

@@ -8,7 +8,17 @@
 namespace coterie {
 
 // One constant per kind of choice; two purposes never share draws.
-enum class Purpose : std::uint64_t { survey_sample = 1, seeding_sample, seeding_first, seeding_next, seeding_random, synth_persona, synth_value, bootstrap, split };
+enum class Purpose : std::uint64_t {
+  survey_sample = 1,
+  seeding_sample,
+  seeding_first,
+  seeding_next,
+  seeding_random,
+  synth_persona,
+  synth_value,
+  bootstrap,
+  split
+};
 
 constexpr std::uint64_t mix64(std::uint64_t z) {
   z += 0x9e3779b97f4a7c15u;

@@ -50,9 +50,10 @@ class FirstRows {
   std::int32_t n_values() const { return n_values_; }
   std::int64_t size() const { return static_cast<std::int64_t>(entries_.size()); }
 
-  bool wants(std::uint64_t key, std::int64_t row) const;  // cheap: would offer() keep it now
+  bool wants(std::uint64_t key, std::int64_t row) const;                 // cheap: would offer() keep it now
   void offer(std::uint64_t key, std::int64_t row, const float* values);  // values: (n_values)
   void merge(const FirstRows& other);
+  std::uint64_t largest_key() const { return entries_.front().key; }  // of a full heap, before sort()
   void sort();  // ascending by (key, row); only then do key(i), row(i), values(i) follow that order
 
   std::uint64_t key(std::int64_t i) const { return entries_[static_cast<std::size_t>(i)].key; }
@@ -61,7 +62,7 @@ class FirstRows {
     return {values_.data() + entries_[static_cast<std::size_t>(i)].slot * n_values_, static_cast<std::size_t>(n_values_)};
   }
 
-  std::vector<std::byte> serialize() const;                       // for Communicator::all_gather
+  std::vector<std::byte> serialize() const;  // for Communicator::all_gather
   static FirstRows deserialize(std::span<const std::byte> bytes);
 
  private:
@@ -95,6 +96,8 @@ class FieldVisitor {
 
 // A statistics type lists its fields, always in the same order; merging and all-reduce follow from the list.
 template <class S>
-concept Statistics = requires(S statistics, FieldVisitor& visitor) { statistics.for_each_field(visitor); };
+concept Statistics = requires(S statistics, FieldVisitor& visitor) {
+  statistics.for_each_field(visitor);
+};
 
 }  // namespace coterie

@@ -16,16 +16,25 @@ std::int64_t rows_of(std::size_t cells, std::int32_t n_columns) {
 std::int64_t whole_blocks(std::int64_t rows) { return std::max<std::int64_t>(1, (rows + kBlockRows - 1) / kBlockRows) * kBlockRows; }
 
 void check_column(std::size_t size, std::int64_t n_rows) {
-  if (size != 0 && static_cast<std::int64_t>(size) != n_rows) throw ArgumentError("a side column must have one entry per row of its source");
+  if (size != 0 && static_cast<std::int64_t>(size) != n_rows)
+    throw ArgumentError("a side column must have one entry per row of its source");
 }
 
 }  // namespace
 
 MemoryTileSource::MemoryTileSource(std::span<const float> x, std::int32_t n_columns, std::int64_t tile_rows, std::int64_t first_row)
-    : x_(x.data()), n_rows_(rows_of(x.size(), n_columns)), first_row_(first_row), tile_rows_(whole_blocks(tile_rows)), n_columns_(n_columns) {}
+    : x_(x.data()),
+      n_rows_(rows_of(x.size(), n_columns)),
+      first_row_(first_row),
+      tile_rows_(whole_blocks(tile_rows)),
+      n_columns_(n_columns) {}
 
 MemoryTileSource::MemoryTileSource(std::span<const double> wide, std::int32_t n_columns, std::int64_t tile_rows, std::int64_t first_row)
-    : wide_(wide.data()), n_rows_(rows_of(wide.size(), n_columns)), first_row_(first_row), tile_rows_(whole_blocks(tile_rows)), n_columns_(n_columns) {}
+    : wide_(wide.data()),
+      n_rows_(rows_of(wide.size(), n_columns)),
+      first_row_(first_row),
+      tile_rows_(whole_blocks(tile_rows)),
+      n_columns_(n_columns) {}
 
 const Tile* MemoryTileSource::next() {
   if (row_ >= n_rows_) return nullptr;

@@ -15,17 +15,16 @@ class TileSource {
   virtual std::int64_t n_rows() const = 0;     // rows of this rank
   virtual std::int64_t first_row() const = 0;  // global index of this rank's first row, a multiple of kBlockRows
   virtual std::int32_t n_columns() const = 0;
-  virtual bool is_wide() const = 0;            // tiles carry `wide` (float64) instead of `x`
+  virtual bool is_wide() const = 0;  // tiles carry `wide` (float64) instead of `x`
   virtual void rewind() = 0;
-  virtual const Tile* next() = 0;              // valid until the following call; nullptr after the last tile
+  virtual const Tile* next() = 0;  // valid until the following call; nullptr after the last tile
 };
 
 // Rows that already lie in memory. Does not copy; the span must outlive the source.
 class MemoryTileSource final : public TileSource {
  public:
   // x: (n_rows, n_columns) row-major; tile_rows is rounded up to a multiple of kBlockRows.
-  MemoryTileSource(std::span<const float> x, std::int32_t n_columns, std::int64_t tile_rows = 16 * kBlockRows,
-                   std::int64_t first_row = 0);
+  MemoryTileSource(std::span<const float> x, std::int32_t n_columns, std::int64_t tile_rows = 16 * kBlockRows, std::int64_t first_row = 0);
   MemoryTileSource(std::span<const double> wide, std::int32_t n_columns, std::int64_t tile_rows = 16 * kBlockRows,
                    std::int64_t first_row = 0);
 

@@ -14,10 +14,14 @@ double largest_weight(std::span<const double> weights) {
   double largest = 0;
   for (std::size_t i = 0; i < weights.size(); ++i) {
     if (!(weights[i] >= 0) || std::isinf(weights[i]))
-      throw ContentsError(fmt::format("row weight at row {} is negative, missing or infinite; weights must be finite and not negative. Correct the column or leave out --weight", i));
+      throw ContentsError(
+          fmt::format("row weight at row {} is negative, missing or infinite; weights must be finite and not negative. Correct the column "
+                      "or leave out --weight",
+                      i));
     largest = std::max(largest, weights[i]);
   }
-  if (largest == 0) throw ContentsError("every row weight is zero, so there is nothing to cluster. Correct the column or leave out --weight");
+  if (largest == 0)
+    throw ContentsError("every row weight is zero, so there is nothing to cluster. Correct the column or leave out --weight");
   return largest;
 }
 
@@ -30,7 +34,8 @@ Weights quantise_weights(std::span<const double> weights) {
   std::frexp(largest, &exponent);  // largest in [2^(exponent-1), 2^exponent)
   const double step = std::ldexp(1.0, exponent - 24);
   Weights grid{.steps = std::vector<std::int32_t>(weights.size()), .step = step};
-  std::transform(weights.begin(), weights.end(), grid.steps.begin(), [&](double w) { return static_cast<std::int32_t>(std::nearbyint(w / step)); });
+  std::transform(weights.begin(), weights.end(), grid.steps.begin(),
+                 [&](double w) { return static_cast<std::int32_t>(std::nearbyint(w / step)); });
   return grid;
 }
 

@@ -1,0 +1,29 @@
+#include <fmt/format.h>
+
+#include "host/backend.hpp"
+
+namespace coterie {
+namespace {
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(Context& context) : context_(context) {}
+  std::string name() const override { return "cpu"; }
+  std::string description() const override {
+    return fmt::format("CPU, {} thread{}", context_.threads(), context_.threads() == 1 ? "" : "s");
+  }
+  std::unique_ptr<TileSource> stage(TileSource& source) override { return std::make_unique<ZippedSource>(source, SideColumns{}); }
+  std::unique_ptr<kmeans::Pass> kmeans_pass(const kmeans::Grid& grid, std::int32_t n_columns) override {
+    return kmeans::make_cpu_pass(context_, grid, n_columns);
+  }
+  std::unique_ptr<kmeans::Predictor> kmeans_predictor() override { return kmeans::make_cpu_predictor(context_); }
+
+ private:
+  Context& context_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(Context& context) { return std::make_unique<CpuBackend>(context); }
+
+}  // namespace coterie

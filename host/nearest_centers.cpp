@@ -1,0 +1,317 @@
+#include "host/nearest_centers.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "host/nearest_centers.cpp"
+#define HWY_DISABLED_TARGETS HWY_SSSE3  // nothing between it and SSE4 is worth the compile time
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace coterie::nearest {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Fewer than 32 vector registers hold one vector of rows beside kGroup accumulators, 32 hold two.
+#if HWY_TARGET <= HWY_AVX3
+constexpr std::int64_t kVectors = 2;
+#else
+constexpr std::int64_t kVectors = 1;
+#endif
+
+template <class D>
+std::int64_t panel_rows(D d) {
+  return kVectors * static_cast<std::int64_t>(hn::Lanes(d));
+}
+
+// t * t + s with one rounding on every target: the definition needs a true fma, which x86 has from AVX2 on.
+template <class D, class V>
+HWY_INLINE V fused_square_add(D d, V t, V s) {
+#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX2
+  using T = hn::TFromD<D>;
+  HWY_ALIGN T ts[HWY_MAX_BYTES / sizeof(T)], ss[HWY_MAX_BYTES / sizeof(T)];
+  hn::Store(t, d, ts);
+  hn::Store(s, d, ss);
+  for (std::size_t i = 0; i < hn::Lanes(d); ++i) ss[i] = std::fma(ts[i], ts[i], ss[i]);
+  return hn::Load(d, ss);
+#else
+  (void)d;
+  return hn::MulAdd(t, t, s);
+#endif
+}
+
+// Running nearest and second nearest center of one vector of rows.
+template <class D>
+struct TopTwo {
+  using T = hn::TFromD<D>;
+  using V = hn::Vec<D>;
+  V best, second, best_index, second_index;
+
+  HWY_INLINE TopTwo()
+      : best(hn::Set(D{}, std::numeric_limits<T>::infinity())), second(best), best_index(hn::Set(D{}, T(-1))), second_index(best_index) {}
+
+  // Strictly smaller wins, so among equals the smallest index stays. Indices are whole numbers far below 2^24.
+  HWY_INLINE void offer(V distance, V index) {
+    const auto nearer = hn::Lt(distance, best);
+    const auto nearer_than_second = hn::Lt(distance, second);
+    second_index = hn::IfThenElse(nearer, best_index, hn::IfThenElse(nearer_than_second, index, second_index));
+    second = hn::Min(second, hn::Max(best, distance));
+    best_index = hn::IfThenElse(nearer, index, best_index);
+    best = hn::Min(best, distance);
+  }
+};
+
+// Distances of one panel (n_columns, kVectors * lanes) to all centers; `centers(group)` is (n_columns, kGroup).
+template <class D, class CentersOf>
+HWY_INLINE void scan_panel(D d, const hn::TFromD<D>* panel, std::int32_t n_columns, std::int32_t n_groups, CentersOf&& centers,
+                           TopTwo<D>* top) {
+  using T = hn::TFromD<D>;
+  using V = hn::Vec<D>;
+  const std::size_t lanes = hn::Lanes(d);
+  const std::size_t width = static_cast<std::size_t>(kVectors) * lanes;
+  for (std::int32_t group = 0; group < n_groups; ++group) {
+    V sum[kVectors][kGroup];
+    for (std::int64_t v = 0; v < kVectors; ++v)
+      for (std::int32_t k = 0; k < kGroup; ++k) sum[v][k] = hn::Zero(d);
+    const T* c = centers(group);
+    const T* x = panel;
+    for (std::int32_t j = 0; j < n_columns; ++j, x += width, c += kGroup) {
+      for (std::int64_t v = 0; v < kVectors; ++v) {
+        const V row = hn::LoadU(d, x + static_cast<std::size_t>(v) * lanes);
+        for (std::int32_t k = 0; k < kGroup; ++k) {
+          const V t = hn::Sub(row, hn::Set(d, c[k]));
+          sum[v][k] = fused_square_add(d, t, sum[v][k]);
+        }
+      }
+    }
+    for (std::int32_t k = 0; k < kGroup; ++k) {
+      const V index = hn::Set(d, static_cast<T>(group * kGroup + k));
+      for (std::int64_t v = 0; v < kVectors; ++v) top[v].offer(sum[v][k], index);
+    }
+  }
+}
+
+#if HWY_TARGET != HWY_SCALAR
+// Four columns of four rows, from rows `stride` apart to columns `width` apart.
+HWY_INLINE void transpose_4x4(const float* rows, std::size_t stride, float* columns, std::size_t width) {
+  const hn::FixedTag<float, 4> d;
+  const auto a = hn::LoadU(d, rows), b = hn::LoadU(d, rows + stride);
+  const auto e = hn::LoadU(d, rows + 2 * stride), f = hn::LoadU(d, rows + 3 * stride);
+  const auto ab_low = hn::InterleaveLower(d, a, b), ab_high = hn::InterleaveUpper(d, a, b);
+  const auto ef_low = hn::InterleaveLower(d, e, f), ef_high = hn::InterleaveUpper(d, e, f);
+  hn::StoreU(hn::ConcatLowerLower(d, ef_low, ab_low), d, columns);
+  hn::StoreU(hn::ConcatUpperUpper(d, ef_low, ab_low), d, columns + width);
+  hn::StoreU(hn::ConcatLowerLower(d, ef_high, ab_high), d, columns + 2 * width);
+  hn::StoreU(hn::ConcatUpperUpper(d, ef_high, ab_high), d, columns + 3 * width);
+}
+#endif
+
+// n_rows <= width rows into one panel (n_columns, width), zero-padded.
+void pack_panel(const float* x, std::size_t n_rows, std::size_t n_columns, std::size_t width, float* panel) {
+  std::size_t whole_rows = 0, whole_columns = 0;
+#if HWY_TARGET != HWY_SCALAR
+  whole_rows = n_rows / 4 * 4;
+  whole_columns = n_columns / 4 * 4;
+  for (std::size_t r = 0; r < whole_rows; r += 4)
+    for (std::size_t j = 0; j < whole_columns; j += 4) transpose_4x4(x + r * n_columns + j, n_columns, panel + j * width + r, width);
+#endif
+  for (std::size_t r = 0; r < n_rows; ++r)
+    for (std::size_t j = r < whole_rows ? whole_columns : 0; j < n_columns; ++j) panel[j * width + r] = x[r * n_columns + j];
+  for (std::size_t j = 0; j < n_columns; ++j) std::fill(panel + j * width + n_rows, panel + (j + 1) * width, 0.0f);
+}
+
+void pack_target(const float* x, std::int64_t n_rows, std::int32_t n_columns, Panel& panel) {
+  const std::int64_t width = panel_rows(hn::ScalableTag<float>());
+  const std::int64_t n_panels = (n_rows + width - 1) / width;
+  panel.n_rows = n_rows;
+  panel.n_columns = n_columns;
+  panel.cells.resize(static_cast<std::size_t>(n_panels * width * n_columns));
+  for (std::int64_t p = 0; p < n_panels; ++p)
+    pack_panel(x + p * width * n_columns, static_cast<std::size_t>(std::min(width, n_rows - p * width)),
+               static_cast<std::size_t>(n_columns), static_cast<std::size_t>(width), panel.cells.data() + p * width * n_columns);
+}
+
+// A row is certain when its second result exceeds this multiple of its best, plus an allowance for underflow: each of
+// the two differs from the true sum by at most (d + 2) u relative and (d + 1) 2^-149 absolute; the double chain of the
+// definition by far less; 4 u more cover the rounding of the test itself.
+struct Certainty {
+  float ratio;
+  static constexpr float kUnderflow = 0x1p-120f;  // > 2 (d + 1) 2^-149 for d < 2^27
+  explicit Certainty(std::int32_t n_columns) {
+    const double e = (n_columns + 8) * 0x1p-24;
+    ratio = static_cast<float>((1 + e) / (1 - e) * (1 + 0x1p-22));
+  }
+};
+
+void scan_fast_target(const Panel& panel, const Centers& centers, std::int32_t* label) {
+  using D = hn::ScalableTag<float>;
+  const D d;
+  const hn::RebindToSigned<D> di;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), width = panel_rows(d);
+  const Certainty certainty(panel.n_columns);
+  const auto ratio = hn::Set(d, certainty.ratio), underflow = hn::Set(d, Certainty::kUnderflow);
+  HWY_ALIGN std::int32_t labels[static_cast<std::size_t>(kVectors) * HWY_MAX_BYTES / sizeof(std::int32_t)];
+  for (std::int64_t first = 0; first < panel.n_rows; first += width) {
+    TopTwo<D> top[kVectors];
+    scan_panel(
+        d, panel.cells.data() + first * panel.n_columns, panel.n_columns, centers.n_groups(),
+        [&](std::int32_t group) { return centers.fast(group); }, top);
+    for (std::int64_t v = 0; v < kVectors; ++v) {
+      const auto certain = hn::Gt(top[v].second, hn::MulAdd(top[v].best, ratio, underflow));
+      const auto index = hn::ConvertTo(di, top[v].best_index);
+      hn::Store(hn::IfThenElse(hn::RebindMask(di, certain), index, hn::Set(di, -1)), di, labels + v * lanes);
+    }
+    std::copy_n(labels, std::min(width, panel.n_rows - first), label + first);
+  }
+}
+
+void scan_exact_target(const float* x, std::span<const std::int32_t> rows, const Centers& centers, Exact& result) {
+  using D = hn::ScalableTag<double>;
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), width = panel_rows(d);
+  const std::int64_t n_rows = static_cast<std::int64_t>(rows.size()), n_columns = centers.n_columns();
+  result.panel.assign(static_cast<std::size_t>(width * n_columns), 0.0);
+  HWY_ALIGN double best[HWY_MAX_BYTES / sizeof(double)], second[HWY_MAX_BYTES / sizeof(double)];
+  HWY_ALIGN double best_index[HWY_MAX_BYTES / sizeof(double)], second_index[HWY_MAX_BYTES / sizeof(double)];
+  for (std::int64_t first = 0; first < n_rows; first += width) {
+    const std::int64_t count = std::min(width, n_rows - first);
+    for (std::int64_t r = 0; r < count; ++r) {
+      const float* row = x + static_cast<std::int64_t>(rows[static_cast<std::size_t>(first + r)]) * n_columns;
+      for (std::int64_t j = 0; j < n_columns; ++j) result.panel[static_cast<std::size_t>(j * width + r)] = static_cast<double>(row[j]);
+    }
+    TopTwo<D> top[kVectors];
+    scan_panel(
+        d, result.panel.data(), centers.n_columns(), centers.n_groups(), [&](std::int32_t group) { return centers.exact(group); }, top);
+    for (std::int64_t v = 0; v < kVectors; ++v) {
+      hn::Store(top[v].best, d, best);
+      hn::Store(top[v].second, d, second);
+      hn::Store(top[v].best_index, d, best_index);
+      hn::Store(top[v].second_index, d, second_index);
+      for (std::int64_t lane = 0; lane < std::min(lanes, count - v * lanes); ++lane) {
+        const std::size_t i = static_cast<std::size_t>(first + v * lanes + lane);
+        result.label[i] = static_cast<std::int32_t>(best_index[lane]);
+        result.second[i] = static_cast<std::int32_t>(second_index[lane]);
+        result.squared_distance[i] = best[lane];
+        result.second_squared_distance[i] = second[lane];
+      }
+    }
+  }
+}
+
+// sum += factor * row, all multiples of the grid and exact, so mul and add may be separate or fused.
+HWY_INLINE void add_row(const float* row, std::size_t n_columns, double factor, double* sum) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, decltype(d)> df;
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t j = 0;
+  for (; j + lanes <= n_columns; j += lanes)
+    hn::StoreU(hn::MulAdd(hn::PromoteTo(d, hn::LoadU(df, row + j)), hn::Set(d, factor), hn::LoadU(d, sum + j)), d, sum + j);
+  for (; j < n_columns; ++j) sum[j] += factor * static_cast<double>(row[j]);
+}
+
+void add_rows_target(const float* x, std::int64_t n_rows, std::int32_t n_columns, const std::int32_t* label, double* sums) {
+  const std::size_t d = static_cast<std::size_t>(n_columns);
+  for (std::int64_t i = 0; i < n_rows; ++i)
+    if (label[i] >= 0) add_row(x + i * n_columns, d, 1.0, sums + static_cast<std::size_t>(label[i]) * d);
+}
+
+void add_weighted_rows_target(const float* x, std::int64_t n_rows, std::int32_t n_columns, const std::int32_t* label,
+                              const std::int32_t* weight, double* const sums[2]) {
+  const std::size_t d = static_cast<std::size_t>(n_columns);
+  for (std::int64_t i = 0; i < n_rows; ++i) {
+    if (label[i] < 0 || weight[i] == 0) continue;
+    const std::size_t at = static_cast<std::size_t>(label[i]) * d;
+    add_row(x + i * n_columns, d, weight[i] & 0xfff, sums[0] + at);
+    add_row(x + i * n_columns, d, weight[i] >> 12, sums[1] + at);
+  }
+}
+
+void squared_distances_target(const float* columns, std::int64_t stride, std::int64_t first, std::int64_t n_rows,
+                              std::span<const float> center, double* result) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, decltype(d)> df;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n_rows; i += lanes) {
+    auto s = hn::Zero(d);
+    for (std::size_t j = 0; j < center.size(); ++j) {
+      const auto cells = hn::PromoteTo(d, hn::LoadU(df, columns + static_cast<std::int64_t>(j) * stride + first + i));
+      s = fused_square_add(d, hn::Sub(cells, hn::Set(d, static_cast<double>(center[j]))), s);
+    }
+    hn::StoreU(s, d, result + i);
+  }
+  for (; i < n_rows; ++i) {
+    double s = 0;
+    for (std::size_t j = 0; j < center.size(); ++j) {
+      const double t = static_cast<double>(columns[static_cast<std::int64_t>(j) * stride + first + i]) - static_cast<double>(center[j]);
+      s = std::fma(t, t, s);
+    }
+    result[i] = s;
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace coterie::nearest
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace coterie::nearest {
+
+HWY_EXPORT(pack_target);
+HWY_EXPORT(scan_fast_target);
+HWY_EXPORT(scan_exact_target);
+HWY_EXPORT(add_rows_target);
+HWY_EXPORT(add_weighted_rows_target);
+HWY_EXPORT(squared_distances_target);
+
+Centers::Centers(std::span<const float> cluster_centers, std::int32_t n_clusters, std::int32_t n_columns)
+    : n_clusters_(n_clusters),
+      n_columns_(n_columns),
+      fast_(offset(n_groups()), std::numeric_limits<float>::infinity()),
+      exact_(offset(n_groups()), std::numeric_limits<double>::infinity()) {
+  for (std::int32_t k = 0; k < n_clusters; ++k) {
+    const float* center = cluster_centers.data() + static_cast<std::size_t>(k) * static_cast<std::size_t>(n_columns);
+    const std::size_t at = offset(k / kGroup) + static_cast<std::size_t>(k % kGroup);
+    for (std::int32_t j = 0; j < n_columns; ++j) {
+      fast_[at + static_cast<std::size_t>(j) * kGroup] = center[j];
+      exact_[at + static_cast<std::size_t>(j) * kGroup] = static_cast<double>(center[j]);
+    }
+  }
+}
+
+void pack(const float* x, std::int64_t n_rows, std::int32_t n_columns, Panel& panel) {
+  HWY_DYNAMIC_DISPATCH(pack_target)(x, n_rows, n_columns, panel);
+}
+
+void scan_fast(const Panel& panel, const Centers& centers, std::int32_t* label) {
+  HWY_DYNAMIC_DISPATCH(scan_fast_target)(panel, centers, label);
+}
+
+void scan_exact(const float* x, std::span<const std::int32_t> rows, const Centers& centers, Exact& result) {
+  result.label.resize(rows.size());
+  result.second.resize(rows.size());
+  result.squared_distance.resize(rows.size());
+  result.second_squared_distance.resize(rows.size());
+  HWY_DYNAMIC_DISPATCH(scan_exact_target)(x, rows, centers, result);
+}
+
+void add_rows(const float* x, std::int64_t n_rows, std::int32_t n_columns, const std::int32_t* label, double* sums) {
+  HWY_DYNAMIC_DISPATCH(add_rows_target)(x, n_rows, n_columns, label, sums);
+}
+
+void add_weighted_rows(const float* x, std::int64_t n_rows, std::int32_t n_columns, const std::int32_t* label, const std::int32_t* weight,
+                       double* const sums[2]) {
+  HWY_DYNAMIC_DISPATCH(add_weighted_rows_target)(x, n_rows, n_columns, label, weight, sums);
+}
+
+void squared_distances(const float* columns, std::int64_t stride, std::int64_t first, std::int64_t n_rows, std::span<const float> center,
+                       double* result) {
+  HWY_DYNAMIC_DISPATCH(squared_distances_target)(columns, stride, first, n_rows, center, result);
+}
+
+}  // namespace coterie::nearest
+#endif

@@ -1,0 +1,346 @@
+#include "host/kmeans.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "host/backend.hpp"
+#include "host/error.hpp"
+#include "host/passes.hpp"
+#include "host/weights.hpp"
+#include "tests/reference/kmeans.hpp"
+#include "tests/support/grid_rows.hpp"
+#include "tests/support/instruction_sets.hpp"
+
+namespace coterie::kmeans {
+namespace {
+
+// Everything that one run is asked for; two runs that differ only here must agree in every bit.
+struct Setting {
+  int threads = 2;
+  std::int64_t tile_rows = 4 * kBlockRows;
+  std::int64_t memory = std::int64_t{1} << 30;
+};
+
+struct Problem {
+  testing::GridRows rows;
+  Weights weights;
+  std::vector<Params> params;
+  std::uint64_t seed = 1;
+
+  Grid grid() const { return {.steps = rows.grid.steps, .weight_step = weights.step}; }
+  std::vector<double> weight_steps() const {
+    if (weights.steps.empty()) return std::vector<double>(static_cast<std::size_t>(rows.n_rows), 1.0);
+    return {weights.steps.begin(), weights.steps.end()};
+  }
+};
+
+struct Outcome {
+  Fit fit;
+  std::vector<std::int32_t> label, second;  // of the first params entry
+  std::vector<double> squared_distance;
+  std::vector<Quality> quality;
+};
+
+Outcome run(const Problem& problem, const Setting& setting = {}) {
+  Context context({.threads = setting.threads, .memory_bytes = setting.memory, .seed = problem.seed, .progress = {}});
+  MemoryTileSource rows(problem.rows.x, problem.rows.n_columns, setting.tile_rows);
+  ZippedSource source(rows, {.weight = problem.weights.steps, .label = {}});
+  std::int32_t most = 0;
+  for (const Params& params : problem.params) most = std::max(most, params.n_clusters);
+  const Grid grid = problem.grid();
+  const GridMoments moments = measure_moments(context, source, grid, most);
+  const auto pass = make_cpu_pass(context, grid, problem.rows.n_columns);
+  Outcome outcome{
+      .fit = fit(context, source, grid, moments, problem.params, *pass), .label = {}, .second = {}, .squared_distance = {}, .quality = {}};
+  const auto predictor = make_cpu_predictor(context);
+  map_tiles(context, source, *predictor, outcome.fit.best.front(), [&](std::int64_t, const Assignment& rows_of_tile) {
+    outcome.label.insert(outcome.label.end(), rows_of_tile.label.begin(), rows_of_tile.label.end());
+    outcome.second.insert(outcome.second.end(), rows_of_tile.second.begin(), rows_of_tile.second.end());
+    outcome.squared_distance.insert(outcome.squared_distance.end(), rows_of_tile.squared_distance.begin(),
+                                    rows_of_tile.squared_distance.end());
+  });
+  outcome.quality = measure_quality(context, source, grid, moments, outcome.fit.best, [&] { return make_cpu_predictor(context); });
+  return outcome;
+}
+
+void expect_same_bits(const Outcome& a, const Outcome& b) {
+  ASSERT_EQ(a.fit.best.size(), b.fit.best.size());
+  for (std::size_t m = 0; m < a.fit.best.size(); ++m) {
+    EXPECT_EQ(a.fit.best[m].cluster_centers, b.fit.best[m].cluster_centers);
+    EXPECT_EQ(a.fit.best[m].inertia, b.fit.best[m].inertia);
+    EXPECT_EQ(a.fit.best[m].n_iter, b.fit.best[m].n_iter);
+    EXPECT_EQ(a.fit.best[m].cluster_sizes, b.fit.best[m].cluster_sizes);
+    EXPECT_EQ(a.quality[m].silhouette, b.quality[m].silhouette);
+    EXPECT_EQ(a.quality[m].davies_bouldin, b.quality[m].davies_bouldin);
+  }
+  EXPECT_EQ(a.label, b.label);
+  EXPECT_EQ(a.second, b.second);
+  EXPECT_EQ(a.squared_distance, b.squared_distance);
+}
+
+// kInertia: the reference adds n doubles of relative error 2^-53 in long double; 1e-12 is the promise.
+constexpr double kInertia = 1e-12;
+
+void expect_matches_reference(Problem problem) {
+  Params& params = problem.params.front();
+  params.init = Init::given;
+  const std::size_t d = static_cast<std::size_t>(problem.rows.n_columns);
+  if (params.given_centers.empty())
+    params.given_centers.assign(problem.rows.x.begin(), problem.rows.x.begin() + params.n_clusters * problem.rows.n_columns);
+  const reference::KMeans expected =
+      reference::fit(problem.rows.x, problem.weight_steps(), d, params.given_centers, params.max_iter, params.tol);
+  const Outcome outcome = run(problem);
+  const Model& model = outcome.fit.best.front();
+  EXPECT_EQ(outcome.label, expected.label);
+  EXPECT_EQ(outcome.second, expected.second);
+  EXPECT_EQ(model.cluster_centers, expected.centers);
+  EXPECT_EQ(model.n_iter, expected.n_iter);
+  EXPECT_NEAR(model.inertia, expected.inertia * problem.weights.step, kInertia * expected.inertia * problem.weights.step);
+}
+
+Problem blobs_problem(std::int64_t n, std::int32_t d, std::int32_t k, double separation) {
+  return {.rows = testing::on_grid(testing::blobs(n, d, k, separation, 3), d), .weights = {}, .params = {{.n_clusters = k}}};
+}
+
+std::vector<double> heavy_tails(std::int64_t n, std::int32_t d) {
+  std::mt19937 generator(5);
+  std::normal_distribution<double> normal;
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < n * d; ++i) values.push_back(std::exp(2.5 * normal(generator)));
+  return values;
+}
+
+TEST(KMeansFit, MatchesReferenceOnBlobs) {
+  expect_matches_reference(blobs_problem(20011, 7, 5, 4));
+  expect_matches_reference(blobs_problem(9000, 3, 12, 0.5));
+  expect_matches_reference(blobs_problem(4096, 33, 9, 1));
+}
+
+TEST(KMeansFit, MatchesReferenceOnOffsets) {
+  auto values = testing::blobs(10007, 4, 3, 1e4, 9);
+  for (double& value : values) value += 1e8;
+  expect_matches_reference({.rows = testing::on_grid(values, 4), .weights = {}, .params = {{.n_clusters = 3}}});
+}
+
+TEST(KMeansFit, MatchesReferenceOnExtremeScales) {
+  for (const double scale : {1e-30, 1e30}) {
+    auto values = testing::blobs(5003, 5, 4, 2, 11);
+    for (double& value : values) value *= scale;
+    expect_matches_reference({.rows = testing::on_grid(values, 5), .weights = {}, .params = {{.n_clusters = 4}}});
+  }
+}
+
+TEST(KMeansFit, MatchesReferenceOnColumnsOfMixedScales) {
+  auto values = testing::blobs(5003, 3, 4, 2, 12);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] *= i % 3 == 0 ? 1e-30 : i % 3 == 1 ? 1.0 : 1e15;
+  expect_matches_reference({.rows = testing::on_grid(values, 3), .weights = {}, .params = {{.n_clusters = 4}}});
+}
+
+TEST(KMeansFit, MatchesReferenceOnHeavyTails) {
+  expect_matches_reference({.rows = testing::on_grid(heavy_tails(20000, 6), 6), .weights = {}, .params = {{.n_clusters = 8}}});
+}
+
+TEST(KMeansFit, MatchesReferenceOnIntegersFullOfTies) {
+  std::mt19937 generator(2);
+  std::vector<double> values;
+  for (int i = 0; i < 6000 * 3; ++i) values.push_back(static_cast<double>(generator() % 4));
+  expect_matches_reference({.rows = testing::on_grid(values, 3), .weights = {}, .params = {{.n_clusters = 6}}});
+}
+
+TEST(KMeansFit, MatchesReferenceWithZeroAndHugeWeights) {
+  Problem problem = blobs_problem(12001, 4, 6, 1);
+  std::mt19937 generator(4);
+  std::vector<double> weights;
+  for (std::int64_t i = 0; i < problem.rows.n_rows; ++i)
+    weights.push_back(i % 5 == 0 ? 0 : i % 7 == 0 ? 1e12 : static_cast<double>(generator() % 1000) * 1e6);
+  problem.weights = quantise_weights(weights);
+  expect_matches_reference(problem);
+}
+
+// Three of the given centers are out of everybody's reach, so their clusters take the farthest rows.
+TEST(KMeansFit, EmptyClustersTakeTheFarthestRows) {
+  Problem problem = blobs_problem(5000, 2, 3, 3);
+  Params& params = problem.params.front();
+  params.n_clusters = 6;
+  params.given_centers = {0, 0, 1, 1, -1, 2, 500, 500, 600, 600, 700, 700};
+  expect_matches_reference(problem);
+  const Outcome outcome = run(problem);
+  const auto& sizes = outcome.fit.best.front().cluster_sizes;
+  EXPECT_EQ(std::count(sizes.begin(), sizes.end(), 0), 0);
+}
+
+TEST(KMeansFit, FewerDistinctRowsThanClustersIsWarnedAbout) {
+  std::vector<double> values;
+  for (int i = 0; i < 300; ++i) values.push_back(i % 3);
+  Problem problem{.rows = testing::on_grid(values, 1), .weights = {}, .params = {{.n_clusters = 5, .n_init = 2}}};
+  const Outcome outcome = run(problem);
+  EXPECT_EQ(outcome.fit.best.front().inertia, 0);
+  ASSERT_EQ(outcome.fit.warnings.size(), 1u);
+  EXPECT_NE(outcome.fit.warnings.front().find("ask for at most 3"), std::string::npos);
+}
+
+TEST(KMeansFit, OneClusterIsTheMean) {
+  Problem problem = blobs_problem(10000, 3, 1, 1);
+  const Model model = run(problem).fit.best.front();
+  for (std::size_t j = 0; j < 3; ++j) {
+    double sum = 0;
+    for (std::size_t i = 0; i < 10000; ++i) sum += static_cast<double>(problem.rows.x[i * 3 + j]);
+    EXPECT_EQ(model.cluster_centers[j], static_cast<float>(sum / 10000));
+  }
+}
+
+TEST(KMeansFit, AsManyClustersAsRowsHaveNoInertia) {
+  Problem problem = blobs_problem(50, 2, 3, 1);
+  problem.params.front().n_clusters = 50;
+  EXPECT_EQ(run(problem).fit.best.front().inertia, 0);
+}
+
+TEST(KMeansFit, RefusesMoreClustersThanRows) {
+  Problem problem = blobs_problem(50, 2, 3, 1);
+  problem.params.front().n_clusters = 51;
+  EXPECT_THROW(run(problem), ArgumentError);
+  problem.params.front().n_clusters = 0;
+  EXPECT_THROW(run(problem), ArgumentError);
+}
+
+TEST(KMeansFit, StopsAtMaxIterAndSaysSo) {
+  Problem problem = blobs_problem(5000, 4, 12, 0.3);
+  problem.params.front().max_iter = 2;
+  problem.params.front().n_init = 1;
+  const Outcome outcome = run(problem);
+  EXPECT_EQ(outcome.fit.best.front().n_iter, 2);
+  EXPECT_FALSE(outcome.fit.best.front().converged);
+  EXPECT_EQ(outcome.fit.warnings.size(), 1u);
+  expect_matches_reference(problem);
+}
+
+TEST(KMeansFit, WeightTwoIsARowTwice) {
+  const auto values = testing::blobs(3000, 3, 4, 1, 21);
+  std::vector<double> twice, weights;
+  for (std::size_t i = 0; i < 3000; ++i) {
+    weights.push_back(i % 3 == 0 ? 2 : 1);
+    for (std::size_t copy = 0; copy < (i % 3 == 0 ? 2 : 1); ++copy)
+      twice.insert(twice.end(), values.begin() + static_cast<std::ptrdiff_t>(i * 3),
+                   values.begin() + static_cast<std::ptrdiff_t>(i * 3 + 3));
+  }
+  Problem weighted{
+      .rows = testing::on_grid(values, 3), .weights = quantise_weights(weights), .params = {{.n_clusters = 4, .init = Init::given}}};
+  weighted.params.front().given_centers.assign(weighted.rows.x.begin(), weighted.rows.x.begin() + 12);
+  Problem repeated{.rows = testing::on_grid(twice, 3), .weights = {}, .params = weighted.params};
+  const Model a = run(weighted).fit.best.front(), b = run(repeated).fit.best.front();
+  EXPECT_EQ(a.cluster_centers, b.cluster_centers);
+  EXPECT_NEAR(a.inertia, b.inertia, kInertia * b.inertia);
+}
+
+TEST(KMeansFit, ZeroWeightRowCountsForNothing) {
+  const auto values = testing::blobs(3000, 3, 4, 1, 22);
+  std::vector<double> with_strays = values, weights(3000, 1.0);
+  for (int i = 0; i < 100; ++i) with_strays.insert(with_strays.end(), {1, -1, 5.0 * i / 100}), weights.push_back(0);
+  Problem clean{.rows = testing::on_grid(values, 3), .weights = {}, .params = {{.n_clusters = 4}}};
+  Problem strays{.rows = testing::on_grid(with_strays, 3), .weights = quantise_weights(weights), .params = {{.n_clusters = 4}}};
+  ASSERT_EQ(clean.rows.grid.steps, strays.rows.grid.steps);
+  EXPECT_EQ(run(clean).fit.best.front().cluster_centers, run(strays).fit.best.front().cluster_centers);
+}
+
+TEST(KMeansFit, SweepOverKEqualsFitsOneByOne) {
+  Problem sweep = blobs_problem(20000, 5, 6, 1);
+  sweep.params.clear();
+  for (std::int32_t k = 1; k <= 9; ++k) sweep.params.push_back({.n_clusters = k, .n_init = 3});
+  const Outcome together = run(sweep);
+  for (const Params& params : sweep.params) {
+    Problem alone = sweep;
+    alone.params = {params};
+    const Model model = run(alone).fit.best.front();
+    EXPECT_EQ(model.cluster_centers, together.fit.best[static_cast<std::size_t>(params.n_clusters - 1)].cluster_centers);
+  }
+  for (std::size_t i = 1; i < 9; ++i) EXPECT_LE(together.fit.best[i].inertia, together.fit.best[i - 1].inertia);
+}
+
+class KMeansBits : public ::testing::Test {
+ protected:
+  // Three cuts of tiles, weights, two values of k and restarts that settle at different sweeps.
+  static Problem problem() {
+    Problem problem = blobs_problem(30011, 6, 7, 0.8);
+    problem.params = {{.n_clusters = 7, .n_init = 4}, {.n_clusters = 11, .n_init = 2}};
+    std::vector<double> weights;
+    for (std::int64_t i = 0; i < problem.rows.n_rows; ++i) weights.push_back(1 + static_cast<double>(i * 7919 % 1000) / 37);
+    problem.weights = quantise_weights(weights);
+    return problem;
+  }
+};
+
+TEST_F(KMeansBits, IgnoreThreadCount) {
+  const Outcome expected = run(problem(), {.threads = 1});
+  for (const int threads : {2, 3, 8}) expect_same_bits(expected, run(problem(), {.threads = threads}));
+}
+
+TEST_F(KMeansBits, IgnoreTileRows) {
+  const Outcome expected = run(problem());
+  for (const std::int64_t blocks : {1, 2, 5, 100}) expect_same_bits(expected, run(problem(), {.tile_rows = blocks * kBlockRows}));
+}
+
+TEST_F(KMeansBits, IgnoreMemoryBudget) {
+  const Outcome expected = run(problem());
+  expect_same_bits(expected, run(problem(), {.memory = 3 << 20}));
+}
+
+TEST_F(KMeansBits, IgnoreInstructionSet) {
+  const Outcome expected = run(problem());
+  testing::for_each_instruction_set([&] { expect_same_bits(expected, run(problem())); });
+}
+
+TEST_F(KMeansBits, FollowTheSeed) {
+  Problem other = problem();
+  other.seed = 2;
+  other.params.front().max_iter = 1;
+  Problem same = problem();
+  same.params.front().max_iter = 1;
+  EXPECT_NE(run(other).fit.best.front().cluster_centers, run(same).fit.best.front().cluster_centers);
+}
+
+TEST(KMeansInit, PlusPlusBeatsRandomOnSeparatedBlobs) {
+  Problem problem = blobs_problem(20000, 4, 30, 50);
+  problem.params = {{.n_clusters = 30, .n_init = 1}, {.n_clusters = 30, .n_init = 1, .init = Init::random}};
+  const Fit fit = run(problem).fit;
+  EXPECT_LT(fit.best[0].inertia * 2, fit.best[1].inertia);
+}
+
+TEST(KMeansQuality, MatchesDefinitions) {
+  Problem problem = blobs_problem(3000, 3, 4, 3);
+  const Outcome outcome = run(problem);
+  const Model& model = outcome.fit.best.front();
+  double silhouette = 0;
+  std::vector<double> scatter(4), count(4);
+  for (std::size_t i = 0; i < outcome.label.size(); ++i) {
+    double second = 0;
+    reference::nearest(problem.rows.x.data() + i * 3, model.cluster_centers, 3, outcome.label[i], second);
+    silhouette += 1 - std::sqrt(outcome.squared_distance[i] / second);
+    scatter[static_cast<std::size_t>(outcome.label[i])] += std::sqrt(outcome.squared_distance[i]);
+    count[static_cast<std::size_t>(outcome.label[i])] += 1;
+  }
+  double davies_bouldin = 0;
+  for (std::size_t a = 0; a < 4; ++a) {
+    double worst = 0;
+    for (std::size_t b = 0; b < 4; ++b)
+      if (a != b)
+        worst =
+            std::max(worst, (scatter[a] / count[a] + scatter[b] / count[b]) /
+                                std::sqrt(reference::squared_distance(&model.cluster_centers[a * 3], &model.cluster_centers[b * 3], 3)));
+    davies_bouldin += worst / 4;
+  }
+  // Rows enter the sums in steps of 2^-30, of the margin and of the longest possible distance.
+  EXPECT_NEAR(outcome.quality.front().silhouette, silhouette / 3000, 0x1p-30);
+  EXPECT_NEAR(outcome.quality.front().davies_bouldin, davies_bouldin, 1e-7);
+  EXPECT_GT(outcome.quality.front().explained, 0.7);
+}
+
+TEST(KMeansMargin, IsOneMinusTheRatioOfDistances) {
+  EXPECT_EQ(margin(1, 4), 0.5);
+  EXPECT_EQ(margin(0, 0), 0);
+  EXPECT_EQ(margin(2, 2), 0);
+  EXPECT_EQ(margin(3, std::numeric_limits<double>::infinity()), 1);
+}
+
+}  // namespace
+}  // namespace coterie::kmeans
