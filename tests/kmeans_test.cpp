@@ -11,6 +11,7 @@
 #include "tests/reference/kmeans.hpp"
 #include "tests/support/grid_rows.hpp"
 #include "tests/support/instruction_sets.hpp"
+#include "tests/support/thread_communicator.hpp"
 
 namespace coterie::kmeans {
 namespace {
@@ -288,6 +289,32 @@ TEST_F(KMeansBits, IgnoreMemoryBudget) {
 TEST_F(KMeansBits, IgnoreInstructionSet) {
   const Outcome expected = run(problem());
   testing::for_each_instruction_set([&] { expect_same_bits(expected, run(problem())); });
+}
+
+// Ranks hold consecutive rows from a multiple of kBlockRows on; every rank must end with the same model as one alone.
+TEST_F(KMeansBits, IgnoreRankCount) {
+  const Problem all = problem();
+  const Outcome expected = run(all);
+  for (const int ranks : {2, 3, 5}) {
+    testing::run_ranks(ranks, [&](Communicator& communicator) {
+      Context context({.threads = 1, .memory_bytes = std::int64_t{1} << 30, .seed = all.seed, .communicator = &communicator});
+      const std::int64_t blocks = (all.rows.n_rows + kBlockRows - 1) / kBlockRows;
+      const std::int64_t first = std::min(all.rows.n_rows, blocks * communicator.rank() / ranks * kBlockRows);
+      const std::int64_t last = std::min(all.rows.n_rows, blocks * (communicator.rank() + 1) / ranks * kBlockRows);
+      const std::size_t n = static_cast<std::size_t>(last - first), d = static_cast<std::size_t>(all.rows.n_columns);
+      MemoryTileSource rows(std::span(all.rows.x).subspan(static_cast<std::size_t>(first) * d, n * d), all.rows.n_columns, kBlockRows,
+                            first);
+      ZippedSource source(rows, {.weight = std::span(all.weights.steps).subspan(static_cast<std::size_t>(first), n)});
+      const GridMoments moments = measure_moments(context, source, all.grid(), 11);
+      const auto pass = make_cpu_pass(context, all.grid(), all.rows.n_columns);
+      const Fit fit_of_rank = fit(context, source, all.grid(), moments, all.params, *pass);
+      for (std::size_t m = 0; m < fit_of_rank.best.size(); ++m) {
+        EXPECT_EQ(fit_of_rank.best[m].cluster_centers, expected.fit.best[m].cluster_centers);
+        EXPECT_EQ(fit_of_rank.best[m].inertia, expected.fit.best[m].inertia);
+        EXPECT_EQ(fit_of_rank.best[m].cluster_sizes, expected.fit.best[m].cluster_sizes);
+      }
+    });
+  }
 }
 
 TEST_F(KMeansBits, FollowTheSeed) {
