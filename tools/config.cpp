@@ -1,0 +1,127 @@
+#include "tools/config.hpp"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+
+#include "host/error.hpp"
+#include "tools/suggest.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+std::string hint(const std::string& word, const std::vector<std::string>& known) {
+  const std::string near = nearest(word, known);
+  return near.empty() ? "" : fmt::format(" Did you mean {}?", near);
+}
+
+std::string scalar_text(const toml::node& node, const std::string& key) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* integer = node.as_integer()) return std::to_string(integer->get());
+  if (const auto* real = node.as_floating_point()) return fmt::format("{}", real->get());
+  if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+  throw ArgumentError(
+      fmt::format("--config: line {}: {} must be a string, a number, true, false, or a list of these.", node.source().begin.line, key));
+}
+
+class TomlConfig final : public CLI::Config {
+ public:
+  explicit TomlConfig(const CLI::App& root) : root_(root) {}
+
+  std::string to_config(const CLI::App* app, bool, bool, std::string) const override { return config_text(*app); }
+
+  std::vector<CLI::ConfigItem> from_config(std::istream& stream) const override {
+    std::vector<CLI::ConfigItem> settings;
+    for (const auto& [name, node] : parse(stream)) add_table(settings, std::string(name.str()), node);
+    return settings;
+  }
+
+ private:
+  static toml::table parse(std::istream& stream) {
+    try {
+      return toml::parse(stream);
+    } catch (const toml::parse_error& error) {
+      throw ArgumentError(fmt::format("--config: line {}: {}.", error.source().begin.line, error.description()));
+    }
+  }
+
+  void add_table(std::vector<CLI::ConfigItem>& settings, const std::string& name, const toml::node& node) const {
+    const auto verbs = root_.get_subcommands({});
+    const auto verb = std::find_if(verbs.begin(), verbs.end(), [&](const CLI::App* app) { return app->get_name() == name; });
+    if (verb == verbs.end() || !node.is_table()) {
+      std::vector<std::string> names;
+      for (const CLI::App* app : verbs) names.push_back(app->get_name());
+      throw ArgumentError(fmt::format("--config: line {}: {} is no table of a verb, such as [cluster].{}", node.source().begin.line, name,
+                                      hint(name, names)));
+    }
+    for (const auto& [key, value] : *node.as_table()) settings.push_back(item(**verb, std::string(key.str()), value));
+  }
+
+  static CLI::ConfigItem item(const CLI::App& verb, const std::string& key, const toml::node& value) {
+    std::vector<std::string> keys;
+    for (const CLI::Option* option : verb.get_options()) keys.push_back(option->get_single_name());
+    if (std::find(keys.begin(), keys.end(), key) == keys.end() || key == "help")
+      throw ArgumentError(
+          fmt::format("--config: line {}: {} has no option {}.{}", value.source().begin.line, verb.get_name(), key, hint(key, keys)));
+    CLI::ConfigItem result{{verb.get_name()}, key, {}};
+    if (const auto* list = value.as_array()) {
+      for (const toml::node& element : *list) result.inputs.push_back(scalar_text(element, key));
+    } else {
+      result.inputs.push_back(scalar_text(value, key));
+    }
+    return result;
+  }
+
+  const CLI::App& root_;
+};
+
+// Numbers and truth values stand bare in TOML, everything else is a quoted string.
+void insert(toml::array& list, const std::string& text) {
+  try {
+    const toml::table parsed = toml::parse("value = " + text);
+    if (parsed.size() == 1 && parsed["value"].is_number()) {
+      parsed["value"].visit([&](const auto& node) {
+        if constexpr (toml::is_number<decltype(node)>) list.push_back(node);
+      });
+      return;
+    }
+  } catch (const toml::parse_error&) {
+    // No bare TOML value: a string.
+  }
+  list.push_back(text);
+}
+
+}  // namespace
+
+void add_config(CLI::App& root) {
+  root.set_config("--config", "", "Options from a TOML file: one table per verb, such as [cluster]");
+  root.config_formatter(std::make_shared<TomlConfig>(root));
+}
+
+std::string config_text(const CLI::App& verb) {
+  toml::table options;
+  for (const CLI::Option* option : verb.get_options()) {
+    const std::string name = option->get_single_name();
+    if (name == "help" || (option->count() == 0 && option->get_default_str().empty())) continue;
+    if (option->get_expected_min() == 0) {
+      options.insert(name, true);
+      continue;
+    }
+    toml::array values;
+    if (option->count() == 0)
+      insert(values, option->get_default_str());
+    else
+      for (const std::string& value : option->results()) insert(values, value);
+    if (values.size() == 1)
+      values[0].visit([&](const auto& value) { options.insert(name, value); });
+    else
+      options.insert(name, values);
+  }
+  std::ostringstream text;
+  text << toml::table{{verb.get_name(), options}} << '\n';
+  return text.str();
+}
+
+}  // namespace coterie::tools

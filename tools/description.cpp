@@ -1,0 +1,101 @@
+#include "tools/description.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "io/result_file.hpp"
+#include "tools/table.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+// What a table cell has room for; the file holds all of them.
+constexpr std::size_t kMarksPerSegment = 3;
+
+void add_levels(Description& description, const Input& input, std::span<const std::int32_t> labels) {
+  for (const io::ObsColumn& column : input.file().obs()) {
+    if (!column.is_category) continue;
+    io::Categories categories = input.file().categories(column.name);
+    if (categories.levels.size() > kMostLevels) continue;
+    description.levels.push_back(profile::measure_levels(column.name, std::move(categories.levels), categories.codes, labels,
+                                                         input.weights(), description.profile.n_segments));
+  }
+}
+
+void add_outcomes(Description& description, const Input& input, std::span<const std::int32_t> labels) {
+  for (const std::string& name : input.roles().outcomes) {
+    const auto& obs = input.file().obs();
+    const bool is_category = std::any_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == name && c.is_category; });
+    if (is_category) continue;
+    description.outcomes.push_back(
+        profile::measure_outcome(name, input.file().numbers(name), labels, input.weights(), description.profile.n_segments));
+  }
+}
+
+bool is_indicator(const profile::Profile& profile, std::int32_t column) {
+  const std::int32_t all = profile.n_segments;
+  return profile.min.at(all, column) == 0 && profile.max.at(all, column) == 1 &&
+         profile.mean.at(all, column) == profile.share_nonzero.at(all, column);
+}
+
+// The first n_segments entries of a column that ends with the population.
+std::vector<double> of_segments(const std::vector<double>& values) { return {values.begin(), values.end() - 1}; }
+
+}  // namespace
+
+std::vector<std::string> segment_names(std::int32_t n_segments) {
+  std::vector<std::string> names;
+  const std::size_t width = std::to_string(n_segments).size();
+  for (std::int32_t segment = 1; segment <= n_segments; ++segment) names.push_back(fmt::format("S{:0{}}", segment, width));
+  return names;
+}
+
+Description describe_segments(Session& session, Input& input, std::span<const std::int32_t> labels, std::int32_t n_segments) {
+  Description description;
+  description.names = segment_names(n_segments);
+  description.columns = input.columns();
+  ZippedSource labelled(input.raw(), {input.weights().steps, labels});
+  description.profile = profile::measure(session.context(), labelled, n_segments, input.weights().step);
+  add_levels(description, input, labels);
+  add_outcomes(description, input, labels);
+  if (!input.roles().value.empty())
+    description.values.push_back(
+        profile::measure_value(input.roles().value, input.file().numbers(input.roles().value), labels, input.weights(), n_segments));
+  return description;
+}
+
+std::vector<std::string> marks(const Description& description, std::int32_t segment, std::size_t most) {
+  const profile::Profile& profile = description.profile;
+  std::vector<std::string> texts;
+  for (const profile::Marker& marker : profile::markers(profile, segment, static_cast<std::size_t>(profile.n_columns))) {
+    const io::FeatureColumn& column = description.columns[static_cast<std::size_t>(marker.column)];
+    if (column.role == io::Role::ignore) continue;
+    const double mean = profile.mean.at(segment, marker.column);
+    const double population = profile.mean.at(profile.n_segments, marker.column);
+    const auto show = is_indicator(profile, marker.column) ? percent : short_number;
+    texts.push_back(fmt::format("{} {} (all {})", column.name, show(mean), show(population)));
+    if (texts.size() == most) break;
+  }
+  return texts;
+}
+
+io::DataFrame segments_frame(const Description& description) {
+  io::DataFrame frame = io::segments_frame(description.names, description.profile);
+  for (const profile::OutcomeProfile& outcome : description.outcomes) {
+    frame.columns.emplace_back(outcome.name + "_rate", of_segments(outcome.rate));
+  }
+  for (const profile::ValueProfile& value : description.values) {
+    frame.columns.emplace_back(value.name + "_sum", of_segments(value.sum));
+    frame.columns.emplace_back(value.name + "_share", of_segments(value.share));
+    frame.columns.emplace_back(value.name + "_mean", of_segments(value.mean));
+  }
+  std::vector<std::string> marked;
+  for (std::int32_t segment = 0; segment < description.profile.n_segments; ++segment)
+    marked.push_back(fmt::format("{}", fmt::join(marks(description, segment, kMarksPerSegment), "; ")));
+  frame.columns.emplace_back("marks", std::move(marked));
+  return frame;
+}
+
+}  // namespace coterie::tools

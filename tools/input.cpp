@@ -1,0 +1,74 @@
+#include "tools/input.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/error.hpp"
+#include "tools/suggest.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+[[noreturn]] void throw_unknown(const char* option, const std::string& name, const std::vector<std::string>& known,
+                                const std::string& where) {
+  const std::string near = nearest(name, known);
+  throw ArgumentError(fmt::format("{} {}: {} has no such column.{} `coterie inspect` lists them.", option, name, where,
+                                  near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
+}
+
+}  // namespace
+
+Input::Input(Session& session, const InputOptions& options) : file_(io::FeatureFile::open(options.path, options.layout)) {
+  columns_ = file_->columns();
+  roles_ = file_->roles();
+  settle_column_roles(options);
+  settle_obs_roles(options);
+  if (!roles_.weight.empty()) weights_ = quantise_weights(file_->numbers(roles_.weight));
+  raw_ = file_->tiles(session.context());
+  session.progress().set_row_bytes(std::int64_t{raw_->n_columns()} * (raw_->is_wide() ? 8 : 4));
+}
+
+void Input::settle_column_roles(const InputOptions& options) {
+  for (const std::string& name : options.active) column(name, "--active");
+  if (!options.active.empty()) {  // then only these are active
+    for (io::FeatureColumn& other : columns_)
+      if (other.role == io::Role::active) other.role = io::Role::profile;
+  }
+  for (const std::string& name : options.active) column(name, "--active").role = io::Role::active;
+  for (const std::string& name : options.profile) column(name, "--profile").role = io::Role::profile;
+  for (const std::string& name : options.ignore) column(name, "--ignore").role = io::Role::ignore;
+}
+
+void Input::settle_obs_roles(const InputOptions& options) {
+  if (options.weight) roles_.weight = *options.weight;
+  if (options.value) roles_.value = *options.value;
+  if (!options.outcomes.empty()) roles_.outcomes = options.outcomes;
+  if (!roles_.weight.empty()) require_obs(roles_.weight, "--weight");
+  if (!roles_.value.empty()) require_obs(roles_.value, "--value");
+  for (const std::string& name : roles_.outcomes) require_obs(name, "--outcome");
+}
+
+io::FeatureColumn& Input::column(const std::string& name, const char* option) {
+  const auto found = std::find_if(columns_.begin(), columns_.end(), [&](const io::FeatureColumn& c) { return c.name == name; });
+  if (found != columns_.end()) return *found;
+  std::vector<std::string> known;
+  for (const io::FeatureColumn& c : columns_) known.push_back(c.name);
+  throw_unknown(option, name, known, fmt::format("the matrix of file '{}'", file_->path().string()));
+}
+
+void Input::require_obs(const std::string& name, const char* option) const {
+  std::vector<std::string> known;
+  for (const io::ObsColumn& c : file_->obs()) known.push_back(c.name);
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    throw_unknown(option, name, known, fmt::format("obs of file '{}'", file_->path().string()));
+}
+
+io::IdFormat id_format(const io::FeatureFile& file) { return {file.id_name(), file.has_integer_ids(), file.longest_id()}; }
+
+io::Cells IdCells::cells() const {
+  return std::visit([](const auto& ids) -> io::Cells { return std::span(ids); }, ids_);
+}
+
+}  // namespace coterie::tools

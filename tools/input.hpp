@@ -1,0 +1,51 @@
+// An opened input file with the roles of its columns settled: what the file says, overridden by the options.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "host/weights.hpp"
+#include "io/feature_file.hpp"
+#include "io/result_file.hpp"
+#include "tools/options.hpp"
+#include "tools/session.hpp"
+
+namespace coterie::tools {
+
+class Input {
+ public:
+  // InputError, ContentsError as FeatureFile::open; ArgumentError for a column that the file does not have.
+  Input(Session& session, const InputOptions& options);
+
+  const io::FeatureFile& file() const { return *file_; }
+  TileSource& raw() { return *raw_; }  // all columns of X
+  const std::vector<io::FeatureColumn>& columns() const { return columns_; }
+  const io::ObsRoles& roles() const { return roles_; }
+  const Weights& weights() const { return weights_; }
+
+ private:
+  void settle_column_roles(const InputOptions& options);
+  void settle_obs_roles(const InputOptions& options);
+  io::FeatureColumn& column(const std::string& name, const char* option);
+  void require_obs(const std::string& name, const char* option) const;
+
+  std::unique_ptr<io::FeatureFile> file_;
+  std::unique_ptr<TileSource> raw_;
+  std::vector<io::FeatureColumn> columns_;
+  io::ObsRoles roles_;
+  Weights weights_;
+};
+
+io::IdFormat id_format(const io::FeatureFile& file);
+// The ids of some rows, owned, and viewed as cells of a row stream.
+class IdCells {
+ public:
+  IdCells(const io::FeatureFile& file, std::int64_t first_row, std::int64_t n_rows) : ids_(file.ids(first_row, n_rows)) {}
+  io::Cells cells() const;
+
+ private:
+  io::Ids ids_;
+};
+
+}  // namespace coterie::tools

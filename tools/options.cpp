@@ -1,0 +1,156 @@
+#include "tools/options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include "host/error.hpp"
+#include "host/memory_ledger.hpp"
+
+namespace coterie::tools {
+
+template <class Number>
+Number parse_number(std::string_view text, std::string_view option, Number low, Number high) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool in_range = error == std::errc{} && end == text.data() + text.size() && value >= low && value <= high;  // false for NaN
+  if (!in_range)
+    throw ArgumentError(fmt::format("{} {}: expected a {} from {} to {}. Nothing was read or written.", option, text,
+                                    std::is_integral_v<Number> ? "whole number" : "number", low, high));
+  return value;
+}
+
+std::vector<std::int32_t> parse_cluster_counts(std::string_view text, std::string_view option) {
+  std::vector<std::int32_t> counts;
+  const auto parse = [&](std::string_view part) { return parse_number<std::int32_t>(part, option, 1, kMaxClusters); };
+  if (const auto colon = text.find(':'); colon != std::string_view::npos) {
+    const auto second = text.find(':', colon + 1);
+    const std::int32_t first = parse(text.substr(0, colon));
+    const std::int32_t last = parse(text.substr(colon + 1, second == std::string_view::npos ? second : second - colon - 1));
+    const std::int32_t step = second == std::string_view::npos ? 1 : parse(text.substr(second + 1));
+    if (last < first) throw ArgumentError(fmt::format("{} {}: the range ends before it starts; write it as 2:12.", option, text));
+    for (std::int64_t k = first; k <= last; k += step) counts.push_back(static_cast<std::int32_t>(k));
+  } else {
+    for (const std::string& part : CLI::detail::split(std::string(text), ',')) counts.push_back(parse(part));
+    std::sort(counts.begin(), counts.end());
+    counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
+  }
+  return counts;
+}
+
+template <class Number>
+CLI::Option* add_number(CLI::App& app, const std::string& names, Number& value, Number low, Number high, const std::string& description) {
+  const std::string option = names.substr(names.find("--"));
+  const auto set = [&value, option, low, high](const std::string& text) { value = parse_number(text, option, low, high); };
+  return app.add_option_function<std::string>(names, set, description)->default_str(fmt::format("{}", value));
+}
+
+template std::int32_t parse_number(std::string_view, std::string_view, std::int32_t, std::int32_t);
+template CLI::Option* add_number(CLI::App&, const std::string&, std::int32_t&, std::int32_t, std::int32_t, const std::string&);
+template CLI::Option* add_number(CLI::App&, const std::string&, std::int64_t&, std::int64_t, std::int64_t, const std::string&);
+template CLI::Option* add_number(CLI::App&, const std::string&, std::uint64_t&, std::uint64_t, std::uint64_t, const std::string&);
+template CLI::Option* add_number(CLI::App&, const std::string&, double&, double, double, const std::string&);
+
+namespace {
+
+template <class Enum>
+void add_choice(CLI::App& app, const std::string& name, Enum& value, const std::map<std::string, Enum>& choices, const std::string& chosen,
+                const std::string& description) {
+  const auto set = [&value, name, choices](const std::string& text) {
+    const auto found = choices.find(text);
+    if (found == choices.end()) {
+      std::vector<std::string> known;
+      for (const auto& [choice, ignored] : choices) known.push_back(choice);
+      throw ArgumentError(fmt::format("{} {}: expected one of {}.", name, text, fmt::join(known, ", ")));
+    }
+    value = found->second;
+  };
+  app.add_option_function<std::string>(name, set, description)->default_str(chosen);
+}
+
+}  // namespace
+
+CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example) {
+  CLI::App* app = root.add_subcommand(name, description);
+  app->fallthrough();  // --config and --print-config are accepted after the verb too
+  app->footer("Example:\n  coterie " + name + " " + example);
+  return app;
+}
+
+void add_resources(CLI::App& app, ResourceOptions& options) {
+  app.add_option("--device", options.device, "auto, cpu, cuda or cuda:I")->capture_default_str();
+  add_number(app, "--threads", options.threads, 0, 4096, "Threads; 0 uses every core this process may use");
+  app.add_option_function<std::string>(
+      "--memory", [&options](const std::string& text) { options.memory_bytes = parse_bytes(text, "--memory"); },
+      "Memory budget, such as 512M or 8G; default: half of what is free");
+  add_number(app, "--seed", options.seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(), "Seed of every random choice");
+}
+
+void add_input(CLI::App& app, InputOptions& options) {
+  app.add_option("FILE", options.path, "Customers: an AnnData .h5ad or another HDF5 file with a numeric matrix")->required();
+  app.add_option("--x", options.layout.x, "Dataset of the matrix, where the file is no .h5ad");
+  app.add_option("--ids", options.layout.ids, "Dataset of the customer ids");
+  app.add_option("--names", options.layout.names, "Dataset of the column names");
+  app.add_option("--active", options.active, "Columns that drive the segments")->delimiter(',');
+  app.add_option("--profile", options.profile, "Columns that only describe the segments")->delimiter(',');
+  app.add_option("--ignore", options.ignore, "Columns that are not used")->delimiter(',');
+  app.add_option("--weight", options.weight, "Column with the weight of each customer");
+  app.add_option("--outcome", options.outcomes, "Two-valued columns whose rate is shown per segment")->delimiter(',');
+  app.add_option("--value", options.value, "Column with the value of each customer, such as revenue");
+}
+
+void add_transform(CLI::App& app, TransformOptions& options) {
+  add_choice<TransformKind>(app, "--transform", options.kind,
+                            {{"auto", TransformKind::automatic},
+                             {"none", TransformKind::none},
+                             {"zscore", TransformKind::zscore},
+                             {"log1p", TransformKind::log1p},
+                             {"robust", TransformKind::robust}},
+                            "auto", "How columns become comparable: auto, none, zscore, log1p or robust");
+  add_choice<MissingPolicy>(app, "--missing", options.missing,
+                            {{"auto", MissingPolicy::automatic}, {"error", MissingPolicy::error}, {"median", MissingPolicy::median}},
+                            "auto", "Missing cells: error, median, or auto (error with --transform none, median otherwise)");
+}
+
+void add_output(CLI::App& app, OutputOptions& options, const std::string& csv_description) {
+  app.add_option("-o,--output", options.path, "Result file (.h5ad)")->required();
+  if (!csv_description.empty()) app.add_option("--csv", options.csv, csv_description);
+  app.add_flag("--overwrite", options.overwrite, "Replace existing output files");
+}
+
+void add_fit(CLI::App& app, FitOptions& options) {
+  const auto set_method = [&options](const std::string& text) {
+    if (text != "kmeans") throw ArgumentError(fmt::format("--method {}: this version has kmeans only.", text));
+    options.method = text;
+  };
+  app.add_option_function<std::string>("--method", set_method, "Clustering method: kmeans")->default_str(options.method);
+  app.add_option("--init", options.init, "Start: k-means++, random, or FILE.h5:/dataset with centers in clustering units")
+      ->capture_default_str();
+  add_number(app, "--n-init", options.n_init, 1, 100000, "Restarts; the one of least inertia wins");
+  add_number(app, "--max-iter", options.max_iter, 1, 1000000, "Iterations per restart");
+  add_number(app, "--tol", options.tol, 0.0, 1e300, "Stop when the squared center shift is at most tol x mean column variance");
+}
+
+void add_json(CLI::App& app, bool& json) { app.add_flag("--json", json, "Print one JSON object instead of tables"); }
+
+std::optional<CentersPath> centers_path(const std::string& init) {
+  if (init == "k-means++" || init == "random") return std::nullopt;
+  const auto colon = init.rfind(":/");
+  if (colon == std::string::npos || colon == 0)
+    throw ArgumentError(fmt::format("--init {}: expected k-means++, random, or FILE.h5:/dataset with the start centers.", init));
+  return CentersPath{init.substr(0, colon), init.substr(colon + 1)};
+}
+
+kmeans::Params fit_params(const FitOptions& options, std::int32_t n_clusters) {
+  kmeans::Params params;
+  params.n_clusters = n_clusters;
+  params.n_init = options.n_init;
+  params.max_iter = options.max_iter;
+  params.tol = options.tol;
+  params.init = options.init == "random" ? kmeans::Init::random : kmeans::Init::kmeans_plus_plus;
+  return params;
+}
+
+}  // namespace coterie::tools

@@ -1,0 +1,80 @@
+// Options that several verbs share, each with one name, one meaning and one check.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/kmeans.hpp"
+#include "host/transform.hpp"
+#include "io/feature_file.hpp"
+
+namespace coterie::tools {
+
+// --threads --memory --seed --device
+struct ResourceOptions {
+  std::string device = "auto";
+  std::int32_t threads = 0;       // 0: every core this process may use
+  std::int64_t memory_bytes = 0;  // 0: half of what is free
+  std::uint64_t seed = 0;
+};
+
+// FILE --x --ids --names --active --profile --ignore --weight --outcome --value
+struct InputOptions {
+  std::string path;
+  io::FeatureFileOptions layout;
+  std::vector<std::string> active, profile, ignore;  // column names whose role is set here instead of by the file
+  std::optional<std::string> weight, value;          // obs columns; an empty name means none
+  std::vector<std::string> outcomes;
+};
+
+// -o --csv --overwrite
+struct OutputOptions {
+  std::string path;
+  std::string csv;
+  bool overwrite = false;
+};
+
+// --method --n-init --max-iter --tol --init
+struct FitOptions {
+  std::string method = "kmeans";
+  std::string init = "k-means++";  // or random, or FILE.h5:/dataset
+  std::int32_t n_init = 10;
+  std::int32_t max_iter = 300;
+  double tol = 1e-4;
+};
+
+inline constexpr std::int32_t kMaxClusters = 1 << 20;  // labels are int32; more segments than this is a typing error
+
+// Reads the whole text as a number within [low, high], or throws the ArgumentError that names `option`.
+template <class Number>
+Number parse_number(std::string_view text, std::string_view option, Number low, Number high);
+// "2:12", "2:50:4" (step) or "3,5,8" -> ascending numbers of segments without repeats.
+std::vector<std::int32_t> parse_cluster_counts(std::string_view text, std::string_view option);
+
+// A numeric option whose help shows the default and whose errors name the option and its range.
+template <class Number>
+CLI::Option* add_number(CLI::App& app, const std::string& names, Number& value, Number low, Number high, const std::string& description);
+
+// A subcommand with one example line, shown by --help.
+CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example);
+void add_resources(CLI::App& app, ResourceOptions& options);
+void add_input(CLI::App& app, InputOptions& options);
+void add_transform(CLI::App& app, TransformOptions& options);
+void add_output(CLI::App& app, OutputOptions& options, const std::string& csv_description);
+void add_fit(CLI::App& app, FitOptions& options);
+void add_json(CLI::App& app, bool& json);
+
+// Start centers are read from the file of --init in the caller, which knows the columns.
+kmeans::Params fit_params(const FitOptions& options, std::int32_t n_clusters);
+// FILE.h5:/dataset -> both parts; nothing for the named methods; ArgumentError for anything else.
+struct CentersPath {
+  std::string file, dataset;
+};
+std::optional<CentersPath> centers_path(const std::string& init);
+
+}  // namespace coterie::tools

@@ -1,0 +1,98 @@
+#include "tools/result_output.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+
+namespace coterie::tools {
+
+namespace {
+
+io::OutputRequest request(const OutputOptions& options, const Input& input, std::int64_t estimated_bytes) {
+  return {options.path, options.overwrite, {input.file().path()}, estimated_bytes};
+}
+
+// This process's command line, every path shortened to its base name: a result that is passed on tells no folders.
+std::string command_line() {
+  std::ifstream stream("/proc/self/cmdline");
+  std::string line;
+  for (std::string argument; std::getline(stream, argument, '\0');) {
+    const auto slash = argument.rfind('/');
+    const auto equals = argument.find('=');
+    const std::string option = slash != std::string::npos && equals < slash ? argument.substr(0, equals + 1) : "";
+    line += (line.empty() ? "" : " ") + option + (slash == std::string::npos ? argument : argument.substr(slash + 1));
+  }
+  return line;
+}
+
+}  // namespace
+
+CsvOutput::CsvOutput(const std::string& path, bool overwrite, const std::string& input_path) {
+  if (path == "-") {
+    writer_.emplace(std::cout);
+  } else {
+    file_.emplace(io::OutputRequest{path, overwrite, {input_path}, 0});
+    writer_.emplace(*file_);
+  }
+}
+
+ResultOutput::ResultOutput(const OutputOptions& options, const Input& input, std::int32_t n_segments)
+    : input_(input.file()),
+      columns_(io::customer_columns(id_format(input_), std::vector<std::string>(static_cast<std::size_t>(n_segments), "S"))),
+      output_(request(options, input, input_.n_rows() * io::row_bytes(columns_))),
+      file_(output_, io::result_options(input_.n_rows(), input_.id_name())) {
+  if (!options.csv.empty()) csv_.emplace(options.csv, options.overwrite, input_.path().string());
+}
+
+void ResultOutput::begin_rows(const std::vector<std::string>& segment_names) {
+  columns_ = io::customer_columns(id_format(input_), segment_names);
+  rows_ = &file_.open_rows(columns_, io::kCustomersTable);
+  if (csv_) io::write_csv_header(csv_->writer(), columns_);
+}
+
+void ResultOutput::write_rows(std::int64_t first_row, const kmeans::Assignment& assignment) {
+  const std::size_t n_rows = assignment.label.size();
+  distance_.resize(n_rows);
+  margin_.resize(n_rows);
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    distance_[row] = static_cast<float>(std::sqrt(assignment.squared_distance[row]));
+    margin_[row] = static_cast<float>(kmeans::margin(assignment.squared_distance[row], assignment.second_squared_distance[row]));
+  }
+  const IdCells ids(input_, first_row, static_cast<std::int64_t>(n_rows));
+  const std::vector<io::Cells> cells{ids.cells(),
+                                     assignment.label,
+                                     assignment.label,
+                                     assignment.second,
+                                     std::span<const float>(distance_),
+                                     std::span<const float>(margin_)};
+  rows_->write(first_row, cells);
+  if (csv_) io::write_csv_rows(csv_->writer(), columns_, cells);
+}
+
+void ResultOutput::commit() {
+  if (csv_) csv_->commit();
+  file_.commit();
+}
+
+void write_run_record(io::H5adWriter& file, const RunRecord& record) {
+  const auto write = [&](const std::string& name, const io::Value& value) { file.write_value("uns/run/" + name, value); };
+  write("tool", std::string("coterie"));
+  write("version", std::string(COTERIE_VERSION));
+  write("command", command_line());
+  write("created", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))));
+  write("device", record.device);
+  write("seed", static_cast<std::int64_t>(record.seed));
+  write("threads", std::int64_t{record.threads});
+  write("input", record.input_name);
+  write("input_fingerprint", record.input_fingerprint);
+  for (const auto& [name, seconds] : record.seconds) write("seconds_" + name, seconds);
+  write("warnings", record.warnings);
+  write("notes", record.notes);
+}
+
+}  // namespace coterie::tools

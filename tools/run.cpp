@@ -1,0 +1,51 @@
+// coterie run: from a file to described segments, the number of segments included.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tools/frames.hpp"
+#include "tools/granularity.hpp"
+#include "tools/job.hpp"
+#include "tools/verbs.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+// The range that people give names to; finer segmentations are for machines and ask for --n-clusters.
+const std::vector<std::int32_t> kPersonaCounts{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+
+void run(const JobOptions& options) {
+  Job job(options, kPersonaCounts);
+  const std::vector<kmeans::Model> models = job.fit();
+  std::optional<io::DataFrame> sweep;
+  Choice choice;
+  if (models.size() > 1) {
+    const std::vector<kmeans::Quality> qualities = job.quality(models);
+    sweep = sweep_frame(models, qualities);
+    choice = choose_granularity(models, qualities);
+  }
+  const Segmentation result = job.finish(models[choice.index], sweep);
+  if (options.json) {
+    auto json = segmentation_json(result, job.session().backend().name(), job.session().warnings());
+    json["choice"] = choice.reason;
+    json["segments"] = frame_json(result.segments);
+    print(json.dump() + '\n');
+  } else if (options.output.csv != "-") {
+    print((sweep ? frame_table(*sweep) + '\n' + choice.reason + "\n\n" : "") + segments_table(result.segments));
+  }
+  job.session().say(fmt::format("Result: {}. Next: coterie profile {}", options.output.path, options.output.path));
+}
+
+}  // namespace
+
+Verb add_run(CLI::App& root) {
+  CLI::App* app = add_verb(root, "run", "Segment customers, describe the segments, and choose how many when not told",
+                           "customers.h5ad -o result.h5ad --csv segments.csv");
+  auto options = std::make_shared<JobOptions>();
+  add_job(*app, *options);
+  add_number(*app, "-k,--n-clusters", options->n_clusters, 1, kMaxClusters, "Number of segments")->default_str("chosen among 2..12");
+  return {app, [options] { run(*options); }};
+}
+
+}  // namespace coterie::tools
