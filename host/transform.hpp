@@ -27,6 +27,7 @@ enum class TransformKind {
 enum class MissingPolicy { automatic, error, median };  // automatic: error with `none`, median otherwise
 
 // value -> answered ? (known ? 1 : 0) : (log1p?(clamp(known ? x : fill, lower, upper)) - center) / scale, on the grid.
+// A value of other rows that lies beyond 2^23 steps becomes 2^23 steps.
 struct ColumnTransform {
   std::int32_t source = 0;  // raw column
   bool answered = false;    // an indicator column made of "is this cell known"
@@ -72,28 +73,32 @@ struct ChosenTransform {
 // seed and on (n_rows, n_columns) only.
 struct ColumnSurvey {
   std::int64_t n_rows = 0;
-  std::vector<std::int64_t> missing;   // (n_columns) NaN cells
-  std::vector<std::int64_t> infinite;  // (n_columns) cells that are infinite or beyond float32
-  std::vector<std::int64_t> zero;      // (n_columns)
-  std::vector<std::int64_t> negative;  // (n_columns)
-  std::vector<std::int64_t> fractional;// (n_columns) cells that are no whole number
-  std::vector<double> min, max;        // (n_columns) of known, finite cells; +inf, -inf where there is none
-  FirstRows sample;                    // rows as float32
-  FirstRows first_missing;             // the first rows with a missing cell (no values)
-  FirstRows first_infinite;            // the first rows with an infinite cell (no values)
+  std::vector<std::int64_t> missing;     // (n_columns) NaN cells
+  std::vector<std::int64_t> infinite;    // (n_columns) cells that are infinite or beyond float32
+  std::vector<std::int64_t> zero;        // (n_columns)
+  std::vector<std::int64_t> negative;    // (n_columns) of known, finite cells
+  std::vector<std::int64_t> fractional;  // (n_columns) cells that are no whole number
+  std::vector<double> min, max;          // (n_columns) of known, finite cells; +inf, -inf where there is none
+  FirstRows sample;                      // rows as they are: one float per cell, or two with the bytes of a double when `raw` is wide
+  FirstRows first_missing;               // the first missing cells of active columns: key = row * n_columns + column, no values
+  FirstRows first_infinite;              // likewise the first infinite cells
+  Reservation sample_memory;             // what the ledger lends for the sample
   void for_each_field(FieldVisitor& visitor);
+  std::vector<double> sampled(std::int32_t column) const;  // known, finite sample values of a raw column, in no order
 };
-ColumnSurvey survey_columns(Context& context, TileSource& raw);
+// `columns` says which raw columns are active for first_missing and first_infinite; empty: all of them.
+ColumnSurvey survey_columns(Context& context, TileSource& raw, const std::vector<RawColumn>& columns = {});
 
 // Decides per column from the survey, and reads `raw` once more for the exact mean and standard deviation of the
 // transformed values where the kind needs them. ContentsError: infinite cells, missing cells under the error policy
-// (count, first rows, column names), no usable active column.
+// (count, columns, first cells), no usable active column.
 ChosenTransform choose_transform(Context& context, TileSource& raw, const ColumnSurvey& survey, const std::vector<RawColumn>& columns,
                                  const TransformOptions& options);
 
 // Clustering rows: float32 tiles of transform.columns. Kept in memory when they fit the ledger (then `raw` is read
-// once), else transformed anew in every sweep; the bits are the same. `raw` must outlive the source. ContentsError when
-// a cell cannot be transformed (infinite; missing without a fill value).
+// once), else transformed anew in every sweep; the bits are the same. Side columns of `raw` are not carried over: zip the
+// result. `raw` must outlive the source, and only one of the two is swept at a time. ContentsError when a cell cannot be
+// transformed (infinite; missing without a fill value): it names the first such row and column.
 std::unique_ptr<TileSource> transformed(Context& context, TileSource& raw, const Transform& transform);
 
 // Clustering units back to raw units: the value whose transform is `value` (the centre of an answered column is a share).

@@ -1,0 +1,66 @@
+// The formula of a transform, cell by cell, for the three sweeps that need it. Work goes in strips: the cells of one
+// column in a few consecutive rows, gathered into contiguous doubles so that the arithmetic vectorises.
+//
+//   raw cell --prepare--> log1p?(clamp(known ? x : fill)) --place_on_grid--> round((t - center) / scale / step) * step
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include "host/elementary.hpp"
+#include "host/tile.hpp"
+#include "host/transform.hpp"
+
+namespace coterie {
+
+// A strip of doubles fills 2 KiB; while every column takes its turn, the cache lines of the strip's rows stay near.
+inline constexpr std::int64_t kStripRows = 256;
+
+// Whatever is larger is infinite as a float32.
+inline constexpr double kLargestCell = std::numeric_limits<float>::max();
+
+constexpr bool is_known(double x) { return x == x; }
+
+// What is centred and scaled: finite for a finite cell, and for a missing one where there is a fill value.
+constexpr double prepared(const ColumnTransform& column, double x) {
+  if (column.answered) return is_known(x) ? 1.0 : 0.0;
+  const double known = is_known(x) ? x : column.fill;
+  const double above = known < column.lower ? column.lower : known;
+  const double bounded = above > column.upper ? column.upper : above;
+  return column.log1p ? log1p(bounded) : bounded;
+}
+
+// The exact value of clustering units, before the grid.
+constexpr double clustering_value(const ColumnTransform& column, double prepared_value) {
+  return (prepared_value - column.center) / column.scale;
+}
+
+// 2^23 steps, but one less where 2^23 steps overflow float32.
+constexpr double most_steps(double step) { return step * 0x1p23 <= kLargestCell ? 0x1p23 : 0x1p23 - 1; }
+
+constexpr float on_grid(double value, double step, double steps_per_unit, double most) {
+  const double steps = round_to_even(std::clamp(value * steps_per_unit, -most, most));
+  return static_cast<float>(steps * step + 0.0);  // + 0.0 folds -0.0 into 0.0
+}
+
+// Calls f(i, row, strip) for every listed raw column columns[i] and every strip of rows [first, last) of the tile; row
+// counts from the tile's first, strip holds the raw cells as doubles and may be overwritten.
+template <class F>
+void for_each_strip(const Tile& tile, std::int64_t first, std::int64_t last, std::span<const std::int32_t> columns, F&& f) {
+  std::array<double, kStripRows> strip;
+  visit_cells(tile, [&](const auto* cells) {  // (n_rows, n_columns)
+    for (std::int64_t row = first; row < last; row += kStripRows) {
+      const std::int64_t rows = std::min(kStripRows, last - row);
+      for (std::size_t i = 0; i < columns.size(); ++i) {
+        const auto* cell = cells + row * tile.n_columns + columns[i];
+        for (std::int64_t r = 0; r < rows; ++r) strip[static_cast<std::size_t>(r)] = cell[r * tile.n_columns];
+        f(i, row, std::span<double>(strip.data(), static_cast<std::size_t>(rows)));
+      }
+    }
+  });
+}
+
+}  // namespace coterie
