@@ -1,12 +1,21 @@
 #include "cuda/devices.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "cuda/cuda_backend.hpp"
 #include "host/error.hpp"
 
+#ifdef COTERIE_EMULATED
+#include "cuda/emulated/emulator.hpp"
+#endif
+
 namespace coterie::COTERIE_GPU {
 namespace {
+
+using testing::AllOf;
+using testing::AnyOf;
+using testing::HasSubstr;
 
 TEST(Devices, AnswersOnAnyMachine) {
   const Devices devices = probe();
@@ -30,6 +39,35 @@ TEST(Devices, NamesTheDeviceItCannotUse) {
     EXPECT_NE(std::string(error.what()).find("--device cpu"), std::string::npos);
   }
 }
+
+#ifdef COTERIE_EMULATED
+
+TEST(Devices, SaysWhichDriverIsMissing) {
+  FreshEmulator device;
+  device->device_count_error = cudaErrorInsufficientDriver;
+  device->driver_version = 12040;
+  EXPECT_TRUE(probe().gpu_present);
+  EXPECT_THAT(probe().reason, AllOf(HasSubstr("found CUDA 12.4"), HasSubstr("needed CUDA 13.0")));
+  device->driver_version = 0;
+  EXPECT_THAT(probe().reason, AnyOf(HasSubstr("no NVIDIA driver"), HasSubstr("no CUDA driver")));
+}
+
+TEST(Devices, RefusesGpusOlderThanItsCode) {
+  FreshEmulator device;
+  device->compute_major = 7;
+  device->compute_minor = 5;
+  EXPECT_TRUE(probe().usable.empty());
+  EXPECT_THAT(probe().reason, AllOf(HasSubstr("capability 7.5"), HasSubstr("8.0 or newer")));
+}
+
+TEST(Devices, AMachineWithoutGpuIsNoError) {
+  FreshEmulator device;
+  device->device_count = 0;
+  EXPECT_TRUE(probe().usable.empty());
+  EXPECT_THAT(probe().reason, HasSubstr("no GPU"));
+}
+
+#endif
 
 }  // namespace
 }  // namespace coterie::COTERIE_GPU

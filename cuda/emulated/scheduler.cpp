@@ -1,0 +1,211 @@
+#include "cuda/emulated/scheduler.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <map>
+#include <numeric>
+
+#include "cuda/emulated/emulator.hpp"
+
+namespace coterie::emulated {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(COTERIE_TSAN)
+constexpr std::size_t kStackBytes = 256 * 1024;  // red zones and instrumented frames are larger
+#else
+constexpr std::size_t kStackBytes = 64 * 1024;
+#endif
+constexpr std::size_t kTags = 4096;  // barriers until a tag is used again
+
+}  // namespace
+
+thread_local Scheduler* Scheduler::running_ = nullptr;
+
+Scheduler& Scheduler::get() {
+  static thread_local Scheduler scheduler;
+  return scheduler;
+}
+
+std::uint64_t Scheduler::random() {  // xorshift64: order only, no statistics hang on it
+  random_state_ ^= random_state_ << 13;
+  random_state_ ^= random_state_ >> 7;
+  random_state_ ^= random_state_ << 17;
+  return random_state_;
+}
+
+void* Scheduler::new_tag() {
+  if (tags_.empty()) tags_.resize(kTags);
+  return &tags_[next_tag_++ % kTags];
+}
+
+void Scheduler::run(Kernel kernel, void* argument, dim3 grid, dim3 block, std::size_t dynamic_shared_bytes) {
+  kernel_ = kernel;
+  argument_ = argument;
+  grid_.grid_dim = grid;
+  grid_.block_dim = block;
+  random_state_ = emulator().seed;
+  error_ = nullptr;
+  running_ = this;
+  std::vector<std::uint64_t> order(grid.count());
+  std::iota(order.begin(), order.end(), std::uint64_t{0});
+  if (random_state_ != 0) {
+    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
+  }
+  release_memory(&launch_tag_);
+  for (std::size_t turn = 0; turn < order.size() && !error_; ++turn) {
+    const std::uint64_t i = order[turn];
+    grid_.block_index = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
+                         static_cast<unsigned>(i / grid.x / grid.y)};
+    run_block(turn, dynamic_shared_bytes);
+  }
+  acquire_memory(&end_tag_);
+  running_ = nullptr;
+  if (error_) std::rethrow_exception(error_);
+}
+
+void Scheduler::run_block(std::uint64_t turn, std::size_t dynamic_shared_bytes) {
+  shared_.clear();
+  grid_.dynamic_shared = shared_.dynamic(dynamic_shared_bytes);
+  barrier_tag_ = new_tag();
+  start_threads(turn);
+  resume_next(host_, false);
+}
+
+void Scheduler::start_threads(std::uint64_t turn) {
+  const dim3 block = grid_.block_dim;
+  const auto n = static_cast<unsigned>(block.count());
+  for (Thread& thread : threads_) fibers_.push_back(std::move(thread.fiber));
+  while (fibers_.size() < n) fibers_.push_back(std::make_unique<Fiber>(kStackBytes));
+  threads_.clear();
+  threads_.resize(n);
+  warps_.clear();
+  warps_.resize((n + kWarpSize - 1) / kWarpSize);
+  ready_.clear();
+  waiting_at_barrier_.clear();
+  alive_ = n;
+  at_barrier_ = 0;
+  // Thread t of two blocks runs on two fibers: what one fiber does is ordered, and would hide a race between blocks.
+  const std::size_t n_fibers = fibers_.size();
+  std::rotate(fibers_.begin(), fibers_.begin() + static_cast<std::ptrdiff_t>((turn * 7 + 1) % n_fibers), fibers_.end());
+  for (unsigned i = 0; i < n; ++i) {
+    Thread& thread = threads_[i];
+    thread.index = {i % block.x, i / block.x % block.y, i / block.x / block.y};
+    thread.linear = i;
+    thread.lane = i % kWarpSize;
+    thread.warp = i / kWarpSize;
+    thread.fiber = std::move(fibers_.back());
+    fibers_.pop_back();
+    thread.fiber->start(&Scheduler::run_thread, this);
+    make_ready(i);
+  }
+}
+
+void Scheduler::run_thread(void* self) {
+  auto& scheduler = *static_cast<Scheduler*>(self);
+  acquire_memory(&scheduler.launch_tag_);
+  try {
+    scheduler.kernel_(scheduler.argument_);
+  } catch (...) {
+    scheduler.error_ = std::current_exception();
+  }
+  release_memory(&scheduler.end_tag_);
+  if (scheduler.error_) Fiber::switch_to(*scheduler.current_->fiber, scheduler.host_, true);  // the other threads stay where they are
+  scheduler.end_thread();
+}
+
+void Scheduler::end_thread() {
+  Thread& thread = *current_;
+  thread.ended = true;
+  warps_[thread.warp].ended |= 1u << thread.lane;
+  --alive_;
+  if (at_barrier_ > 0 && at_barrier_ == alive_) release_block();
+  resume_next(*thread.fiber, true);
+}
+
+unsigned Scheduler::next_ready() {
+  if (random_state_ != 0) std::swap(ready_.front(), ready_[random() % ready_.size()]);
+  const unsigned next = ready_.front();
+  ready_.pop_front();
+  return next;
+}
+
+void Scheduler::resume_next(Fiber& from, bool from_ends) {
+  if (ready_.empty()) {
+    if (alive_ > 0) error_ = std::make_exception_ptr(EmulationError(describe_deadlock()));
+    Fiber::switch_to(from, host_, from_ends);
+    return;
+  }
+  current_ = &threads_[next_ready()];
+  if (current_->fiber.get() != &from) Fiber::switch_to(from, *current_->fiber, from_ends);
+}
+
+void Scheduler::wait(const char* what) {
+  current_->waits_for = what;
+  resume_next(*current_->fiber, false);
+}
+
+void Scheduler::release_block() {
+  for (const unsigned waiting : waiting_at_barrier_) make_ready(waiting);
+  waiting_at_barrier_.clear();
+  at_barrier_ = 0;
+  barrier_tag_ = new_tag();
+}
+
+void Scheduler::wait_block() {
+  void* tag = barrier_tag_;
+  release_memory(tag);
+  waiting_at_barrier_.push_back(current_->linear);
+  if (++at_barrier_ == alive_) release_block();
+  wait("__syncthreads");
+  acquire_memory(tag);
+}
+
+Scheduler::Meeting& Scheduler::find_meeting(unsigned mask, const char* operation) {
+  Warp& warp = warps_[current_->warp];
+  for (Meeting& meeting : warp.meetings) {
+    if (meeting.mask != mask) continue;
+    if (meeting.arrived != 0 && std::strcmp(meeting.operation, operation) != 0) {
+      throw EmulationError(fmt::format("lanes of one mask meet in different collectives: {} and {}", meeting.operation, operation));
+    }
+    return meeting;
+  }
+  warp.meetings.push_back({.mask = mask});
+  return warp.meetings.back();
+}
+
+void Scheduler::meet(unsigned mask, const char* operation, void* argument, Complete complete, bool orders_memory) {
+  const unsigned lane_bit = 1u << current_->lane;
+  if ((mask & lane_bit) == 0) throw EmulationError(fmt::format("{}: the calling lane is not in its own mask", operation));
+  if ((mask & warps_[current_->warp].ended) != 0) throw EmulationError(fmt::format("{}: the mask names lanes that have ended", operation));
+  Meeting& meeting = find_meeting(mask, operation);
+  if (meeting.arrived == 0) meeting.tag = new_tag();
+  meeting.operation = operation;
+  meeting.arguments[current_->lane] = argument;
+  meeting.arrived |= lane_bit;
+  void* tag = meeting.tag;
+  if (orders_memory) release_memory(tag);
+  if (meeting.arrived == mask) {
+    if (complete != nullptr) complete(meeting.arguments, mask);
+    meeting.arrived = 0;
+    const unsigned first = current_->warp * kWarpSize;
+    for (unsigned rest = mask; rest != 0; rest &= rest - 1) make_ready(first + static_cast<unsigned>(std::countr_zero(rest)));
+  }
+  wait(operation);
+  if (orders_memory) acquire_memory(tag);
+}
+
+std::string Scheduler::describe_deadlock() const {
+  std::map<std::string, int> waiting;
+  for (const Thread& thread : threads_) {
+    if (!thread.ended) ++waiting[thread.waits_for];
+  }
+  const uint3 b = grid_.block_index;
+  std::string text = fmt::format("deadlock in block ({}, {}, {}):", b.x, b.y, b.z);
+  for (const auto& [what, count] : waiting) text += fmt::format(" {} threads wait at {},", count, what);
+  return text + fmt::format(" {} have ended", threads_.size() - alive_);
+}
+
+}  // namespace coterie::emulated

@@ -1,0 +1,136 @@
+// Every instruction wrapper against a naive loop, on the device this is compiled for.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "cuda/device_buffer.hpp"
+#include "cuda/devices.hpp"
+#include "cuda/instructions/copy_async.hpp"
+#include "cuda/instructions/mma.hpp"
+#include "cuda/stream.hpp"
+
+namespace coterie::COTERIE_GPU {
+namespace {
+
+class Instructions : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (probe().usable.empty()) GTEST_SKIP() << "no device: " << probe().reason;
+  }
+};
+
+enum class Format { bf16, fp16, tf32 };
+
+// The 16 bits of a value that fits the format exactly.
+std::uint32_t encode(Format format, float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (format == Format::bf16) return bits >> 16;
+  if (format == Format::tf32) return bits;
+  if (value == 0) return 0;
+  return (bits >> 16 & 0x8000u) | (((bits >> 23 & 255) - 112) << 10) | (bits >> 13 & 1023);
+}
+
+// One warp. a: (16, k), b: (k, 8), d: (16, 8), row-major, a and b encoded, one value per word; k is 8 for tf32, else 16.
+__global__ void multiply_kernel(Format format, const std::uint32_t* a, const std::uint32_t* b, float* d) {
+  const unsigned group = threadIdx.x / 4, member = threadIdx.x % 4;
+  std::uint32_t fragment_a[4], fragment_b[2];
+  float fragment_d[4];
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = group + 8 * (i % 2);
+    const unsigned high = i / 2;
+    if (format == Format::tf32) {
+      fragment_a[i] = a[row * 8 + member + 4 * high];
+    } else {
+      const unsigned column = 2 * member + 8 * high;
+      fragment_a[i] = a[row * 16 + column] | a[row * 16 + column + 1] << 16;
+    }
+    fragment_d[i] = d[(group + 8 * (i / 2)) * 8 + 2 * member + i % 2];
+  }
+  for (unsigned high = 0; high < 2; ++high) {
+    if (format == Format::tf32) {
+      fragment_b[high] = b[(member + 4 * high) * 8 + group];
+    } else {
+      const unsigned row = 2 * member + 8 * high;
+      fragment_b[high] = b[row * 8 + group] | b[(row + 1) * 8 + group] << 16;
+    }
+  }
+  if (format == Format::bf16) mma_bf16(fragment_d, fragment_a, fragment_b);
+  if (format == Format::fp16) mma_fp16(fragment_d, fragment_a, fragment_b);
+  if (format == Format::tf32) mma_tf32(fragment_d, fragment_a, fragment_b);
+  for (unsigned i = 0; i < 4; ++i) d[(group + 8 * (i / 2)) * 8 + 2 * member + i % 2] = fragment_d[i];
+}
+
+// Small integers: every product and sum is exact in every format, so the order of the sum cannot matter.
+void expect_matches_naive_product(Format format) {
+  const std::size_t inner = format == Format::tf32 ? 8 : 16;
+  std::mt19937 random(static_cast<unsigned>(format) + 1);
+  std::uniform_int_distribution<int> number(-100, 100);
+  std::vector<float> a(16 * inner), b(inner * 8), d(16 * 8);
+  for (float& value : a) value = static_cast<float>(number(random));
+  for (float& value : b) value = static_cast<float>(number(random));
+  for (float& value : d) value = static_cast<float>(number(random));
+  std::vector<std::uint32_t> encoded_a, encoded_b;
+  for (const float value : a) encoded_a.push_back(encode(format, value));
+  for (const float value : b) encoded_b.push_back(encode(format, value));
+
+  Stream stream;
+  DeviceBuffer<std::uint32_t> device_a(a.size()), device_b(b.size());
+  DeviceBuffer<float> device_d(d.size());
+  copy_to_device(device_a.data(), encoded_a.data(), a.size(), stream.get());
+  copy_to_device(device_b.data(), encoded_b.data(), b.size(), stream.get());
+  copy_to_device(device_d.data(), d.data(), d.size(), stream.get());
+  launch(multiply_kernel, {1, 32, 0, stream.get()}, format, device_a.data(), device_b.data(), device_d.data());
+  std::vector<float> found(d.size());
+  copy_to_host(found.data(), device_d.data(), d.size(), stream.get());
+  stream.synchronize();
+  for (std::size_t i = 0; i < 16; ++i) {
+    for (std::size_t j = 0; j < 8; ++j) {
+      float expected = d[i * 8 + j];
+      for (std::size_t k = 0; k < inner; ++k) expected += a[i * inner + k] * b[k * 8 + j];
+      EXPECT_EQ(found[i * 8 + j], expected) << i << ", " << j;
+    }
+  }
+}
+
+TEST_F(Instructions, Bf16ProductMatchesNaiveLoop) { expect_matches_naive_product(Format::bf16); }
+TEST_F(Instructions, Fp16ProductMatchesNaiveLoop) { expect_matches_naive_product(Format::fp16); }
+TEST_F(Instructions, Tf32ProductMatchesNaiveLoop) { expect_matches_naive_product(Format::tf32); }
+
+// Two groups of copies per thread, the older waited for alone first; out: (3, 4 * 32): after no wait is not looked at,
+// the older group, both groups, and a copy that is switched off.
+__global__ void copy_kernel(const int* in, int* out) {
+  SHARED(older, int[32][4]);
+  SHARED(newer, int[32][4]);
+  SHARED(zeroed, int[32][4]);
+  const unsigned thread = threadIdx.x;
+  copy_async<16>(older[thread], in + 4 * thread);
+  commit_copies();
+  copy_async<16>(newer[thread], in + 128 + 4 * thread);
+  copy_async<16>(zeroed[thread], in, false);
+  commit_copies();
+  wait_copies<1>();
+  for (unsigned i = 0; i < 4; ++i) out[4 * thread + i] = older[thread][i];
+  wait_copies<0>();
+  for (unsigned i = 0; i < 4; ++i) out[128 + 4 * thread + i] = newer[thread][i];
+  for (unsigned i = 0; i < 4; ++i) out[256 + 4 * thread + i] = zeroed[thread][i];
+}
+
+TEST_F(Instructions, AsynchronousCopiesArriveWhenWaitedFor) {
+  std::vector<int> in(256), out(384), expected(384, 0);
+  std::iota(in.begin(), in.end(), 1);
+  std::copy(in.begin(), in.end(), expected.begin());
+  Stream stream;
+  DeviceBuffer<int> device_in(in.size()), device_out(out.size());
+  copy_to_device(device_in.data(), in.data(), in.size(), stream.get());
+  launch(copy_kernel, {1, 32, 0, stream.get()}, device_in.data(), device_out.data());
+  copy_to_host(out.data(), device_out.data(), out.size(), stream.get());
+  stream.synchronize();
+  EXPECT_EQ(out, expected);
+}
+
+}  // namespace
+}  // namespace coterie::COTERIE_GPU
