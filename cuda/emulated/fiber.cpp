@@ -19,6 +19,8 @@ void __tsan_destroy_fiber(void* fiber);
 void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 void __tsan_acquire(void* tag);
 void __tsan_release(void* tag);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
 }
 #endif
 
@@ -84,15 +86,12 @@ Fiber::Fiber(std::size_t stack_bytes) : stack_bytes_(stack_bytes) {
     munmap(mapping_, mapping_bytes_);
     throw std::bad_alloc();
   }
-#if defined(COTERIE_TSAN)
-  race_fiber_ = __tsan_create_fiber(0);
-#endif
 }
 
 Fiber::~Fiber() {
   if (mapping_ == nullptr) return;
 #if defined(COTERIE_TSAN)
-  __tsan_destroy_fiber(race_fiber_);
+  if (race_fiber_ != nullptr) __tsan_destroy_fiber(race_fiber_);
 #endif
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(stack_, stack_bytes_);
@@ -104,6 +103,11 @@ void Fiber::start(Entry entry, void* argument) {
   entry_ = entry;
   argument_ = argument;
   fake_stack_ = nullptr;
+#if defined(COTERIE_TSAN)
+  // A new one for every block: a fiber orders all that ran on it, and would hide races between blocks.
+  if (race_fiber_ != nullptr) __tsan_destroy_fiber(race_fiber_);
+  race_fiber_ = __tsan_create_fiber(0);
+#endif
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(stack_, stack_bytes_);  // red zones of frames that never returned
 #endif
@@ -165,9 +169,13 @@ void Fiber::switch_to(Fiber& from, Fiber& to, [[maybe_unused]] bool from_ends) {
 #if defined(COTERIE_TSAN)
 void release_memory(void* tag) { __tsan_release(tag); }
 void acquire_memory(void* tag) { __tsan_acquire(tag); }
+UntouchedMemory::UntouchedMemory() { AnnotateIgnoreWritesBegin(__FILE__, __LINE__); }
+UntouchedMemory::~UntouchedMemory() { AnnotateIgnoreWritesEnd(__FILE__, __LINE__); }
 #else
 void release_memory(void*) {}
 void acquire_memory(void*) {}
+UntouchedMemory::UntouchedMemory() = default;
+UntouchedMemory::~UntouchedMemory() = default;
 #endif
 
 }  // namespace coterie::emulated

@@ -47,4 +47,13 @@ class Fiber {
 void release_memory(void* tag);
 void acquire_memory(void* tag);
 
+// While one lives, ThreadSanitizer takes what the caller allocates, maps or frees as memory that nobody has touched.
+class UntouchedMemory {
+ public:
+  UntouchedMemory();
+  ~UntouchedMemory();
+  UntouchedMemory(const UntouchedMemory&) = delete;
+  UntouchedMemory& operator=(const UntouchedMemory&) = delete;
+};
+
 }  // namespace coterie::emulated

@@ -55,26 +55,29 @@ void Scheduler::run(Kernel kernel, void* argument, dim3 grid, dim3 block, std::s
     for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
   }
   release_memory(&launch_tag_);
-  for (std::size_t turn = 0; turn < order.size() && !error_; ++turn) {
-    const std::uint64_t i = order[turn];
+  for (const std::uint64_t i : order) {
     grid_.block_index = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
                          static_cast<unsigned>(i / grid.x / grid.y)};
-    run_block(turn, dynamic_shared_bytes);
+    run_block(dynamic_shared_bytes);
+    if (error_) break;
   }
   acquire_memory(&end_tag_);
   running_ = nullptr;
   if (error_) std::rethrow_exception(error_);
 }
 
-void Scheduler::run_block(std::uint64_t turn, std::size_t dynamic_shared_bytes) {
-  shared_.clear();
-  grid_.dynamic_shared = shared_.dynamic(dynamic_shared_bytes);
-  barrier_tag_ = new_tag();
-  start_threads(turn);
+void Scheduler::run_block(std::size_t dynamic_shared_bytes) {
+  {
+    const UntouchedMemory untouched;
+    shared_.clear();
+    grid_.dynamic_shared = shared_.dynamic(dynamic_shared_bytes);
+    barrier_tag_ = new_tag();
+    start_threads();
+  }
   resume_next(host_, false);
 }
 
-void Scheduler::start_threads(std::uint64_t turn) {
+void Scheduler::start_threads() {
   const dim3 block = grid_.block_dim;
   const auto n = static_cast<unsigned>(block.count());
   for (Thread& thread : threads_) fibers_.push_back(std::move(thread.fiber));
@@ -83,13 +86,14 @@ void Scheduler::start_threads(std::uint64_t turn) {
   threads_.resize(n);
   warps_.clear();
   warps_.resize((n + kWarpSize - 1) / kWarpSize);
-  ready_.clear();
+  // Nothing below grows while the threads run: their allocations would look like races.
+  for (Warp& warp : warps_) warp.meetings.reserve(kWarpSize);
+  ready_.resize(n);
+  first_ready_ = n_ready_ = 0;
   waiting_at_barrier_.clear();
+  waiting_at_barrier_.reserve(n);
   alive_ = n;
   at_barrier_ = 0;
-  // Thread t of two blocks runs on two fibers: what one fiber does is ordered, and would hide a race between blocks.
-  const std::size_t n_fibers = fibers_.size();
-  std::rotate(fibers_.begin(), fibers_.begin() + static_cast<std::ptrdiff_t>((turn * 7 + 1) % n_fibers), fibers_.end());
   for (unsigned i = 0; i < n; ++i) {
     Thread& thread = threads_[i];
     thread.index = {i % block.x, i / block.x % block.y, i / block.x / block.y};
@@ -125,15 +129,18 @@ void Scheduler::end_thread() {
   resume_next(*thread.fiber, true);
 }
 
+void Scheduler::make_ready(unsigned thread) { ready_[(first_ready_ + n_ready_++) % ready_.size()] = thread; }
+
 unsigned Scheduler::next_ready() {
-  if (random_state_ != 0) std::swap(ready_.front(), ready_[random() % ready_.size()]);
-  const unsigned next = ready_.front();
-  ready_.pop_front();
+  if (random_state_ != 0) std::swap(ready_[first_ready_], ready_[(first_ready_ + random() % n_ready_) % ready_.size()]);
+  const unsigned next = ready_[first_ready_];
+  first_ready_ = (first_ready_ + 1) % ready_.size();
+  --n_ready_;
   return next;
 }
 
 void Scheduler::resume_next(Fiber& from, bool from_ends) {
-  if (ready_.empty()) {
+  if (n_ready_ == 0) {
     if (alive_ > 0) error_ = std::make_exception_ptr(EmulationError(describe_deadlock()));
     Fiber::switch_to(from, host_, from_ends);
     return;

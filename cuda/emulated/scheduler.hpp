@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <memory>
 #include <string>
@@ -78,16 +77,16 @@ class Scheduler {
     void* tag = nullptr;
   };
   struct Warp {
-    std::deque<Meeting> meetings;
+    std::vector<Meeting> meetings;
     unsigned ended = 0;  // lanes
   };
 
   static void run_thread(void* scheduler);
-  void run_block(std::uint64_t turn, std::size_t dynamic_shared_bytes);
-  void start_threads(std::uint64_t turn);
+  void run_block(std::size_t dynamic_shared_bytes);
+  void start_threads();
   void end_thread();
   void wait(const char* what);
-  void make_ready(unsigned thread) { ready_.push_back(thread); }
+  void make_ready(unsigned thread);
   unsigned next_ready();
   void resume_next(Fiber& from, bool from_ends);
   void release_block();
@@ -104,7 +103,8 @@ class Scheduler {
   std::vector<Thread> threads_;
   std::vector<std::unique_ptr<Fiber>> fibers_;  // not in use by a thread
   std::vector<Warp> warps_;
-  std::deque<unsigned> ready_;
+  std::vector<unsigned> ready_;  // a ring
+  std::size_t first_ready_ = 0, n_ready_ = 0;
   Thread* current_ = nullptr;
   SharedMemory shared_;
   unsigned alive_ = 0, at_barrier_ = 0;
