@@ -36,7 +36,9 @@ void launch(void (*kernel)(Parameters...), const Launch& how, std::type_identity
 #ifdef COTERIE_EMULATED
   enqueue_launch(reinterpret_cast<const void*>(kernel), how.grid, how.block, how.shared_bytes, how.stream, [=] { kernel(arguments...); });
 #else
-  kernel<<<how.grid, how.block, how.shared_bytes, how.stream> > >(arguments...);
+  // clang-format off
+  kernel<<<how.grid, how.block, how.shared_bytes, how.stream>>>(arguments...);
+  // clang-format on
 #endif
   check_launch(how.where);
 }
