@@ -142,6 +142,7 @@ unsigned Scheduler::next_ready() {
 void Scheduler::resume_next(Fiber& from, bool from_ends) {
   if (n_ready_ == 0) {
     if (alive_ > 0) error_ = std::make_exception_ptr(EmulationError(describe_deadlock()));
+    release_memory(&end_tag_);
     Fiber::switch_to(from, host_, from_ends);
     return;
   }
@@ -151,6 +152,7 @@ void Scheduler::resume_next(Fiber& from, bool from_ends) {
 
 void Scheduler::wait(const char* what) {
   current_->waits_for = what;
+  release_memory(&end_tag_);  // this may be where the thread stays for ever
   resume_next(*current_->fiber, false);
 }
 
