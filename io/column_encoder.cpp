@@ -1,0 +1,114 @@
+#include "io/column_encoder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "io/csv_cell.hpp"
+#include "io/named_columns.hpp"
+
+namespace coterie::io {
+namespace {
+
+constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
+
+}  // namespace
+
+ColumnEncoder::ColumnEncoder(const ImportedColumn& column, std::size_t csv_column, std::int64_t first_x, const ImportOptions& options)
+    : column_(column), csv_column_(csv_column), first_x_(first_x), decimal_(options.decimal), as_of_(as_of_day(options).value_or(0)) {
+  if (column.use == ColumnUse::outcome && column.kind == ColumnKind::number) positive_number_ = *parse_number(column.positive, decimal_);
+}
+
+std::vector<FeatureColumn> ColumnEncoder::features() const {
+  if (!is_feature()) return {};
+  const Role role = column_.use == ColumnUse::active ? Role::active : Role::profile;
+  const auto named = [&](const std::string& name, const std::string& onehot_of = {}) {
+    FeatureColumn feature;
+    feature.name = name;
+    feature.role = role;
+    feature.onehot_of = onehot_of;
+    return feature;
+  };
+  if (column_.kind == ColumnKind::date) return {named("days_since_" + column_.name)};
+  if (column_.kind == ColumnKind::two_valued && affirmative(column_.levels).empty()) return {named(column_.name + "=" + column_.positive)};
+  if (column_.kind != ColumnKind::category) return {named(column_.name)};
+  std::vector<FeatureColumn> features;
+  for (const std::string& text : column_.levels) features.push_back(named(column_.name + "=" + text, column_.name));
+  return features;
+}
+
+std::optional<RowColumn> ColumnEncoder::obs() const {
+  RowColumn column;
+  column.name = column_.name;
+  if (column_.use == ColumnUse::id) {
+    column.type = column_.is_integer ? CellType::int64 : CellType::text;
+    column.text_bytes = column_.is_integer ? 0 : column_.longest;
+  } else if (column_.kind == ColumnKind::category && column_.use != ColumnUse::ignore && column_.positive.empty()) {
+    column.type = CellType::int32;
+    column.categories = column_.levels;
+  } else if (is_feature() || column_.use == ColumnUse::ignore) {
+    return std::nullopt;
+  }
+  return column;
+}
+
+std::int32_t ColumnEncoder::level(std::string_view cell) const {
+  if (is_missing(cell)) return -1;
+  return static_cast<std::int32_t>(std::lower_bound(column_.levels.begin(), column_.levels.end(), cell) - column_.levels.begin());
+}
+
+double ColumnEncoder::number(std::string_view cell) const { return is_missing(cell) ? kMissing : *parse_number(cell, decimal_); }
+
+double ColumnEncoder::feature(std::string_view cell) const {
+  if (is_missing(cell)) return kMissing;
+  if (column_.kind == ColumnKind::date) return static_cast<double>(as_of_ - *parse_date(cell));
+  return column_.kind == ColumnKind::two_valued ? static_cast<double>(cell == column_.positive) : number(cell);
+}
+
+double ColumnEncoder::outcome(std::string_view cell) const {
+  if (is_missing(cell)) return kMissing;
+  return column_.kind == ColumnKind::number ? static_cast<double>(number(cell) == positive_number_)
+                                            : static_cast<double>(cell == column_.positive);
+}
+
+template <class T>
+void ColumnEncoder::encode(const CsvBatch& batch, T* x, std::int64_t n_columns) {
+  encode_obs(batch);
+  if (!is_feature()) return;
+  for (std::int64_t row = 0; row < batch.n_rows(); ++row) {
+    T* to = x + row * n_columns + first_x_;
+    if (column_.kind != ColumnKind::category) {
+      *to = static_cast<T>(feature(batch.cell(row, csv_column_)));
+      continue;
+    }
+    const std::int32_t code = std::get<std::vector<std::int32_t>>(obs_)[static_cast<std::size_t>(row)];
+    std::fill_n(to, column_.levels.size(), code < 0 ? static_cast<T>(kMissing) : T{0});
+    if (code >= 0) to[code] = T{1};
+  }
+}
+
+void ColumnEncoder::encode_obs(const CsvBatch& batch) {
+  const std::optional<RowColumn> column = obs();
+  if (!column) return;
+  const auto fill = [&](auto cell_of) {
+    using Cell = decltype(cell_of(std::string_view()));
+    std::vector<Cell> cells;
+    for (std::int64_t row = 0; row < batch.n_rows(); ++row) cells.push_back(cell_of(batch.cell(row, csv_column_)));
+    obs_ = std::move(cells);
+  };
+  switch (column->type) {
+    case CellType::int32: return fill([&](std::string_view cell) { return level(cell); });
+    case CellType::int64: return fill([&](std::string_view cell) { return static_cast<std::int64_t>(number(cell)); });
+    case CellType::text: return fill([](std::string_view cell) { return std::string(cell); });
+    default: return fill([&](std::string_view cell) { return column_.use == ColumnUse::outcome ? outcome(cell) : number(cell); });
+  }
+}
+
+Cells ColumnEncoder::cells() const {
+  return std::visit([](const auto& cells) -> Cells { return std::span(cells); }, obs_);
+}
+
+template void ColumnEncoder::encode(const CsvBatch& batch, float* x, std::int64_t n_columns);
+template void ColumnEncoder::encode(const CsvBatch& batch, double* x, std::int64_t n_columns);
+
+}  // namespace coterie::io

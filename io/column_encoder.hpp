@@ -1,0 +1,47 @@
+// From the cells of one CSV column to numbers in X and a column in obs: the second pass of an import.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "io/csv_table.hpp"
+#include "io/feature_file.hpp"
+#include "io/row_stream.hpp"
+#include "io/type_rules.hpp"
+
+namespace coterie::io {
+
+class ColumnEncoder {
+ public:
+  // `column` is the csv_column-th of the file and must outlive the encoder; its columns of X begin at first_x.
+  ColumnEncoder(const ImportedColumn& column, std::size_t csv_column, std::int64_t first_x, const ImportOptions& options);
+
+  std::vector<FeatureColumn> features() const;  // what it adds to X
+  std::optional<RowColumn> obs() const;         // what it adds to obs
+
+  // x: (batch rows, n_columns) row-major; writes the own columns. A missing cell is NaN.
+  template <class T>
+  void encode(const CsvBatch& batch, T* x, std::int64_t n_columns);
+  Cells cells() const;  // of the obs column, of the last batch
+
+ private:
+  bool is_feature() const { return column_.use == ColumnUse::active || column_.use == ColumnUse::profile; }
+  std::int32_t level(std::string_view cell) const;  // -1 where missing
+  double number(std::string_view cell) const;       // NaN where missing
+  double feature(std::string_view cell) const;      // of a kind that is one column of X
+  double outcome(std::string_view cell) const;
+  void encode_obs(const CsvBatch& batch);
+
+  const ImportedColumn& column_;
+  std::size_t csv_column_;
+  std::int64_t first_x_;
+  char decimal_;
+  std::int64_t as_of_ = 0;      // days since 1970-01-01
+  double positive_number_ = 0;  // of a numeric outcome
+  std::variant<std::vector<std::int32_t>, std::vector<std::int64_t>, std::vector<double>, std::vector<std::string>> obs_;
+};
+
+}  // namespace coterie::io

@@ -1,0 +1,106 @@
+#include "io/column_tally.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "host/random.hpp"
+#include "io/csv_cell.hpp"
+
+namespace coterie::io {
+namespace {
+
+constexpr std::size_t kLongestLevel = 200;  // bytes; longer is prose, not the name of a level
+constexpr std::size_t kLeastHashes = std::size_t{1} << 20;
+
+std::uint64_t hash(std::string_view text) {
+  std::uint64_t state = text.size();
+  for (std::uint64_t word = 0; !text.empty(); word = 0) {
+    const std::size_t n = std::min(text.size(), sizeof word);
+    std::memcpy(&word, text.data(), n);
+    state = mix64(state ^ word);
+    text.remove_prefix(n);
+  }
+  return mix64(state);
+}
+
+}  // namespace
+
+void Levels::add(std::string_view level) {
+  if (overflow_ || levels_.find(level) != levels_.end()) return;
+  if (levels_.size() == kMostLevels || level.size() > kLongestLevel) {
+    overflow_ = true;
+    levels_.clear();
+    return;
+  }
+  levels_.emplace(level);
+}
+
+std::vector<std::string> Levels::sorted() const {
+  std::vector<std::string> levels(levels_.begin(), levels_.end());
+  std::sort(levels.begin(), levels.end());
+  return levels;
+}
+
+void RepeatCounter::add(std::string_view text) {
+  if (hashes_.size() == hashes_.capacity()) {
+    const std::size_t grown = std::max(2 * hashes_.size(), kLeastHashes);
+    // The old reservation goes only when the old hashes have gone.
+    Reservation larger = memory_->reserve("the hashes that find repeated ids", static_cast<std::int64_t>(grown * sizeof(std::uint64_t)));
+    hashes_.reserve(grown);
+    reservation_ = std::move(larger);
+  }
+  hashes_.push_back(hash(text));
+}
+
+std::int64_t RepeatCounter::repeats() {
+  std::sort(hashes_.begin(), hashes_.end());
+  return hashes_.end() - std::unique(hashes_.begin(), hashes_.end());
+}
+
+void ColumnTally::add(const CsvTable& table, const CsvBatch& batch, std::size_t column, char decimal) {
+  for (std::int64_t row = 0; row < batch.n_rows(); ++row, ++rows) {
+    const std::string_view cell = batch.cell(row, column);
+    const auto note = [&](std::string& first) {
+      if (first.empty()) first = table.place(batch, row);
+    };
+    if (is_missing(cell)) {
+      ++missing;
+      note(first_missing);
+      continue;
+    }
+    longest = std::max(longest, cell.size());
+    levels.add(cell);
+    if (repeats) repeats->add(cell);
+    if (const std::optional<double> value = parse_number(cell, decimal)) {
+      add_number(cell, *value);
+      note(first_no_date);
+      if (std::isinf(*value)) note(first_infinite);
+      if (*value < 0) note(first_negative);
+    } else {
+      note(first_no_number);
+      if (!add_date(cell)) note(first_no_date);
+    }
+  }
+}
+
+void ColumnTally::add_number(std::string_view cell, double value) {
+  ++numbers;
+  min = std::min(min, value);
+  max = std::max(max, value);
+  if (std::isinf(value)) ++infinite;
+  if (value == std::trunc(value)) ++whole;
+  if (has_leading_zero(cell)) ++leading_zeros;
+  if (fits_float32) fits_float32 = survives_float32(cell, value);
+}
+
+bool ColumnTally::add_date(std::string_view cell) {
+  const std::optional<std::int64_t> day = parse_date(cell);
+  if (!day && cell.find(',') != std::string_view::npos && parse_number(cell, ',')) ++decimal_commas;
+  if (!day) return false;
+  ++dates;
+  last_day = std::max(last_day, *day);
+  return true;
+}
+
+}  // namespace coterie::io

@@ -1,0 +1,26 @@
+// What one cell of a CSV file says. Cells come trimmed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace coterie::io {
+
+// Empty, ? or, in any case, NA, N/A, #N/A, NaN, null, <NA>.
+bool is_missing(std::string_view cell);
+
+// A decimal number, with `decimal` ('.' or ',') before its fraction; no thousands separators, no units. "inf" and numbers
+// beyond float64 are infinite.
+std::optional<double> parse_number(std::string_view cell, char decimal = '.');
+
+// Does the nearest float32 print as the same number? True for up to 6 digits; `value` is what `cell` says.
+bool survives_float32(std::string_view cell, double value);
+
+// "00501": digits that a number would lose.
+bool has_leading_zero(std::string_view cell);
+
+// Days since 1970-01-01 of "2026-10-31", also with a time behind T or a space, which is not looked at.
+std::optional<std::int64_t> parse_date(std::string_view cell);
+
+}  // namespace coterie::io

@@ -1,0 +1,150 @@
+#include "io/csv_import.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "host/error.hpp"
+#include "io/column_encoder.hpp"
+#include "io/column_names.hpp"
+#include "io/feature_writer.hpp"
+
+namespace coterie::io {
+namespace {
+
+std::vector<ColumnTally> tally_columns(Context& context, CsvTable& table, const ImportOptions& options) {
+  std::vector<ColumnTally> tallies(table.header().size());
+  for (std::size_t i = 0; i < tallies.size(); ++i) {
+    const std::string& name = table.header()[i];
+    if (name == options.id || (options.id.empty() && id_rank(name) > 0)) tallies[i].repeats.emplace(context.memory());
+  }
+  table.rewind();
+  while (const CsvBatch* batch = table.next()) {
+    context.parallel_for(static_cast<std::int64_t>(tallies.size()), [&](std::int64_t i, int) {
+      const auto column = static_cast<std::size_t>(i);
+      tallies[column].add(table, *batch, column, options.decimal);
+    });
+    context.report({"types", batch->first_row() + batch->n_rows(), 0});  // how many rows there are shows at the end
+  }
+  return tallies;
+}
+
+// The name of the index where no column is the id: one that no column has.
+std::string row_number_name(const std::vector<std::string>& header) {
+  std::string name = "row";
+  while (std::find(header.begin(), header.end(), name) != header.end()) name += "_number";
+  return name;
+}
+
+// Everything the second pass needs to know about the new file.
+struct Plan {
+  std::vector<ColumnEncoder> encoders;  // of the columns that are kept
+  std::vector<std::size_t> obs;         // encoders that fill obs, in the layout's order; row numbers, if any, come first
+  FeatureFileLayout layout;
+};
+
+void plan_obs(Plan& plan, const ImportReport& report) {
+  if (report.ids_are_row_numbers) {
+    RowColumn rows;
+    rows.name = report.id_name;
+    rows.type = CellType::int64;
+    plan.layout.obs.push_back(rows);
+  }
+  for (std::size_t i = 0; i < plan.encoders.size(); ++i) {
+    const std::optional<RowColumn> column = plan.encoders[i].obs();
+    if (!column) continue;
+    const bool first = column->name == report.id_name;
+    plan.obs.insert(first ? plan.obs.begin() : plan.obs.end(), i);
+    plan.layout.obs.insert(first ? plan.layout.obs.begin() : plan.layout.obs.end(), *column);
+  }
+}
+
+Plan make_plan(const ImportReport& report, const ImportOptions& options) {
+  Plan plan;
+  plan.layout.n_rows = report.n_rows;
+  plan.layout.is_wide = report.is_wide;
+  plan.layout.roles.value = options.value;
+  plan.layout.roles.weight = options.weight;
+  for (std::size_t i = 0; i < report.columns.size(); ++i) {
+    const ImportedColumn& column = report.columns[i];
+    if (column.use == ColumnUse::ignore) continue;
+    if (column.use == ColumnUse::outcome && !column.positive.empty()) plan.layout.roles.outcomes.push_back(column.name);
+    plan.encoders.emplace_back(column, i, static_cast<std::int64_t>(plan.layout.columns.size()), options);
+    const std::vector<FeatureColumn> features = plan.encoders.back().features();
+    plan.layout.columns.insert(plan.layout.columns.end(), features.begin(), features.end());
+  }
+  plan_obs(plan, report);
+  return plan;
+}
+
+template <class T>
+void write_rows(Context& context, CsvTable& table, Plan& plan, FeatureWriter& writer) {
+  const auto n_columns = static_cast<std::int64_t>(plan.layout.columns.size());
+  std::vector<T> x;
+  std::vector<std::int64_t> row_numbers;
+  table.rewind();
+  while (const CsvBatch* batch = table.next()) {
+    x.resize(static_cast<std::size_t>(batch->n_rows() * n_columns));
+    context.parallel_for(static_cast<std::int64_t>(plan.encoders.size()),
+                         [&](std::int64_t i, int) { plan.encoders[static_cast<std::size_t>(i)].encode(*batch, x.data(), n_columns); });
+    std::vector<Cells> cells;
+    if (plan.obs.size() < plan.layout.obs.size()) {
+      row_numbers.resize(static_cast<std::size_t>(batch->n_rows()));
+      std::iota(row_numbers.begin(), row_numbers.end(), batch->first_row());
+      cells.emplace_back(std::span<const std::int64_t>(row_numbers));
+    }
+    for (const std::size_t i : plan.obs) cells.push_back(plan.encoders[i].cells());
+    writer.write(batch->first_row(), std::span<const T>(x), cells);
+    context.report({"import", batch->first_row() + batch->n_rows(), plan.layout.n_rows});
+  }
+}
+
+ImportReport make_report(const ImportOptions& options, const std::vector<std::string>& header, std::vector<ColumnTally>& tallies) {
+  ImportReport report;
+  report.n_rows = tallies.front().rows;
+  if (report.n_rows == 0) throw ContentsError("The CSV file has a header and no rows. Nothing was written.");
+  report.columns = decide_columns(options, header, tallies);
+  for (const ImportedColumn& column : report.columns) {
+    const bool number = column.kind == ColumnKind::number && (column.use == ColumnUse::active || column.use == ColumnUse::profile);
+    if (number && !column.fits_float32) report.is_wide = true;
+    if (column.use == ColumnUse::id) report.id_name = column.name;
+  }
+  report.ids_are_row_numbers = report.id_name.empty();
+  if (report.ids_are_row_numbers) report.id_name = row_number_name(header);
+  return report;
+}
+
+void count_features(ImportReport& report, const std::vector<FeatureColumn>& features) {
+  for (const FeatureColumn& feature : features) ++(feature.role == Role::active ? report.n_active : report.n_profile);
+  if (!features.empty()) return;
+  throw ContentsError(
+      "No column of the CSV file can be a feature: all are ids, outcomes, codes, dates or text of many levels. Nothing was "
+      "written. Name columns in --active or --profile, or give --as-of for dates.");
+}
+
+}  // namespace
+
+ImportReport import_csv(Context& context, const std::vector<std::filesystem::path>& paths, const std::filesystem::path& output,
+                        const ImportOptions& options) {
+  OutputRequest request;
+  request.path = output;
+  request.overwrite = options.overwrite;
+  for (const std::filesystem::path& path : paths)
+    if (path != "-") request.inputs.push_back(path);
+  AtomicOutput file(request);
+  CsvTable table(context, paths, output.parent_path(), options.delimiter);
+  check(options, table.header());
+  std::vector<ColumnTally> tallies = tally_columns(context, table, options);
+  ImportReport report = make_report(options, table.header(), tallies);
+  Plan plan = make_plan(report, options);
+  count_features(report, plan.layout.columns);
+  FeatureWriter writer(file, plan.layout);
+  if (report.is_wide) {
+    write_rows<double>(context, table, plan, writer);
+  } else {
+    write_rows<float>(context, table, plan, writer);
+  }
+  writer.commit();
+  return report;
+}
+
+}  // namespace coterie::io

@@ -1,0 +1,84 @@
+#include "io/csv_table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/error.hpp"
+#include "io/text.hpp"
+
+namespace coterie::io {
+namespace {
+
+constexpr std::int64_t kBatchRows = 4096;                  // enough for every thread to find work, small enough for a cache
+constexpr std::size_t kBatchBytes = std::size_t{1} << 25;  // where rows are long
+
+void check_header(const std::vector<std::string>& first, const std::vector<std::string>& other, const std::string& first_name,
+                  const std::string& other_name) {
+  if (first == other) return;
+  const auto [mine, theirs] = std::mismatch(first.begin(), first.end(), other.begin(), other.end());
+  const auto name = [](auto at, const std::vector<std::string>& header) { return at == header.end() ? "nothing" : shown(*at); };
+  throw ContentsError(
+      fmt::format("{} has another header than {}: column {} is {}, not {}. Nothing was written. All files of one table "
+                  "have the same columns in the same order.",
+                  other_name, first_name, mine - first.begin() + 1, name(theirs, other), name(mine, first)));
+}
+
+}  // namespace
+
+CsvTable::CsvTable(const Context& context, const std::vector<std::filesystem::path>& paths, const std::filesystem::path& spool_folder,
+                   char delimiter)
+    : delimiter_(delimiter) {
+  if (paths.empty()) throw ArgumentError("No CSV file was named. Name one or more, or '-' for standard input.");
+  for (const std::filesystem::path& path : paths) {
+    files_.push_back(std::make_unique<CsvBytes>(context, path, spool_folder));
+    std::vector<std::string> header = CsvReader(*files_.back(), delimiter_).header();
+    if (header_.empty()) header_ = header;
+    check_header(header_, header, files_.front()->name(), files_.back()->name());
+  }
+  batch_.n_columns_ = header_.size();
+}
+
+void CsvTable::rewind() {
+  reader_.reset();
+  next_file_ = 0;
+  next_row_ = 0;
+}
+
+bool CsvTable::open_next_file() {
+  reader_.reset();
+  if (next_file_ == files_.size()) return false;
+  reader_ = std::make_unique<CsvReader>(*files_[next_file_], delimiter_);
+  batch_.file_ = next_file_++;
+  return true;
+}
+
+const CsvBatch* CsvTable::next() {
+  batch_.text_.clear();
+  batch_.cells_.clear();
+  batch_.lines_.clear();
+  batch_.first_row_ = next_row_;
+  while (batch_.n_rows() == 0) {
+    if (!reader_ && !open_next_file()) return nullptr;
+    while (batch_.n_rows() < kBatchRows && batch_.text_.size() < kBatchBytes) {
+      if (!reader_->next()) {
+        reader_.reset();
+        break;
+      }
+      for (const std::string_view cell : reader_->cells()) {
+        const std::string_view text = trimmed(cell);
+        batch_.cells_.push_back({batch_.text_.size(), text.size()});
+        batch_.text_.insert(batch_.text_.end(), text.begin(), text.end());
+      }
+      batch_.lines_.push_back(reader_->line());
+    }
+  }
+  next_row_ += batch_.n_rows();
+  return &batch_;
+}
+
+std::string CsvTable::place(const CsvBatch& batch, std::int64_t row) const {
+  return fmt::format("line {} of {}", batch.lines_[static_cast<std::size_t>(row)], files_[batch.file_]->name());
+}
+
+}  // namespace coterie::io

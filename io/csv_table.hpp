@@ -1,0 +1,62 @@
+// One or more CSV files with the same header, read as one table in batches of rows, any number of times.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/csv_reader.hpp"
+
+namespace coterie::io {
+
+// Consecutive rows. Cells are trimmed and live until the next batch.
+class CsvBatch {
+ public:
+  std::int64_t first_row() const { return first_row_; }  // of the table
+  std::int64_t n_rows() const { return static_cast<std::int64_t>(lines_.size()); }
+  std::string_view cell(std::int64_t row, std::size_t column) const {  // row from 0 within the batch
+    const Span span = cells_[static_cast<std::size_t>(row) * n_columns_ + column];
+    return {text_.data() + span.offset, span.size};
+  }
+
+ private:
+  friend class CsvTable;
+  struct Span {
+    std::size_t offset;
+    std::size_t size;
+  };
+  std::int64_t first_row_ = 0;
+  std::size_t n_columns_ = 0;
+  std::vector<char> text_;
+  std::vector<Span> cells_;          // (n_rows, n_columns)
+  std::vector<std::int64_t> lines_;  // (n_rows) where each row starts in its file
+  std::size_t file_ = 0;
+};
+
+class CsvTable {
+ public:
+  // Opens every file and reads the headers. ContentsError: headers that differ. Otherwise the errors of CsvBytes and CsvReader.
+  CsvTable(const Context& context, const std::vector<std::filesystem::path>& paths, const std::filesystem::path& spool_folder,
+           char delimiter);
+
+  const std::vector<std::string>& header() const { return header_; }
+  void rewind();
+  const CsvBatch* next();                                            // nullptr after the last row
+  std::string place(const CsvBatch& batch, std::int64_t row) const;  // "line 17 of 'x.csv'"
+
+ private:
+  bool open_next_file();
+
+  char delimiter_;
+  std::vector<std::unique_ptr<CsvBytes>> files_;
+  std::vector<std::string> header_;
+  std::unique_ptr<CsvReader> reader_;
+  std::size_t next_file_ = 0;
+  std::int64_t next_row_ = 0;
+  CsvBatch batch_;
+};
+
+}  // namespace coterie::io

@@ -1,0 +1,34 @@
+// What a user may say about the columns of a CSV file. Names are those of the file's header.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace coterie::io {
+
+struct ImportOptions {
+  struct Outcome {
+    std::string name;
+    std::string positive = {};  // the level that counts as 1; "" takes ImportOptions::positive, then the one that says yes
+  };
+  std::string id = {};  // "" takes a column called customer_id, id or the like, when its values are unique
+  std::vector<std::string> active = {}, profile = {}, ignore = {};
+  std::vector<Outcome> outcomes = {};
+  std::string positive = {};  // for outcomes without a level of their own
+  std::string value = {};     // revenue or the like
+  std::string weight = {};
+  std::string as_of = {};  // "2026-10-31": dates become days before it
+  char delimiter = 0;      // one of , ; tab |; 0 detects
+  char decimal = '.';      // or ','
+  bool overwrite = false;
+};
+
+// Days since 1970-01-01 of as_of, or nothing when it is not given.
+std::optional<std::int64_t> as_of_day(const ImportOptions& options);
+
+// ArgumentError: a name that the header does not have or that has two parts to play, a day or decimal sign that is none.
+void check(const ImportOptions& options, const std::vector<std::string>& header);
+
+}  // namespace coterie::io

@@ -1,0 +1,75 @@
+#include "io/csv_cell.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace coterie::io {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+TEST(CsvCell, KnowsTheTokensOfMissingCells) {
+  for (const char* cell : {"", "?", "NA", "na", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "<NA>"}) EXPECT_TRUE(is_missing(cell)) << cell;
+  for (const char* cell : {"0", "no", "None", "n", "-", "??", "nano", "nullable"}) EXPECT_FALSE(is_missing(cell)) << cell;
+}
+
+TEST(CsvCell, ReadsDecimalNumbers) {
+  EXPECT_EQ(parse_number("12"), 12);
+  EXPECT_EQ(parse_number("-0.5"), -0.5);
+  EXPECT_EQ(parse_number("+7"), 7);
+  EXPECT_EQ(parse_number(".5"), 0.5);
+  EXPECT_EQ(parse_number("5."), 5);
+  EXPECT_EQ(parse_number("1e3"), 1000);
+  EXPECT_EQ(parse_number("0.1"), 0.1);
+  EXPECT_EQ(parse_number("9007199254740993"), 9007199254740992);  // the nearest float64
+  EXPECT_EQ(parse_number("inf"), kInfinity);
+  EXPECT_EQ(parse_number("1e999"), kInfinity);
+  EXPECT_EQ(parse_number("-1e999"), -kInfinity);
+  EXPECT_EQ(parse_number("1e-999"), 0);
+}
+
+TEST(CsvCell, TakesNothingElseForANumber) {
+  for (const char* cell : {"", "+", "-", "+-1", "1,000", "1 000", "0x10", "12%", "$5", "1.2.3", "five", "1e", "nan(1)", "2026-01-01"})
+    EXPECT_FALSE(parse_number(cell)) << cell;
+}
+
+TEST(CsvCell, ReadsDecimalCommasOnRequest) {
+  EXPECT_EQ(parse_number("3,25", ','), 3.25);
+  EXPECT_EQ(parse_number("-7", ','), -7);
+  EXPECT_FALSE(parse_number("3.25", ','));
+  EXPECT_FALSE(parse_number("1,234,567", ','));
+  EXPECT_FALSE(parse_number(std::string(70, '1'), ','));
+}
+
+TEST(CsvCell, KnowsWhatAFloat32Keeps) {
+  const auto survives = [](const char* cell) { return survives_float32(cell, *parse_number(cell)); };
+  for (const char* cell : {"0", "29.85", "8684.8", "16777216", "0.1", "123456", "1e10", "1e-30", "0.000123456", "100000000", "1234567"})
+    EXPECT_TRUE(survives(cell)) << cell;
+  for (const char* cell : {"16777217", "16777217e0", "123456789", "0.123456789", "3.14159265358979", "1e39", "1e-50"})
+    EXPECT_FALSE(survives(cell)) << cell;
+}
+
+TEST(CsvCell, SeesLeadingZeros) {
+  for (const char* cell : {"00501", "007", "00"}) EXPECT_TRUE(has_leading_zero(cell)) << cell;
+  for (const char* cell : {"0", "0.5", "10", "", "0e1"}) EXPECT_FALSE(has_leading_zero(cell)) << cell;
+}
+
+TEST(CsvCell, ReadsIsoDates) {
+  EXPECT_EQ(parse_date("1970-01-01"), 0);
+  EXPECT_EQ(parse_date("1969-12-31"), -1);
+  EXPECT_EQ(parse_date("2000-03-01"), 11017);
+  EXPECT_EQ(parse_date("2024-02-29"), 19782);
+  EXPECT_EQ(parse_date("2024-02-29 23:59:59"), 19782);
+  EXPECT_EQ(parse_date("2024-02-29T23:59:59Z"), 19782);
+}
+
+TEST(CsvCell, TakesNothingElseForADate) {
+  for (const char* cell :
+       {"2023-02-29", "2023-13-01", "2023-00-10", "2023-1-1", "20230101", "01.02.2023", "2023-01-01x", "2023/01/01", "23-01-01-1"})
+    EXPECT_FALSE(parse_date(cell)) << cell;
+}
+
+}  // namespace
+}  // namespace coterie::io
