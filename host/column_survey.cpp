@@ -1,7 +1,7 @@
 // The first sweep over raw columns: exact counts, extremes, first bad cells, and a random sample of rows.
 #include <fmt/format.h>
 
-#include <bit>
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -20,7 +20,7 @@ namespace {
 constexpr std::int64_t kFirstCells = 5;
 
 // About 2^22 cells (16 MiB of float32), but at least 2^14 rows, so that 16 lie beyond the 99.9 % quantile, and at most
-// 2^17, where a quantile's standard error is 0.14 % of the ranks.
+// 2^17, where the median's standard error is 0.14 % of the ranks.
 std::int64_t sample_rows(std::int64_t n_rows, std::int32_t n_columns) {
   constexpr std::int64_t kCells = std::int64_t{1} << 22, kLeast = std::int64_t{1} << 14, kMost = std::int64_t{1} << 17;
   return std::min(n_rows, std::clamp(kCells / n_columns, kLeast, kMost));

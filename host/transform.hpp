@@ -17,6 +17,8 @@
 
 namespace coterie {
 
+// Every kind but none drops columns with one value; automatic replaces columns with over 30 % missing cells by an
+// `answered` indicator, unless MissingPolicy::median is asked for.
 enum class TransformKind {
   none,       // values as they are, on the grid; missing cells are an error
   zscore,     // (x - mean) / standard deviation (n - 1)
@@ -95,10 +97,11 @@ ColumnSurvey survey_columns(Context& context, TileSource& raw, const std::vector
 ChosenTransform choose_transform(Context& context, TileSource& raw, const ColumnSurvey& survey, const std::vector<RawColumn>& columns,
                                  const TransformOptions& options);
 
-// Clustering rows: float32 tiles of transform.columns. Kept in memory when they fit the ledger (then `raw` is read
-// once), else transformed anew in every sweep; the bits are the same. Side columns of `raw` are not carried over: zip the
-// result. `raw` must outlive the source, and only one of the two is swept at a time. ContentsError when a cell cannot be
-// transformed (infinite; missing without a fill value): it names the first such row and column.
+// Clustering rows: float32 tiles of transform.columns. Kept in memory when they fit three quarters of what the ledger
+// has left (then `raw` is read once), else transformed anew in every sweep; the bits are the same. Side columns of `raw`
+// are not carried over: zip the result. `raw` must outlive the source, and only one of the two is swept at a time.
+// ContentsError when a cell cannot be transformed (infinite; missing without a fill value): it names the first such row
+// and column.
 std::unique_ptr<TileSource> transformed(Context& context, TileSource& raw, const Transform& transform);
 
 // Clustering units back to raw units: the value whose transform is `value` (the centre of an answered column is a share).

@@ -24,16 +24,30 @@ inline constexpr double kLargestCell = std::numeric_limits<float>::max();
 
 constexpr bool is_known(double x) { return x == x; }
 
+constexpr double bounded(const ColumnTransform& column, double x) {
+  const double known = is_known(x) ? x : column.fill;
+  const double above = known < column.lower ? column.lower : known;
+  return above > column.upper ? column.upper : above;
+}
+
 // What is centred and scaled: finite for a finite cell, and for a missing one where there is a fill value.
 constexpr double prepared(const ColumnTransform& column, double x) {
   if (column.answered) return is_known(x) ? 1.0 : 0.0;
-  const double known = is_known(x) ? x : column.fill;
-  const double above = known < column.lower ? column.lower : known;
-  const double bounded = above > column.upper ? column.upper : above;
-  return column.log1p ? log1p(bounded) : bounded;
+  return column.log1p ? log1p(bounded(column, x)) : bounded(column, x);
 }
 
-// The exact value of clustering units, before the grid.
+// The same for a strip, decided once and not for every cell, so that the loops vectorise.
+inline void prepare(const ColumnTransform column, std::span<double> strip) {  // by value: the strip cannot alias it
+  if (column.answered) {
+    for (double& x : strip) x = is_known(x) ? 1.0 : 0.0;
+    return;
+  }
+  for (double& x : strip) x = bounded(column, x);
+  if (!column.log1p) return;
+  for (double& x : strip) x = log1p(x);
+}
+
+// In clustering units, before the grid.
 constexpr double clustering_value(const ColumnTransform& column, double prepared_value) {
   return (prepared_value - column.center) / column.scale;
 }

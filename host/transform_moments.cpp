@@ -74,12 +74,12 @@ class MomentsPass {
 
   PreparedMoments moments(const MomentSums& merged, std::size_t i) const {
     const int128 n = merged.n_rows, sum = merged.sums.value(i);
-    if (n < 2) return {.mean = n == 0 ? 0 : points_[i].origin + static_cast<double>(sum) * points_[i].unit, .standard_deviation = 0};
     // Squares about a whole number next to the mean are exact; what is left is below n.
     const int128 near_mean = sum / n, rest = sum - n * near_mean;
     const int128 about = merged.squares.value(i) - 2 * near_mean * sum + n * near_mean * near_mean;
     const double rest_mean = static_cast<double>(rest) / static_cast<double>(n);
-    const double variance = (static_cast<double>(about) - static_cast<double>(rest) * rest_mean) / static_cast<double>(n - 1);
+    const double variance = (static_cast<double>(about) - static_cast<double>(rest) * rest_mean) /
+                            static_cast<double>(std::max<std::int64_t>(merged.n_rows - 1, 1));
     return {.mean = points_[i].origin + (static_cast<double>(near_mean) + rest_mean) * points_[i].unit,
             .standard_deviation = std::sqrt(std::max(variance, 0.0)) * points_[i].unit};
   }
@@ -91,8 +91,9 @@ class MomentsPass {
 
   static void add(Sums& sums, const ColumnTransform& column, const FixedPoint& point, std::span<double> strip) {
     const double units = 1 / point.unit;
+    prepare(column, strip);
     for (double& x : strip) {
-      const double steps = (prepared(column, x) - point.origin) * units;
+      const double steps = (x - point.origin) * units;
       x = round_to_even(steps > -kMostUnits ? (steps < kMostUnits ? steps : kMostUnits) : -kMostUnits);
     }
     for (const double x : strip) {

@@ -18,10 +18,10 @@ struct UnscaledColumn {
 
 struct PreparedMoments {
   double mean = 0;
-  double standard_deviation = 0;  // n - 1; 0 for a constant column or fewer than two rows
+  double standard_deviation = 0;  // n - 1; 0 for a constant column
 };
 
-// One sweep over `raw`; by column. Cells must be finite, or missing where the column has a fill value.
+// One sweep over `raw`, which has rows; by column. Cells must be finite, or missing where the column has a fill value.
 std::vector<PreparedMoments> measure_prepared(Context& context, TileSource& raw, const std::vector<UnscaledColumn>& columns);
 
 }  // namespace coterie

@@ -28,7 +28,7 @@ bool is_unusable(const ColumnTransform& column, double x) {
 void transform_strip(const ColumnTransform& column, std::span<double> strip, float* out, std::int64_t stride) {
   const double most = most_steps(column.step), steps_per_unit = 1 / column.step;  // exact: powers of two
   std::array<float, kStripRows> values;
-  for (double& x : strip) x = prepared(column, x);
+  prepare(column, strip);
   for (std::size_t i = 0; i < strip.size(); ++i) values[i] = on_grid(clustering_value(column, strip[i]), column.step, steps_per_unit, most);
   for (std::size_t i = 0; i < strip.size(); ++i) out[static_cast<std::int64_t>(i) * stride] = values[i];
 }
@@ -58,9 +58,9 @@ class TransformedSource final : public TileSource {
 
   const Tile* next() override {
     if (row_ == n_rows()) return nullptr;
-    const bool known = keeps_rows_ && row_ < kept_;
-    const std::int64_t rows = known ? std::min(tile_rows_, n_rows() - row_) : read_rows();
-    if (!known) kept_ = row_ + rows;
+    const bool kept = keeps_rows_ && row_ < kept_;
+    const std::int64_t rows = kept ? std::min(tile_rows_, n_rows() - row_) : read_rows();
+    if (!kept) kept_ = row_ + rows;
     tile_ = {.x = rows_.get() + (keeps_rows_ ? row_ * n_columns() : 0),
              .first_row = first_row() + row_,
              .n_rows = static_cast<std::int32_t>(rows),

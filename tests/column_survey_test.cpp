@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 
 #include "host/error.hpp"
 #include "host/transform.hpp"
@@ -32,7 +32,8 @@ void expect_same_rows(const FirstRows& a, const FirstRows& b) {
   for (std::int64_t i = 0; i < a.size(); ++i) {
     ASSERT_EQ(a.key(i), b.key(i));
     ASSERT_EQ(a.row(i), b.row(i));
-    ASSERT_EQ(std::memcmp(a.values(i).data(), b.values(i).data(), a.values(i).size_bytes()), 0);
+    const auto same_bits = [](float x, float y) { return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y); };
+    ASSERT_TRUE(std::equal(a.values(i).begin(), a.values(i).end(), b.values(i).begin(), b.values(i).end(), same_bits));
   }
 }
 

@@ -79,10 +79,16 @@ TEST(TransformChoice, ARareThirdValueMakesAColumnMoreThanTwoValued) {
   EXPECT_TRUE(decide(cells).column.log1p);
 }
 
-TEST(TransformChoice, EvenSpreadIsNotLogged) {
-  std::vector<double> cells;
-  for (int i = 0; i < kRows; ++i) cells.push_back(i);
-  EXPECT_EQ(decide(cells).note.decision, "z-score");
+// (q99 - q50) / (q50 - q01) is 1 for u, 2.9 for u^2 and 6.8 for u^3, with u spread evenly over [0, 1].
+TEST(TransformChoice, LogsWhereTheUpperTailIsFourTimesTheLower) {
+  const auto decision_for = [](int power) {
+    std::vector<double> cells;
+    for (int i = 0; i < kRows; ++i) cells.push_back(std::pow(static_cast<double>(i) / kRows, power));
+    return decide(cells).note.decision;
+  };
+  EXPECT_EQ(decision_for(1), "z-score");
+  EXPECT_EQ(decision_for(2), "z-score");
+  EXPECT_EQ(decision_for(3), "log1p, z-score");
 }
 
 TEST(TransformChoice, TwoValuedColumnsAreOnlyStandardised) {
@@ -119,6 +125,15 @@ TEST(TransformChoice, FarExtremesAreWinsorisedOnTheirSideOnly) {
   const Decision both = decide(cells);
   EXPECT_THAT(both.note.decision, HasSubstr("winsorised at the 0.1 % and 99.9 % quantile"));
   EXPECT_NEAR(both.column.upper, 3.09, 0.3);
+}
+
+// The 99.9 % quantile lies at 3.1 and the robust width is 1, give or take 10 % for this many rows.
+TEST(TransformChoice, ExtremesCountAsFarFromFiveWidthsOn) {
+  std::vector<double> cells = random_matrix(kRows, {{Shape::normal}});
+  cells[7] = 3.1 + 4;
+  EXPECT_FALSE(winsorises(decide(cells).column));
+  cells[7] = 3.1 + 6;
+  EXPECT_TRUE(winsorises(decide(cells).column));
 }
 
 TEST(TransformChoice, WinsorisingNeverMakesAColumnConstant) {

@@ -1,9 +1,7 @@
 // The whole way from raw rows to clustering rows, for tests that need either end.
 #pragma once
 
-#include <gtest/gtest.h>
-
-#include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -23,16 +21,16 @@ inline ChosenTransform survey_and_choose(Context& context, TileSource& raw, cons
   return choose_transform(context, raw, survey_columns(context, raw, columns), columns, options);
 }
 
-// Every tile of one sweep, side by side; expects them to be consecutive and without gaps.
+// Every tile of one sweep, side by side. Throws unless they are consecutive and complete.
 inline std::vector<float> rows_of(TileSource& source) {
   std::vector<float> rows;
+  const auto next_row = [&] { return source.first_row() + static_cast<std::int64_t>(rows.size()) / source.n_columns(); };
   source.rewind();
   while (const Tile* tile = source.next()) {
-    EXPECT_EQ(tile->n_columns, source.n_columns());
-    EXPECT_EQ((tile->first_row - source.first_row()) * tile->n_columns, static_cast<std::int64_t>(rows.size()));
+    if (tile->first_row != next_row() || tile->n_columns != source.n_columns()) throw std::logic_error("a tile is out of place");
     rows.insert(rows.end(), tile->x, tile->x + std::int64_t{tile->n_rows} * tile->n_columns);
   }
-  EXPECT_EQ(static_cast<std::int64_t>(rows.size()), source.n_rows() * source.n_columns());
+  if (next_row() != source.first_row() + source.n_rows()) throw std::logic_error("rows are missing");
   return rows;
 }
 
