@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -15,6 +16,7 @@
 
 #include "io/atomic_output.hpp"
 #include "io/data_frame.hpp"
+#include "io/matrix_stream.hpp"
 #include "io/row_stream.hpp"
 
 namespace coterie::io {
@@ -27,6 +29,9 @@ class H5adWriter {
     std::string schema_version;  // "1.0"
     std::int64_t n_rows = 0;     // customers, at least 1
     std::string id_name;         // the column of obs that is its index
+    bool text_index = false;     // int64 ids stay a column and the index is their text: anndata warns at integer indices
+    Context* context = nullptr;  // encodes chunks in parallel when given; must outlive the writer
+    std::function<int(std::int64_t nth)> before_write = {};  // fault injection, see WriteLatch
   };
   H5adWriter(AtomicOutput& output, Options options);  // `output` must outlive the writer
   ~H5adWriter();                                      // without commit() the file is given up
@@ -39,15 +44,19 @@ class H5adWriter {
   // table_name, which pandas.read_hdf opens. The stream lives as long as the writer; several may be open at once.
   RowStream& open_rows(std::vector<RowColumn> columns, const std::string& table_path = {});
 
+  // A matrix with one row per customer ("X", "obsm/segment_proba").
+  MatrixStream& open_matrix(const std::string& path, const MatrixLayout& layout);
+
   void write_frame(const std::string& path, const DataFrame& frame);  // an anndata dataframe; the frame has an index
   void write_table(const std::string& path, const DataFrame& frame);  // a packed table for pandas.read_hdf, in uns only
   void write_matrix(const std::string& path, std::int64_t n_rows, std::int64_t n_columns, std::span<const double> values);
+  void write_matrix(const std::string& path, std::int64_t n_rows, std::int64_t n_columns, std::span<const float> values);
   void write_value(const std::string& path, const Value& value);
 
   // Closes with checks and publishes the file. InternalError when a stream has not received all rows.
   void commit();
 
- protected:
+ private:
   struct State;
   std::unique_ptr<State> state_;
 };

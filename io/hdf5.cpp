@@ -198,7 +198,9 @@ bool exists(hid_t location, const std::string& path) {
 
 Group create_group(hid_t location, const std::string& path) {
   const Lock lock;
-  return Group(check_id(H5Gcreate2(location, path.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), location, "create group", path));
+  const PropertyList creation(H5Pcreate(H5P_GROUP_CREATE));
+  H5Pset_obj_track_times(creation.id(), false);  // equal contents, equal bytes
+  return Group(check_id(H5Gcreate2(location, path.c_str(), H5P_DEFAULT, creation.id(), H5P_DEFAULT), location, "create group", path));
 }
 
 Group open_group(hid_t location, const std::string& path) {

@@ -1,6 +1,7 @@
 // The result file, schema coterie-results 1.0: an .h5ad without X.
-//   obs                          one row per customer: id (index), segment (categorical), segment_id, second_segment,
-//                                segment_distance, segment_margin, and what else a command adds
+//   obs                          one row per customer: id, segment (categorical), segment_id, second_segment,
+//                                segment_distance, segment_margin, and what else a command adds; indexed by the id, or by
+//                                _index, its text, where ids are numbers
 //   var                          one row per raw column: role, layer, transform, population statistics
 //   varm/segment_*               (n_columns, n_segments) profiles, in the order of uns/segmentation/segments
 //   uns/segmentation/segments    dataframe, one row per segment

@@ -10,7 +10,11 @@
 #include <variant>
 #include <vector>
 
+#include "host/context.hpp"
+
 namespace coterie::io {
+
+class Hdf5Output;
 
 enum class CellType { boolean, int32, int64, float32, float64, text };
 
@@ -20,6 +24,7 @@ struct RowColumn {
   std::int64_t text_bytes = 0;               // text: bytes of the longest value
   std::vector<std::string> categories = {};  // not empty: a categorical, whose cells are codes into these, -1 where missing
   std::string table_name = {};               // member of the stream's table, a categorical as text; "" when it is not in there
+  std::string digits_name = {};              // int64: a second dataset in obs with the same numbers as text; "" for none
 };
 
 // Consecutive cells of one column, of exactly its type: uint8 0/1 for boolean, int32 also for categorical codes.
@@ -29,6 +34,7 @@ using Cells = std::variant<std::span<const std::uint8_t>, std::span<const std::i
 class RowStream {
  public:
   virtual ~RowStream() = default;
+  virtual std::int64_t rows_written() const = 0;
   // cells: one entry per column, in the order the stream was opened with, all of the same length. Rows come in order and
   // without gaps. ContentsError: text that is longer than announced or no UTF-8. OutputError: disk full and the like.
   virtual void write(std::int64_t first_row, std::span<const Cells> cells) = 0;
@@ -38,5 +44,13 @@ class RowStream {
 std::int64_t row_bytes(std::span<const RowColumn> columns);
 // Memory that a stream holds while it is open.
 std::int64_t stream_bytes(std::span<const RowColumn> columns, std::int64_t n_rows);
+
+// How many rows of a column chunks of `bytes_per_row` take: 64 Ki, fewer when rows are very wide.
+std::int64_t rows_per_chunk(std::int64_t bytes_per_row, std::int64_t n_rows);
+
+// Columns below the group `group`, and with `table` a packed table. `context`, when given, encodes chunks in parallel. Both
+// must outlive the stream.
+std::unique_ptr<RowStream> open_row_stream(Hdf5Output& file, Context* context, std::vector<RowColumn> columns, std::int64_t n_rows,
+                                           const std::string& group, const std::string& table);
 
 }  // namespace coterie::io
