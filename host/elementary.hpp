@@ -14,7 +14,7 @@
 
 namespace coterie {
 
-// The nearest whole number, ties to even, for |x| <= 2^51: adding 1.5 * 2^52 leaves no bits for a fraction.
+// The nearest whole number, ties to even, for |x| <= 2^51: adding 1.5 * 2^52 leaves no bits for a fraction. Never -0.0.
 constexpr double round_to_even(double x) { return (x + 0x1.8p52) - 0x1.8p52; }
 
 constexpr double magnitude(double x) { return std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & 0x7fffffffffffffffu); }

@@ -57,7 +57,7 @@ constexpr double most_steps(double step) { return step * 0x1p23 <= kLargestCell 
 
 constexpr float on_grid(double value, double step, double steps_per_unit, double most) {
   const double steps = round_to_even(std::clamp(value * steps_per_unit, -most, most));
-  return static_cast<float>(steps * step + 0.0);  // + 0.0 folds -0.0 into 0.0
+  return static_cast<float>(steps * step);
 }
 
 // Calls f(i, row, strip) for every listed raw column columns[i] and every strip of rows [first, last) of the tile; row

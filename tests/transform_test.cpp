@@ -202,15 +202,17 @@ TEST(Transform, ReadsRawOnceWhenEveryRowFits) {
 
 TEST(Transform, StartsAgainAfterASweepThatWasLeft) {
   const std::vector<double> cells = random_matrix(20000, {{Shape::normal}});
-  Context context({.threads = 1, .memory_bytes = kPlenty});
-  MemoryTileSource raw(std::span<const double>(cells), 1, kBlockRows);
-  const auto source = transformed(context, raw, identity(8));
-  source->rewind();
-  source->next();
-  raw.rewind();  // somebody else reads the raw rows in between
-  raw.next();
-  raw.next();
-  EXPECT_EQ(rows_of(*source), applied(identity(8), cells));
+  for (const std::int64_t budget : {kPlenty, std::int64_t{20000}}) {  // rows are kept; or one block at a time
+    Context context({.threads = 1, .memory_bytes = budget});
+    MemoryTileSource raw(std::span<const double>(cells), 1, 2 * kBlockRows);
+    const auto source = transformed(context, raw, identity(8));
+    source->rewind();
+    source->next();
+    raw.rewind();  // somebody else reads the raw rows in between
+    raw.next();
+    raw.next();
+    EXPECT_EQ(rows_of(*source), applied(identity(8), cells));
+  }
 }
 
 TEST(Transform, LeavesMemoryForWhatFollowsAndGivesItBack) {
