@@ -1,8 +1,9 @@
 #include "host/statistics.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
+
+#include "host/ordered_key.hpp"
 
 namespace coterie {
 
@@ -57,11 +58,7 @@ FirstRows FirstRows::deserialize(std::span<const std::byte> bytes) {
   return rows;
 }
 
-std::uint64_t ascending_key(double value) {
-  const auto bits = std::bit_cast<std::uint64_t>(value + 0.0);  // + 0.0 folds -0.0 into 0.0
-  constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
-  return (bits & kSign) != 0 ? ~bits : bits | kSign;
-}
+std::uint64_t ascending_key(double value) { return ordered_key(value); }
 
 std::uint64_t descending_key(double value) { return ~ascending_key(value); }
 
