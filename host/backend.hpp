@@ -7,6 +7,7 @@
 
 #include "host/context.hpp"
 #include "host/kmeans.hpp"
+#include "host/profile_pass.hpp"
 #include "host/tile_source.hpp"
 
 namespace coterie {
@@ -20,6 +21,8 @@ class Backend {
   virtual std::unique_ptr<TileSource> stage(TileSource& source) = 0;
   virtual std::unique_ptr<kmeans::Pass> kmeans_pass(const kmeans::Grid& grid, std::int32_t n_columns) = 0;
   virtual std::unique_ptr<kmeans::Predictor> kmeans_predictor() = 0;
+  // For raw tiles zipped with labels, where this backend's stage() puts them.
+  virtual profile::Passes profile_passes() = 0;
 };
 
 std::unique_ptr<Backend> make_cpu_backend(Context& context);

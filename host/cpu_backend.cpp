@@ -17,6 +17,7 @@ class CpuBackend final : public Backend {
     return kmeans::make_cpu_pass(context_, grid, n_columns);
   }
   std::unique_ptr<kmeans::Predictor> kmeans_predictor() override { return kmeans::make_cpu_predictor(context_); }
+  profile::Passes profile_passes() override { return profile::make_cpu_passes(context_); }
 
  private:
   Context& context_;

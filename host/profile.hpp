@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "host/context.hpp"
+#include "host/profile_pass.hpp"
 #include "host/statistics.hpp"
 #include "host/tile_source.hpp"
 #include "host/weights.hpp"
@@ -20,8 +21,12 @@ struct Table {
   std::int32_t n_segments = 0;
   std::int32_t n_columns = 0;
   std::vector<double> values;
-  double& at(std::int32_t segment, std::int32_t column) { return values[static_cast<std::size_t>(segment) * static_cast<std::size_t>(n_columns) + static_cast<std::size_t>(column)]; }
-  double at(std::int32_t segment, std::int32_t column) const { return values[static_cast<std::size_t>(segment) * static_cast<std::size_t>(n_columns) + static_cast<std::size_t>(column)]; }
+  double& at(std::int32_t segment, std::int32_t column) {
+    return values[static_cast<std::size_t>(segment) * static_cast<std::size_t>(n_columns) + static_cast<std::size_t>(column)];
+  }
+  double at(std::int32_t segment, std::int32_t column) const {
+    return values[static_cast<std::size_t>(segment) * static_cast<std::size_t>(n_columns) + static_cast<std::size_t>(column)];
+  }
 };
 
 struct Profile {
@@ -32,7 +37,7 @@ struct Profile {
   std::vector<double> share;         // (n_segments + 1) of the weight
 
   // Known cells only; NaN where a segment has none. Weighted where rows have weights.
-  Table missing_share, mean, std, min, max;  // std with n - 1
+  Table missing_share, mean, std, min, max;  // std with n - 1, n = known rows
   Table p10, median, p90;                    // exact order statistics: the smallest value with cumulative weight >= p
   Table share_nonzero;
   Table index;                               // 100 * mean / population mean; NaN where the column has a negative value or mean 0
@@ -40,10 +45,14 @@ struct Profile {
   Table cohen_d, cohen_d_low, cohen_d_high;  // segment against the rest of the customers, 95 % interval
 };
 
-// Radix selection and block sums over `raw` zipped with labels and weights: one sweep for moments and the first digit,
-// three more for the remaining digits (seven when the source is wide). Labels outside [0, n_segments) belong to the
-// population only when they are >= 0; -1 rows are left out everywhere.
-Profile measure(Context& context, TileSource& raw, std::int32_t n_segments, double weight_step);
+// Reads `raw`, zipped with labels and weights, four times (eight when it is wide): radix selection needs one sweep per digit, counts
+// and extremes join the first sweep, and moments the last, because by then every median is known well enough to be their pivot.
+// Labels outside [0, n_segments) belong to the population only when they are >= 0; -1 rows are left out everywhere, as are rows
+// of weight 0. Without labels every row belongs to the population only. When the histograms of all columns do not fit the memory
+// ledger, columns are taken in rounds of as many sweeps each; the bits are the same.
+// ResourceError: not even one column fits. ContentsError: an infinite cell.
+Profile measure(Context& context, TileSource& raw, std::int32_t n_segments, double weight_step, Passes& passes);
+Profile measure(Context& context, TileSource& raw, std::int32_t n_segments, double weight_step);  // on the CPU
 
 // The columns that mark a segment, strongest |Cohen's d| first: |d| >= 0.2 and an interval that excludes 0.
 struct Marker {
@@ -55,8 +64,8 @@ std::vector<Marker> markers(const Profile& profile, std::int32_t segment, std::s
 struct LevelProfile {  // of one categorical column; tables are (n_segments + 1, n_levels)
   std::string name;
   std::vector<std::string> levels;
-  std::vector<double> share;  // of the known weight of the segment
-  std::vector<double> index;  // 100 * share / population share
+  std::vector<double> share;          // of the known weight of the segment
+  std::vector<double> index;          // 100 * share / population share
   std::vector<double> missing_share;  // (n_segments + 1)
 };
 LevelProfile measure_levels(std::string name, std::vector<std::string> levels, std::span<const std::int32_t> codes,
@@ -64,12 +73,12 @@ LevelProfile measure_levels(std::string name, std::vector<std::string> levels, s
 
 struct OutcomeProfile {  // of one two-valued column; (n_segments + 1) each
   std::string name;
-  std::vector<double> rate;                 // weighted share of positives among known rows
-  std::vector<double> rate_low, rate_high;  // Wilson 95 % interval
+  std::vector<double> rate;                   // weighted share of positives among known rows
+  std::vector<double> rate_low, rate_high;    // Wilson 95 % interval
   std::vector<std::int64_t> known, positive;  // rows
 };
-OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome, std::span<const std::int32_t> labels, const Weights& weights,
-                               std::int32_t n_segments);
+OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome, std::span<const std::int32_t> labels,
+                               const Weights& weights, std::int32_t n_segments);
 
 struct ValueProfile {  // of the value column; (n_segments + 1) each
   std::string name;
