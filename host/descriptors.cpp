@@ -1,0 +1,130 @@
+// What segments are like beyond the matrix: levels of categories, outcomes and the value column. Sums are integers or exact.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "host/error.hpp"
+#include "host/exact_sum.hpp"
+#include "host/moments.hpp"
+#include "host/profile.hpp"
+
+namespace coterie::profile {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+double ratio(std::int64_t part, std::int64_t whole) { return static_cast<double>(part) / static_cast<double>(whole); }  // NaN for 0 / 0
+
+void check_sizes(std::size_t n_rows, std::span<const std::int32_t> labels, const Weights& weights) {
+  if (labels.size() != n_rows || (!weights.steps.empty() && weights.steps.size() != n_rows))
+    throw ArgumentError(fmt::format("a descriptor of {} rows came with {} labels and {} weights; all must have one entry per row", n_rows,
+                                    labels.size(), weights.steps.size()));
+}
+
+// Calls f(row, target, weight) once for the row's segment and once for the population, target n_segments. Rows of label -1 or
+// weight 0 are absent.
+template <class F>
+void for_each_target(std::span<const std::int32_t> labels, const Weights& weights, std::int32_t n_segments, F&& f) {
+  for (std::size_t row = 0; row < labels.size(); ++row) {
+    const std::int32_t weight = weights.steps.empty() ? 1 : weights.steps[row];
+    if (labels[row] < 0 || weight == 0) continue;
+    if (labels[row] < n_segments) f(row, static_cast<std::size_t>(labels[row]), weight);
+    f(row, static_cast<std::size_t>(n_segments), weight);
+  }
+}
+
+struct Interval {
+  double low, high;
+};
+
+// Wilson's 95 % interval of a share among n rows (Wilson 1927).
+Interval wilson(double share, std::int64_t n_rows) {
+  const auto n = static_cast<double>(n_rows);
+  constexpr double kSquare = kNormal95 * kNormal95;
+  const double center = share + kSquare / (2 * n);
+  const double half = kNormal95 * std::sqrt(share * (1 - share) / n + kSquare / (4 * n * n));
+  return {std::max(0.0, (center - half) / (1 + kSquare / n)), std::min(1.0, (center + half) / (1 + kSquare / n))};
+}
+
+}  // namespace
+
+LevelProfile measure_levels(std::string name, std::vector<std::string> levels, std::span<const std::int32_t> codes,
+                            std::span<const std::int32_t> labels, const Weights& weights, std::int32_t n_segments) {
+  check_sizes(codes.size(), labels, weights);
+  const std::size_t n_levels = levels.size(), n_rows = static_cast<std::size_t>(n_segments) + 1;
+  std::vector<std::int64_t> at_level(n_rows * n_levels), known(n_rows), total(n_rows);  // weight steps
+  for_each_target(labels, weights, n_segments, [&](std::size_t row, std::size_t target, std::int32_t weight) {
+    total[target] += weight;
+    if (codes[row] < 0 || static_cast<std::size_t>(codes[row]) >= n_levels) return;
+    known[target] += weight;
+    at_level[target * n_levels + static_cast<std::size_t>(codes[row])] += weight;
+  });
+  LevelProfile profile{std::move(name), std::move(levels), {}, {}, {}};
+  for (std::size_t target = 0; target < n_rows; ++target) {
+    profile.missing_share.push_back(ratio(total[target] - known[target], total[target]));
+    for (std::size_t level = 0; level < n_levels; ++level) {
+      const double population = ratio(at_level[(n_rows - 1) * n_levels + level], known.back());
+      profile.share.push_back(ratio(at_level[target * n_levels + level], known[target]));
+      profile.index.push_back(100 * profile.share.back() / population);
+    }
+  }
+  return profile;
+}
+
+OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome, std::span<const std::int32_t> labels,
+                               const Weights& weights, std::int32_t n_segments) {
+  check_sizes(outcome.size(), labels, weights);
+  const std::size_t n_rows = static_cast<std::size_t>(n_segments) + 1;
+  OutcomeProfile profile{.name = std::move(name), .rate = {}, .rate_low = {}, .rate_high = {}, .known = {}, .positive = {}};
+  profile.known.resize(n_rows);
+  profile.positive.resize(n_rows);
+  std::vector<std::int64_t> known_weight(n_rows), positive_weight(n_rows);  // steps
+  for_each_target(labels, weights, n_segments, [&](std::size_t row, std::size_t target, std::int32_t weight) {
+    if (std::isnan(outcome[row])) return;
+    if (outcome[row] != 0 && outcome[row] != 1)
+      throw ContentsError(
+          fmt::format("outcome '{}' is neither 0, 1 nor missing at row {}; nothing was written. Code it as 0 and 1", profile.name, row));
+    const bool positive = outcome[row] == 1;
+    profile.known[target] += 1;
+    profile.positive[target] += positive ? 1 : 0;
+    known_weight[target] += weight;
+    positive_weight[target] += positive ? weight : 0;
+  });
+  for (std::size_t target = 0; target < n_rows; ++target) {
+    const double rate = ratio(positive_weight[target], known_weight[target]);
+    const Interval interval = profile.known[target] > 0 ? wilson(rate, profile.known[target]) : Interval{kNan, kNan};
+    profile.rate.push_back(rate);
+    profile.rate_low.push_back(interval.low);
+    profile.rate_high.push_back(interval.high);
+  }
+  return profile;
+}
+
+ValueProfile measure_value(std::string name, std::span<const double> value, std::span<const std::int32_t> labels, const Weights& weights,
+                           std::int32_t n_segments) {
+  check_sizes(value.size(), labels, weights);
+  const std::size_t n_rows = static_cast<std::size_t>(n_segments) + 1;
+  std::vector<ExactSum> sums(n_rows);
+  std::vector<std::int64_t> known_weight(n_rows);  // steps
+  for_each_target(labels, weights, n_segments, [&](std::size_t row, std::size_t target, std::int32_t weight) {
+    if (std::isnan(value[row])) return;
+    if (std::isinf(value[row]))
+      throw ContentsError(fmt::format("value '{}' is infinite at row {}; nothing was written. Correct it or leave it empty", name, row));
+    sums[target].add(value[row], weight);
+    known_weight[target] += weight;
+  });
+  ValueProfile profile{.name = std::move(name), .sum = {}, .share = {}, .mean = {}};
+  const double population = sums.back().value();
+  for (std::size_t target = 0; target < n_rows; ++target) {
+    const double sum = sums[target].value();
+    profile.sum.push_back(sum * weights.step);
+    profile.share.push_back(population != 0 ? sum / population : kNan);
+    profile.mean.push_back(sum / static_cast<double>(known_weight[target]));
+  }
+  return profile;
+}
+
+}  // namespace coterie::profile

@@ -1,0 +1,127 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "host/error.hpp"
+#include "host/profile.hpp"
+
+namespace coterie::profile {
+namespace {
+
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+const Weights kUnweighted;
+
+TEST(Levels, ShareAndIndexOfKnownRows) {
+  const std::vector<std::int32_t> codes = {0, 1, 1, -1, 0, 0, 1, 0}, labels = {0, 0, 0, 0, 1, 1, 7, -1};
+  const LevelProfile profile = measure_levels("plan", {"free", "paid"}, codes, labels, kUnweighted, 2);
+  EXPECT_EQ(profile.name, "plan");
+  EXPECT_EQ(profile.levels, (std::vector<std::string>{"free", "paid"}));
+  EXPECT_EQ(profile.share, (std::vector<double>{1.0 / 3, 2.0 / 3, 1, 0, 0.5, 0.5}));
+  EXPECT_EQ(profile.index, (std::vector<double>{100 * (1.0 / 3) / 0.5, 100 * (2.0 / 3) / 0.5, 200, 0, 100, 100}));
+  EXPECT_EQ(profile.missing_share, (std::vector<double>{0.25, 0, 1.0 / 7}));
+}
+
+TEST(Levels, OfAnEmptySegmentAreUnknown) {
+  const std::vector<std::int32_t> codes = {0, 1}, labels = {0, 0};
+  const LevelProfile profile = measure_levels("plan", {"free", "paid", "never"}, codes, labels, kUnweighted, 2);
+  for (std::size_t level = 0; level < 3; ++level) EXPECT_TRUE(std::isnan(profile.share[3 + level]));
+  EXPECT_TRUE(std::isnan(profile.missing_share[1]));
+  EXPECT_EQ(profile.share[2], 0);
+  EXPECT_TRUE(std::isnan(profile.index[2]));  // nobody is at this level
+}
+
+TEST(Levels, CodesBeyondTheLevelsAreMissing) {
+  const std::vector<std::int32_t> codes = {0, 9}, labels = {0, 0};
+  EXPECT_EQ(measure_levels("plan", {"free"}, codes, labels, kUnweighted, 1).missing_share[0], 0.5);
+}
+
+TEST(Levels, WeightNEqualsRowRepeatedNTimes) {
+  const std::vector<std::int32_t> codes = {0, 1, -1, 1}, labels = {0, 0, 0, 1};
+  const std::vector<std::int32_t> codes_repeated = {0, 0, 0, 1, -1, -1}, labels_repeated = {0, 0, 0, 0, 0, 0};
+  const LevelProfile a = measure_levels("plan", {"free", "paid"}, codes, labels, {.steps = {3, 1, 2, 0}, .step = 1}, 1);
+  const LevelProfile b = measure_levels("plan", {"free", "paid"}, codes_repeated, labels_repeated, kUnweighted, 1);
+  EXPECT_EQ(a.share, b.share);
+  EXPECT_EQ(a.missing_share, b.missing_share);
+}
+
+TEST(Outcome, RateOfKnownRowsWithWilsonInterval) {
+  const std::vector<double> outcome = {1, 0, 0, kUnknown, 1, 1, 0, 1};
+  const std::vector<std::int32_t> labels = {0, 0, 0, 0, 1, 1, 5, -1};
+  const OutcomeProfile profile = measure_outcome("churn", outcome, labels, kUnweighted, 2);
+  EXPECT_EQ(profile.known, (std::vector<std::int64_t>{3, 2, 6}));
+  EXPECT_EQ(profile.positive, (std::vector<std::int64_t>{1, 2, 3}));
+  EXPECT_EQ(profile.rate, (std::vector<double>{1.0 / 3, 1, 0.5}));
+  // The bounds are the shares p at which the observed rate lies z standard errors away: (rate - p)^2 = z^2 p (1 - p) / n.
+  constexpr double kSquare = 1.959963984540054 * 1.959963984540054;
+  for (std::size_t row = 0; row < 3; ++row) {
+    const auto n = static_cast<double>(profile.known[row]);
+    for (const double p : {profile.rate_low[row], profile.rate_high[row]})
+      EXPECT_NEAR(std::pow(profile.rate[row] - p, 2), kSquare * p * (1 - p) / n, 1e-14);
+    EXPECT_LT(profile.rate_low[row], profile.rate[row]);
+    EXPECT_GE(profile.rate_high[row], profile.rate[row]);
+  }
+  // Published: 8 of 10 gives (0.4902, 0.9433).
+  const OutcomeProfile ten =
+      measure_outcome("churn", std::vector<double>{1, 1, 1, 1, 1, 1, 1, 1, 0, 0}, std::vector<std::int32_t>(10, 0), kUnweighted, 1);
+  EXPECT_NEAR(ten.rate_low[0], 0.4902, 5e-5);
+  EXPECT_NEAR(ten.rate_high[0], 0.9433, 5e-5);
+}
+
+TEST(Outcome, WithoutKnownRowsIsUnknown) {
+  const OutcomeProfile profile =
+      measure_outcome("churn", std::vector<double>{kUnknown, 1}, std::vector<std::int32_t>{0, 1}, kUnweighted, 3);
+  for (const std::size_t row : {0, 2}) {
+    EXPECT_EQ(profile.known[row], 0);
+    EXPECT_TRUE(std::isnan(profile.rate[row]) && std::isnan(profile.rate_low[row]) && std::isnan(profile.rate_high[row]));
+  }
+}
+
+TEST(Outcome, WeightsMoveTheRateButNotTheRows) {
+  const std::vector<std::int32_t> labels = {0, 0, 0};
+  const OutcomeProfile profile = measure_outcome("churn", std::vector<double>{1, 0, 1}, labels, {.steps = {6, 2, 0}, .step = 0.5}, 1);
+  EXPECT_EQ(profile.rate[0], 0.75);
+  EXPECT_EQ(profile.known[0], 2);
+  EXPECT_EQ(profile.positive[0], 1);
+}
+
+TEST(Outcome, RefusesOtherValues) {
+  EXPECT_THROW(measure_outcome("churn", std::vector<double>{0, 2}, std::vector<std::int32_t>{0, 0}, kUnweighted, 1), ContentsError);
+}
+
+TEST(Value, SumsAreExact) {
+  const std::vector<double> value = {1e16, 1, -1e16, 0.25, kUnknown, 3};
+  const std::vector<std::int32_t> labels = {0, 0, 0, 1, 1, -1};
+  const ValueProfile profile = measure_value("revenue", value, labels, kUnweighted, 2);
+  EXPECT_EQ(profile.sum, (std::vector<double>{1, 0.25, 1.25}));
+  EXPECT_EQ(profile.share, (std::vector<double>{0.8, 0.2, 1}));
+  EXPECT_EQ(profile.mean, (std::vector<double>{1.0 / 3, 0.25, 0.3125}));
+}
+
+TEST(Value, IsWeighted) {
+  const ValueProfile profile =
+      measure_value("revenue", std::vector<double>{2, 3, 100}, std::vector<std::int32_t>{0, 0, 0}, {.steps = {4, 2, 0}, .step = 0.5}, 1);
+  EXPECT_EQ(profile.sum[0], 7);
+  EXPECT_EQ(profile.mean[0], 14.0 / 6);
+}
+
+TEST(Value, ShareOfNothingIsUnknown) {
+  const ValueProfile profile = measure_value("revenue", std::vector<double>{2, -2}, std::vector<std::int32_t>{0, 1}, kUnweighted, 3);
+  for (const double share : profile.share) EXPECT_TRUE(std::isnan(share));
+  EXPECT_EQ(profile.sum[2], 0);
+  EXPECT_TRUE(std::isnan(profile.mean[2]));
+}
+
+TEST(Value, RefusesInfinity) {
+  EXPECT_THROW(measure_value("revenue", std::vector<double>{HUGE_VAL}, std::vector<std::int32_t>{0}, kUnweighted, 1), ContentsError);
+}
+
+TEST(Descriptors, RefuseColumnsOfDifferentLengths) {
+  const std::vector<std::int32_t> labels = {0, 0};
+  EXPECT_THROW(measure_levels("plan", {"free"}, std::vector<std::int32_t>{0}, labels, kUnweighted, 1), ArgumentError);
+  EXPECT_THROW(measure_outcome("churn", std::vector<double>{0, 1}, labels, {.steps = {1}, .step = 1}, 1), ArgumentError);
+  EXPECT_THROW(measure_value("revenue", std::vector<double>{0}, labels, kUnweighted, 1), ArgumentError);
+}
+
+}  // namespace
+}  // namespace coterie::profile
