@@ -178,16 +178,20 @@ void ColumnSurvey::for_each_field(FieldVisitor& visitor) {
   visitor.first_rows(first_infinite);
 }
 
+double ColumnSurvey::sampled_cell(std::int64_t i, std::int32_t column) const {
+  const std::span<const float> row = sample.values(i);
+  const bool wide = row.size() > min.size();
+  if (!wide) return row[static_cast<std::size_t>(column)];
+  double value = 0;
+  std::memcpy(&value, row.data() + 2 * column, sizeof value);
+  return value;
+}
+
 std::vector<double> ColumnSurvey::sampled(std::int32_t column) const {
-  const bool wide = sample.n_values() > static_cast<std::int32_t>(min.size());
   std::vector<double> values;
   values.reserve(static_cast<std::size_t>(sample.size()));
   for (std::int64_t i = 0; i < sample.size(); ++i) {
-    double value = 0;
-    if (wide)
-      std::memcpy(&value, sample.values(i).data() + 2 * column, sizeof value);
-    else
-      value = sample.values(i)[static_cast<std::size_t>(column)];
+    const double value = sampled_cell(i, column);
     if (magnitude(value) <= kLargestCell) values.push_back(value + 0.0);
   }
   return values;

@@ -86,7 +86,8 @@ struct ColumnSurvey {
   FirstRows first_infinite;              // likewise the first infinite cells
   Reservation sample_memory;             // what the ledger lends for the sample
   void for_each_field(FieldVisitor& visitor);
-  std::vector<double> sampled(std::int32_t column) const;  // known, finite sample values of a raw column, in no order
+  double sampled_cell(std::int64_t i, std::int32_t column) const;  // of the i-th row of the sample, as it is
+  std::vector<double> sampled(std::int32_t column) const;          // known, finite sample values of a raw column, in no order
 };
 // `columns` says which raw columns are active for first_missing and first_infinite; empty: all of them.
 ColumnSurvey survey_columns(Context& context, TileSource& raw, const std::vector<RawColumn>& columns = {});

@@ -2,27 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
-#include "host/random.hpp"
 #include "io/csv_cell.hpp"
 
 namespace coterie::io {
 namespace {
 
 constexpr std::size_t kLongestLevel = 200;  // bytes; longer is prose, not the name of a level
-constexpr std::size_t kLeastHashes = std::size_t{1} << 20;
-
-std::uint64_t hash(std::string_view text) {
-  std::uint64_t state = text.size();
-  for (std::uint64_t word = 0; !text.empty(); word = 0) {
-    const std::size_t n = std::min(text.size(), sizeof word);
-    std::memcpy(&word, text.data(), n);
-    state = mix64(state ^ word);
-    text.remove_prefix(n);
-  }
-  return mix64(state);
-}
 
 }  // namespace
 
@@ -40,22 +26,6 @@ std::vector<std::string> Levels::sorted() const {
   std::vector<std::string> levels(levels_.begin(), levels_.end());
   std::sort(levels.begin(), levels.end());
   return levels;
-}
-
-void RepeatCounter::add(std::string_view text) {
-  if (hashes_.size() == hashes_.capacity()) {
-    const std::size_t grown = std::max(2 * hashes_.size(), kLeastHashes);
-    // The old reservation goes only when the old hashes have gone.
-    Reservation larger = memory_->reserve("the hashes that find repeated ids", static_cast<std::int64_t>(grown * sizeof(std::uint64_t)));
-    hashes_.reserve(grown);
-    reservation_ = std::move(larger);
-  }
-  hashes_.push_back(hash(text));
-}
-
-std::int64_t RepeatCounter::repeats() {
-  std::sort(hashes_.begin(), hashes_.end());
-  return hashes_.end() - std::unique(hashes_.begin(), hashes_.end());
 }
 
 void ColumnTally::add(const CsvTable& table, const CsvBatch& batch, std::size_t column, char decimal) {

@@ -11,7 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "host/context.hpp"
+#include "host/repeat_counter.hpp"
 #include "io/csv_table.hpp"
 
 namespace coterie::io {
@@ -32,20 +32,6 @@ class Levels {
   };
   std::unordered_set<std::string, Hash, std::equal_to<>> levels_;
   bool overflow_ = false;
-};
-
-// Counts repeated texts by 64-bit hashes: two different texts are taken for one with a probability of 3e-8 at a million
-// rows and 3e-4 at a hundred million.
-class RepeatCounter {
- public:
-  explicit RepeatCounter(MemoryLedger& memory) : memory_(&memory) {}
-  void add(std::string_view text);  // ResourceError when the hashes outgrow the memory budget
-  std::int64_t repeats();           // rows whose text an earlier row has; sorts the hashes
-
- private:
-  MemoryLedger* memory_;
-  Reservation reservation_;
-  std::vector<std::uint64_t> hashes_;
 };
 
 struct ColumnTally {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "host/column_names.hpp"
 #include "host/error.hpp"
 #include "io/column_encoder.hpp"
-#include "io/column_names.hpp"
 #include "io/feature_writer.hpp"
 
 namespace coterie::io {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "io/column_names.hpp"
+#include "host/column_names.hpp"
 #include "io/named_columns.hpp"
 #include "io/text.hpp"
 

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "host/column_names.hpp"
 #include "host/error.hpp"
-#include "io/column_names.hpp"
 #include "tests/support/csv_files.hpp"
 
 namespace coterie::io {

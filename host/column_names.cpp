@@ -1,13 +1,11 @@
-#include "io/column_names.hpp"
+#include "host/column_names.hpp"
 
 #include <algorithm>
 #include <iterator>
 #include <string>
 #include <vector>
 
-#include "io/text.hpp"
-
-namespace coterie::io {
+namespace coterie {
 namespace {
 
 // The words of a name: "storeID", "store_id" and "Store ID" are store, id.
@@ -19,7 +17,7 @@ std::vector<std::string> words_of(std::string_view name) {
     const bool lower = (c >= 'a' && c <= 'z') || static_cast<unsigned char>(c) >= 0x80;
     const bool belongs = upper || lower || (c >= '0' && c <= '9');
     if ((!belongs || (upper && after_lower)) && !words.back().empty()) words.emplace_back();
-    if (belongs) words.back() += lower_case({&c, 1});
+    if (belongs) words.back() += static_cast<char>(upper ? c - 'A' + 'a' : c);
     after_lower = lower;
   }
   if (words.back().empty()) words.pop_back();
@@ -51,4 +49,4 @@ bool is_code_name(std::string_view name) {
   return !words.empty() && is_one_of(words.back(), kCodes);
 }
 
-}  // namespace coterie::io
+}  // namespace coterie

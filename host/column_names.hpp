@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-namespace coterie::io {
+namespace coterie {
 
 // Could a column of this name be the customers' id? 0 is no; among several, the largest wins.
 int id_rank(std::string_view name);
@@ -12,4 +12,4 @@ int id_rank(std::string_view name);
 // code_length do not.
 bool is_code_name(std::string_view name);
 
-}  // namespace coterie::io
+}  // namespace coterie
