@@ -21,9 +21,9 @@ enum class Role { active, profile, ignore };  // drives clusters; only describes
 struct FeatureColumn {  // one column of X, from var
   std::string name;
   Role role = Role::active;
-  std::string layer;                 // "" when the file names none
-  std::optional<double> weight;      // var/weight
-  std::string onehot_of;             // the text column this indicator was made from, or ""
+  std::string layer;             // "" when the file names none
+  std::optional<double> weight;  // var/weight
+  std::string onehot_of;         // the text column this indicator was made from, or ""
 };
 
 struct ObsColumn {  // one column beside X
@@ -40,9 +40,9 @@ using Ids = std::variant<std::vector<std::int64_t>, std::vector<std::string>>;
 
 // Which obs column plays which part: uns/coterie/roles of the file, overridden by options.
 struct ObsRoles {
-  std::string weight;                  // row weight, or ""
-  std::vector<std::string> outcomes;   // two-valued: churned, bought, ...
-  std::string value;                   // revenue or the like, or ""
+  std::string weight;                 // row weight, or ""
+  std::vector<std::string> outcomes;  // two-valued: churned, bought, ...
+  std::string value;                  // revenue or the like, or ""
 };
 
 struct FeatureFileOptions {
@@ -69,13 +69,16 @@ class FeatureFile {
 
   virtual std::string id_name() const = 0;  // "customer_id", ...; "row" when the file has no ids
   virtual bool has_integer_ids() const = 0;
-  virtual std::int64_t longest_id() const = 0;                                    // bytes, for string ids
-  virtual Ids ids(std::int64_t first_row, std::int64_t n_rows) const = 0;         // a range, so that ids may stream
-  virtual std::vector<double> numbers(const std::string& obs_column) const = 0;   // (n_rows), NaN where missing
-  virtual Categories categories(const std::string& obs_column) const = 0;         // (n_rows)
+  virtual std::int64_t longest_id() const = 0;                                   // bytes, for string ids
+  virtual Ids ids(std::int64_t first_row, std::int64_t n_rows) const = 0;        // a range, so that ids may stream
+  virtual std::vector<double> numbers(const std::string& obs_column) const = 0;  // (n_rows), NaN where missing
+  virtual Categories categories(const std::string& obs_column) const = 0;        // (n_rows)
 
-  // Digest of what the results depend on: hex SHA-256 of size, shape and content samples ... see the implementation.
+  // Hex SHA-256 of all bytes of the file, as `sha256sum` prints it.
   virtual std::string fingerprint() const = 0;
 };
+
+// Rows whose id an earlier row has too. Takes 16 bytes of memory for each row (ResourceError).
+std::int64_t count_duplicate_ids(const FeatureFile& file, Context& context);
 
 }  // namespace coterie::io

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <concepts>
-#include <numeric>
+#include <cstdio>
 
 #include "host/error.hpp"
+#include "io/global_heap.hpp"
 
 namespace coterie::io::hdf5 {
 namespace {
@@ -21,6 +21,7 @@ void prepare_library() {
   H5dont_atexit();
   H5open();
   H5PLset_loading_state(0);  // a bit for each kind of plug-in that may load: none
+  register_references();
 }
 
 // A failed read or write is described with time, buffer and offset; people want the system's own words.
@@ -33,8 +34,8 @@ std::string tidy_reason(const std::string& text) {
   return text.substr(0, text.find(':'));
 }
 
-herr_t keep_innermost(unsigned depth, const H5E_error2_t* error, void* reason) {
-  if (depth == 0 && error->desc != nullptr) *static_cast<std::string*>(reason) = tidy_reason(error->desc);
+herr_t keep_innermost(unsigned depth, const H5E_error2_t* error, void* description) {
+  if (depth == 0 && error->desc != nullptr) *static_cast<std::string*>(description) = error->desc;
   return 0;
 }
 
@@ -57,7 +58,7 @@ bool is_writable(hid_t object) {
 [[noreturn]] void throw_failure(bool writable, const std::string& place, std::string_view what, const std::string& reason) {
   const std::string message = fmt::format("{}: cannot {}{}", place, what, reason.empty() ? "" : " (" + reason + ")");
   if (writable) throw OutputError(message);
-  throw InputError(message + "; no output was written");
+  throw InputError(message + "; nothing was written");
 }
 
 // The two-call idiom of H5?get_name: the length first, then the bytes.
@@ -69,12 +70,30 @@ std::string name_from(ssize_t (*get)(hid_t, char*, std::size_t), hid_t object) {
   return name;
 }
 
+[[noreturn]] void refuse_external(hid_t location, const std::string& path) {
+  throw PolicyError(
+      fmt::format("{}: '{}' is an external link into another file, and those are not followed; nothing was written. Copy the data "
+                  "into this file",
+                  describe(location), path));
+}
+
 hid_t checked_open(hid_t id, hid_t location, const std::string& path) {
-  if (id < 0 && external_link_met)
-    throw PolicyError(
-        fmt::format("{}: '{}' is an external link into another file, and those are not followed; copy the data into this file",
-                    describe(location), path));
+  if (id < 0 && external_link_met) refuse_external(location, path);
   return check_id(id, location, "open the object", path);
+}
+
+// The ways in which HDF5 files most often do not open, and what to do about each.
+std::string open_failure(const std::string& description) {
+  unsigned long long size = 0, base = 0, expected = 0;
+  if (std::sscanf(description.c_str(), "truncated file: eof = %llu, sblock->base_addr = %llu, stored_eof = %llu", &size, &base,
+                  &expected) == 3)
+    return fmt::format("the file is truncated: it has {} bytes of {}. Copy or download it again", size, base + expected);
+  if (description.find("unable to lock file") != std::string::npos)
+    return fmt::format("another program has the file open for writing ({}). Close that program or wait for it", tidy_reason(description));
+  if (description.find("already open for write") != std::string::npos)
+    return "the file is open for writing, or the program that wrote it did not close it. If no program writes it any more, make a copy, "
+           "clear the mark with `h5clear -s COPY` and read the copy";
+  return fmt::format("it cannot be opened as HDF5 ({}); it is damaged or truncated. Copy or download it again", tidy_reason(description));
 }
 
 hid_t class_id(PropertyClass property_class) {
@@ -121,12 +140,14 @@ Lock::Lock() {
   static_cast<void>(silenced);
 }
 
-std::string last_reason() {
+std::string last_description() {
   const Lock lock;
-  std::string reason;
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &reason);
-  return reason;
+  std::string description;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &description);
+  return description;
 }
+
+std::string last_reason() { return tidy_reason(last_description()); }
 
 std::string file_of(hid_t object) { return name_from(H5Fget_name, object); }
 std::string path_of(hid_t object) { return name_from(H5Iget_name, object); }
@@ -179,7 +200,7 @@ File create_file(const std::filesystem::path& path, unsigned flags, const Proper
 File open_file(const std::filesystem::path& path, const PropertyList& access) {
   const Lock lock;
   const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id());
-  if (id < 0) throw_failure(false, fmt::format("file '{}'", path.string()), "open it as HDF5", last_reason());
+  if (id < 0) throw InputError(fmt::format("file '{}': {}; nothing was written", path.string(), open_failure(last_description())));
   return File(id);
 }
 
@@ -190,10 +211,14 @@ void flush(const File& file) {
 
 bool exists(hid_t location, const std::string& path) {
   const Lock lock;
-  for (std::size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1))
-    if (H5Lexists(location, path.substr(0, end).c_str(), link_access()) <= 0) return false;
-  if (path.empty() || path == "/") return true;
-  return H5Lexists(location, path.c_str(), link_access()) > 0 && H5Oexists_by_name(location, path.c_str(), link_access()) > 0;
+  external_link_met = false;
+  bool found = true;
+  for (std::size_t end = path.find('/', 1); found && end != std::string::npos; end = path.find('/', end + 1))
+    found = H5Lexists(location, path.substr(0, end).c_str(), link_access()) > 0;
+  if (found && !path.empty() && path != "/")
+    found = H5Lexists(location, path.c_str(), link_access()) > 0 && H5Oexists_by_name(location, path.c_str(), link_access()) > 0;
+  if (!found && external_link_met) refuse_external(location, path);
+  return found;
 }
 
 Group create_group(hid_t location, const std::string& path) {
@@ -209,7 +234,7 @@ Group open_group(hid_t location, const std::string& path) {
   const hid_t id = checked_open(H5Oopen(location, path.c_str(), link_access()), location, path);
   if (H5Iget_type(id) == H5I_GROUP) return Group(id);
   H5Oclose(id);
-  throw InputError(fmt::format("{}: '{}' is not a group; no output was written", describe(location), path));
+  throw InputError(fmt::format("{}: '{}' is not a group; nothing was written", describe(location), path));
 }
 
 Dataset create_dataset(hid_t location, const std::string& path, const Datatype& type, const Dataspace& space,

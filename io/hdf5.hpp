@@ -66,7 +66,8 @@ using Attribute = Handle<H5Aclose>;
 [[noreturn]] void fail(hid_t location, std::string_view what, std::string_view name = {});
 void check(herr_t result, hid_t location, std::string_view what, std::string_view name = {});     // fails when negative
 hid_t check_id(hid_t result, hid_t location, std::string_view what, std::string_view name = {});  // likewise; returns it
-std::string last_reason();  // HDF5's innermost message for the last failed call of this thread, or ""
+std::string last_description();  // HDF5's innermost message for the last failed call of this thread, or ""; a success clears it
+std::string last_reason();       // the same for people
 std::string file_of(hid_t object);
 std::string path_of(hid_t object);   // "/X"
 std::string describe(hid_t object);  // "file 'f.h5ad', dataset '/X'"
@@ -77,7 +78,8 @@ void Handle<kClose>::close() {
   if (id_ >= 0) close_checked(std::exchange(id_, H5I_INVALID_HID), kClose);
 }
 
-// Files. open_file is read-only; what stands at `path` must already be known to be a regular file.
+// Files. open_file is read-only and tells truncated, locked and unclosed files apart (InputError); that `path` is a regular
+// file with HDF5's signature is known by then (input_file.hpp).
 enum class PropertyClass { file_access, file_creation, dataset_access, dataset_creation, transfer };
 PropertyList property_list(PropertyClass property_class);
 File create_file(const std::filesystem::path& path, unsigned flags, const PropertyList& creation, const PropertyList& access);
@@ -85,7 +87,7 @@ File open_file(const std::filesystem::path& path, const PropertyList& access);
 void flush(const File& file);
 
 // Objects by path, relative to `location` or absolute.
-bool exists(hid_t location, const std::string& path);  // follows soft links, never external ones
+bool exists(hid_t location, const std::string& path);  // follows soft links; PolicyError at an external one
 Group create_group(hid_t location, const std::string& path);
 Group open_group(hid_t location, const std::string& path);
 Dataset create_dataset(hid_t location, const std::string& path, const Datatype& type, const Dataspace& space, const PropertyList& creation);

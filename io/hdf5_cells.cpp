@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "host/error.hpp"
+#include "io/global_heap.hpp"
 #include "io/hdf5.hpp"
 
 namespace coterie::io::hdf5 {
@@ -66,13 +67,13 @@ std::vector<std::string> read_fixed(const Attribute& attribute, const Datatype& 
   return texts;
 }
 
-std::vector<std::string> read_variable(const Attribute& attribute, const Datatype& type, const Dataspace& space, std::size_t n) {
-  const Datatype memory = string_of(H5T_VARIABLE, H5Tget_cset(type.id()));
-  std::vector<char*> pointers(n);
-  check(H5Aread(attribute.id(), memory.id(), pointers.data()), attribute.id(), "read the attribute");
+std::vector<std::string> read_variable(const Attribute& attribute, std::size_t n) {
+  GlobalHeap heap(attribute.id());
+  std::vector<std::byte> references(n * heap.reference_bytes());
+  check(H5Aread(attribute.id(), heap.reference_type().id(), references.data()), attribute.id(), "read the attribute");
   std::vector<std::string> texts(n);
-  for (std::size_t i = 0; i < n; ++i) texts[i] = pointers[i] != nullptr ? pointers[i] : "";
-  H5Dvlen_reclaim(memory.id(), space.id(), H5P_DEFAULT, pointers.data());
+  for (std::size_t i = 0; i < n; ++i)
+    texts[i] = heap.text(references.data() + i * heap.reference_bytes(), attribute.id(), static_cast<std::int64_t>(i)).value_or("");
   return texts;
 }
 
@@ -166,7 +167,9 @@ void read_rows(const Dataset& dataset, std::int64_t first_row, std::int64_t n_ro
   std::vector<hsize_t> shape = shape_of(dataset);
   shape.at(0) = static_cast<hsize_t>(n_rows);
   select_rows(file_space, first_row, n_rows);
-  read(dataset, native_type<T>(), simple_space(shape), file_space, cells);
+  const Dataspace memory_space = simple_space(shape);
+  check(H5Dread(dataset.id(), native_type<T>().id(), memory_space.id(), file_space.id(), H5P_DEFAULT, cells), dataset.id(),
+        fmt::format("read rows {} to {}", first_row, first_row + n_rows - 1));
 }
 
 #define COTERIE_INSTANTIATE(T)                         \
@@ -197,9 +200,9 @@ std::vector<std::string> read_strings_attribute(hid_t object, const std::string&
   const Dataspace space(check_id(H5Aget_space(attribute.id()), object, "read attribute", name));
   const hssize_t n = H5Sget_simple_extent_npoints(space.id());
   if (H5Tget_class(type.id()) != H5T_STRING || n < 0)
-    throw InputError(fmt::format("{}: attribute '{}' is not text; no output was written", describe(object), name));
+    throw InputError(fmt::format("{}: attribute '{}' is not text; nothing was written", describe(object), name));
   if (n == 0) return {};
-  return H5Tis_variable_str(type.id()) > 0 ? read_variable(attribute, type, space, static_cast<std::size_t>(n))
+  return H5Tis_variable_str(type.id()) > 0 ? read_variable(attribute, static_cast<std::size_t>(n))
                                            : read_fixed(attribute, type, static_cast<std::size_t>(n));
 }
 
@@ -207,7 +210,7 @@ std::string read_string_attribute(hid_t object, const std::string& name) {
   const std::vector<std::string> texts = read_strings_attribute(object, name);
   if (texts.size() != 1)
     throw InputError(
-        fmt::format("{}: attribute '{}' holds {} texts instead of one; no output was written", describe(object), name, texts.size()));
+        fmt::format("{}: attribute '{}' holds {} texts instead of one; nothing was written", describe(object), name, texts.size()));
   return texts.front();
 }
 
@@ -216,7 +219,7 @@ std::int64_t read_integer_attribute(hid_t object, const std::string& name) {
   const Attribute attribute = open_attribute(object, name);
   const Dataspace space(check_id(H5Aget_space(attribute.id()), object, "read attribute", name));
   if (H5Sget_simple_extent_npoints(space.id()) != 1)
-    throw InputError(fmt::format("{}: attribute '{}' is not one number; no output was written", describe(object), name));
+    throw InputError(fmt::format("{}: attribute '{}' is not one number; nothing was written", describe(object), name));
   std::int64_t value = 0;
   check(H5Aread(attribute.id(), H5T_NATIVE_INT64, &value), object, "read attribute", name);
   return value;

@@ -1,0 +1,96 @@
+#include "io/matrix_source.hpp"
+
+#include <algorithm>
+
+namespace coterie::io {
+namespace {
+
+// Tiles of 4 to 16 MiB: large enough that a thread per tile costs nothing (20 us against milliseconds), small enough that
+// two of them and the caches of the pass stay far below the budget.
+constexpr std::int64_t kSmallTile = std::int64_t{4} << 20;
+constexpr std::int64_t kLargeTile = std::int64_t{16} << 20;
+constexpr std::int64_t kShareOfMemory = 32;  // a tile takes at most this part of what is left
+
+std::int64_t blocks_of(std::int64_t rows) { return (rows + kBlockRows - 1) / kBlockRows; }
+
+// The first row of a rank; that of rank `size` is the end.
+std::int64_t start_of_rank(std::int64_t n_rows, int rank, int size) {
+  return std::min(n_rows, blocks_of(n_rows) * rank / size * kBlockRows);
+}
+
+std::int64_t choose_tile_rows(std::int64_t row_bytes, std::int64_t available) {
+  const std::int64_t bytes = std::clamp(available / kShareOfMemory, kSmallTile, kLargeTile);
+  return std::max<std::int64_t>(1, bytes / (row_bytes * kBlockRows)) * kBlockRows;
+}
+
+}  // namespace
+
+MatrixSource::MatrixSource(Context& context, std::shared_ptr<const InputFile> file, const StoredMatrix& matrix, std::int64_t tile_rows)
+    : context_(context), reader_(context, std::move(file), matrix) {
+  const int rank = context.communicator().rank(), size = context.communicator().size();
+  first_row_ = start_of_rank(matrix.n_rows, rank, size);
+  end_row_ = start_of_rank(matrix.n_rows, rank + 1, size);
+  next_row_ = first_row_;
+  allocate(tile_rows);
+}
+
+MatrixSource::~MatrixSource() { wait(); }
+
+void MatrixSource::allocate(std::int64_t tile_rows) {
+  const std::int64_t row_bytes = n_columns() * static_cast<std::int64_t>(is_wide() ? sizeof(double) : sizeof(float));
+  if (tile_rows <= 0) tile_rows = choose_tile_rows(row_bytes, context_.memory().available());
+  tile_rows_ = std::min(blocks_of(tile_rows), std::max<std::int64_t>(1, blocks_of(n_rows()))) * kBlockRows;
+  const int n_buffers = tile_rows_ < n_rows() ? 2 : 1;
+  const std::int64_t buffer_rows = std::min(tile_rows_, n_rows());
+  memory_ = context_.memory().reserve("the tiles that are read ahead", n_buffers * buffer_rows * row_bytes);
+  const auto cells = static_cast<std::size_t>(buffer_rows * n_columns());
+  for (int i = 0; i < n_buffers; ++i) {
+    if (is_wide())
+      buffers_[i].wide = std::make_unique_for_overwrite<double[]>(cells);
+    else
+      buffers_[i].x = std::make_unique_for_overwrite<float[]>(cells);
+  }
+}
+
+void MatrixSource::rewind() {
+  wait();
+  reader_.file().check_unchanged();
+  next_row_ = first_row_;
+  filling_ = 0;
+}
+
+const Tile* MatrixSource::next() {
+  context_.check_cancelled();
+  if (next_row_ >= end_row_) {
+    reader_.file().check_unchanged();
+    return nullptr;
+  }
+  if (!pending_.valid()) read_ahead();
+  pending_.get();
+  const Buffer& full = buffers_[filling_];
+  tile_ = {.x = full.x.get(),
+           .wide = full.wide.get(),
+           .first_row = next_row_,
+           .n_rows = static_cast<std::int32_t>(rows_at(next_row_)),
+           .n_columns = n_columns()};
+  next_row_ += tile_rows_;
+  filling_ = 1 - filling_;
+  if (next_row_ < end_row_) read_ahead();
+  return &tile_;
+}
+
+void MatrixSource::read_ahead() {
+  pending_ = std::async(std::launch::async, [this, row = next_row_, buffer = &buffers_[filling_]] {
+    if (is_wide())
+      reader_.read(row, rows_at(row), buffer->wide.get());
+    else
+      reader_.read(row, rows_at(row), buffer->x.get());
+  });
+}
+
+void MatrixSource::wait() noexcept {
+  if (pending_.valid()) pending_.wait();
+  pending_ = {};
+}
+
+}  // namespace coterie::io

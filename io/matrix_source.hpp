@@ -1,0 +1,52 @@
+// Raw tiles of a matrix, read ahead by one thread: while one tile is being worked on, the next one is read.
+#pragma once
+
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <vector>
+
+#include "host/context.hpp"
+#include "host/tile_source.hpp"
+#include "io/matrix_reader.hpp"
+
+namespace coterie::io {
+
+class MatrixSource final : public TileSource {
+ public:
+  // The rows of this rank, in tiles of `tile_rows` (rounded up to whole blocks; 0: chosen from what the memory ledger has left).
+  // Buffers are reserved at once: ResourceError.
+  MatrixSource(Context& context, std::shared_ptr<const InputFile> file, const StoredMatrix& matrix, std::int64_t tile_rows = 0);
+  ~MatrixSource() override;
+
+  std::int64_t n_rows() const override { return end_row_ - first_row_; }
+  std::int64_t first_row() const override { return first_row_; }
+  std::int32_t n_columns() const override { return reader_.matrix().n_columns; }
+  bool is_wide() const override { return reader_.matrix().is_wide(); }
+  void rewind() override;
+  // Throws what reading threw (MatrixReader::read), InputError when the file has changed, Cancelled.
+  const Tile* next() override;
+
+ private:
+  struct Buffer {                    // one tile; only one of the two is allocated
+    std::unique_ptr<float[]> x;      // (tile_rows, n_columns)
+    std::unique_ptr<double[]> wide;  // (tile_rows, n_columns)
+  };
+  void allocate(std::int64_t tile_rows);
+  std::int64_t rows_at(std::int64_t row) const { return std::min(tile_rows_, end_row_ - row); }
+  void read_ahead();  // starts to read the tile of next_row_
+  void wait() noexcept;
+
+  Context& context_;
+  MatrixReader reader_;
+  std::int64_t first_row_ = 0, end_row_ = 0;
+  std::int64_t tile_rows_ = 0;
+  Reservation memory_;
+  Buffer buffers_[2];
+  int filling_ = 0;            // the buffer of the next tile
+  std::int64_t next_row_ = 0;  // first row of the next tile, which `pending_` reads
+  std::future<void> pending_;
+  Tile tile_;
+};
+
+}  // namespace coterie::io
