@@ -83,6 +83,18 @@ TEST(Quantiles, ReachEveryBitPattern) {
   expect_order_statistics(rows, select(rows));
 }
 
+TEST(Quantiles, MissingCellsOfEitherSignCountForNothing) {
+  // The keys of missing cells share their first digits with the largest magnitudes.
+  constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
+  LabelledRows<float> rows{.n_rows = 3000, .n_columns = 1, .n_segments = 1, .x = {}, .label = {}, .weight = {}};
+  for (int row = 0; row < 1000; ++row) {
+    const float tail = 3e38f + 1e34f * static_cast<float>(row);
+    rows.x.insert(rows.x.end(), {row % 2 == 0 ? tail : -tail, kMissing, std::copysign(kMissing, -1.0f)});
+  }
+  rows.label.assign(3000, 0);
+  expect_order_statistics(rows, select(rows));
+}
+
 TEST(Quantiles, SumWeightsBeyond32Bits) {
   LabelledRows<float> rows{.n_rows = 5000, .n_columns = 1, .n_segments = 1, .x = {}, .label = {}, .weight = {}};
   for (int row = 0; row < 5000; ++row) rows.x.push_back(row < 2500 ? 1.0f : 2.0f);
