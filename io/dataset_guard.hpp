@@ -21,10 +21,6 @@ struct Storage {
 // round), stored bytes that do not fit the declared shape. ContentsError: rows that were never written (HDF5 reads zeros).
 Storage guard_dataset(const hdf5::Dataset& dataset);
 
-enum class CellKind { float16, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64, boolean, text, other };
-CellKind cell_kind(const hdf5::Dataset& dataset);
-inline bool is_number(CellKind kind) { return kind < CellKind::text; }
-std::string describe_cells(const hdf5::Dataset& dataset);       // "float32", "text", "complex numbers", "a compound of 3 members", ...
 std::string describe_shape(const std::vector<hsize_t>& shape);  // "(100, 3)"
 
 }  // namespace coterie::io

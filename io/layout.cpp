@@ -5,7 +5,7 @@
 #include <unordered_map>
 
 #include "host/error.hpp"
-#include "io/dataset_guard.hpp"
+#include "io/cell_kind.hpp"
 #include "io/text.hpp"
 
 namespace coterie::io {
@@ -110,7 +110,7 @@ void check_ids(const InputFile& file, const StoredColumn& ids, std::int64_t n_ro
   check_length(file, ids, n_rows, "customers");
   if (ids.form == StoredColumn::Form::text) return;
   const CellKind kind = cell_kind(hdf5::open_dataset(file.id(), ids.cells));
-  if (ids.form != StoredColumn::Form::numbers || kind < CellKind::int8 || kind > CellKind::uint64)
+  if (ids.form != StoredColumn::Form::numbers || !is_integer(kind))
     refuse_contents(file, ids.cells, "ids are whole numbers or text, but these are neither");
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "host/error.hpp"
+#include "io/dataset_guard.hpp"
 
 namespace coterie::io {
 namespace {

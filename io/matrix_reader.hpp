@@ -10,7 +10,7 @@
 #include <string>
 
 #include "host/context.hpp"
-#include "io/dataset_guard.hpp"
+#include "io/cell_kind.hpp"
 #include "io/input_file.hpp"
 
 namespace coterie::io {

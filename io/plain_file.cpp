@@ -7,6 +7,7 @@
 #include <array>
 
 #include "host/error.hpp"
+#include "io/cell_kind.hpp"
 #include "io/dataset_guard.hpp"
 #include "io/layout.hpp"
 

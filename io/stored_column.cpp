@@ -8,6 +8,7 @@
 #include <map>
 
 #include "host/error.hpp"
+#include "io/cell_kind.hpp"
 #include "io/dataset_guard.hpp"
 #include "io/text_cells.hpp"
 
@@ -19,24 +20,24 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
-struct Cells {  // what a dataset holds, when that is a column
+struct Contents {  // what a dataset holds, when that is a column
   CellKind kind;
   std::int64_t n_rows;
 };
 
-std::optional<Cells> cells_at(const InputFile& file, const std::string& path) {
+std::optional<Contents> contents_of(const InputFile& file, const std::string& path) {
   if (!hdf5::is_dataset(file.id(), path)) return std::nullopt;
   const hdf5::Dataset dataset = hdf5::open_dataset(file.id(), path);
   const std::vector<hsize_t> shape = hdf5::shape_of(dataset);
   const CellKind kind = cell_kind(dataset);
   if (shape.size() > 1 || kind == CellKind::other) return std::nullopt;
-  return Cells{kind, shape.empty() ? 1 : static_cast<std::int64_t>(shape[0])};
+  return Contents{kind, shape.empty() ? 1 : static_cast<std::int64_t>(shape[0])};
 }
 
 std::optional<StoredColumn> make_column(const InputFile& file, const std::string& path, StoredColumn::Form form, const std::string& cells,
                                         const std::string& companion) {
-  const auto found = cells_at(file, cells);
-  if (!found || (!companion.empty() && !cells_at(file, companion))) return std::nullopt;
+  const auto found = contents_of(file, cells);
+  if (!found || (!companion.empty() && !contents_of(file, companion))) return std::nullopt;
   const bool is_text = form == StoredColumn::Form::categorical || found->kind == CellKind::text;
   if (form == StoredColumn::Form::numbers && is_text) form = StoredColumn::Form::text;
   return StoredColumn{name_of(path), form, cells, companion, found->n_rows, is_text};
@@ -98,7 +99,7 @@ std::vector<std::string> read_as_text(const InputFile& file, const std::string& 
   const hdf5::Dataset dataset = open_guarded(file, path);
   const CellKind kind = cell_kind(dataset);
   std::vector<std::string> texts;
-  if (kind == CellKind::text) return read_texts(file, path, cells_at(file, path)->n_rows);
+  if (kind == CellKind::text) return read_texts(file, path, contents_of(file, path)->n_rows);
   if (kind == CellKind::int64) {  // beyond 2^53 a double would round them
     for (const std::int64_t value : hdf5::read_all<std::int64_t>(dataset)) texts.push_back(std::to_string(value));
     return texts;
@@ -168,7 +169,7 @@ std::optional<StoredColumn> find_column(const InputFile& file, const std::string
 
 std::vector<double> read_numbers(const InputFile& file, const StoredColumn& column) {
   const std::string& values = column.form == StoredColumn::Form::categorical ? column.companion : column.cells;
-  if (cells_at(file, values)->kind == CellKind::text) refuse(file, values, "the column holds text where numbers are wanted");
+  if (contents_of(file, values)->kind == CellKind::text) refuse(file, values, "the column holds text where numbers are wanted");
   if (column.form == StoredColumn::Form::categorical) return read_numeric_categories(file, column);
   std::vector<double> numbers = read_cells<double>(file, column.cells);
   if (column.form != StoredColumn::Form::nullable) return numbers;
