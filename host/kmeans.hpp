@@ -106,6 +106,9 @@ std::unique_ptr<Predictor> make_cpu_predictor(Context& context);
 // Bytes a CPU or GPU pass needs for the statistics of one model, per worker.
 std::int64_t statistics_bytes(std::int32_t n_clusters, std::int32_t n_columns);
 
+// Rows of the seeding sample for so many clusters.
+std::int64_t sample_rows(std::int64_t n_rows, std::int32_t n_columns, std::int32_t n_clusters);
+
 // One sweep: exact moments and the seeding sample, whose size depends on (n_rows, n_columns) and the largest k only.
 GridMoments measure_moments(Context& context, TileSource& source, const Grid& grid, std::int32_t max_clusters);
 

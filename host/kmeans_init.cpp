@@ -18,13 +18,6 @@
 namespace coterie::kmeans {
 namespace {
 
-// A million cells of sample keep greedy k-means++ in the cache and in milliseconds; 64 rows per center keep it honest
-// for many centers.
-std::int64_t sample_rows(std::int64_t n_rows, std::int32_t n_columns, std::int32_t n_clusters) {
-  const std::int64_t base = std::clamp<std::int64_t>((std::int64_t{1} << 20) / n_columns, 1 << 13, 1 << 15);
-  return std::min(n_rows, std::max(base, std::int64_t{64} * n_clusters));
-}
-
 // Sums of one 4096-row block: |q| <= 2^23 and w <= 2^24, so w q stays below 2^59 in all, and so do w times the high and
 // the low 23 bits of q^2.
 struct BlockMoments {
@@ -244,6 +237,13 @@ void check(const GridMoments& moments, const Params& params, std::size_t n_colum
 }
 
 }  // namespace
+
+// A million cells of sample keep greedy k-means++ in the cache and in milliseconds; 64 rows per center keep it honest
+// for many centers.
+std::int64_t sample_rows(std::int64_t n_rows, std::int32_t n_columns, std::int32_t n_clusters) {
+  const std::int64_t base = std::clamp<std::int64_t>((std::int64_t{1} << 20) / n_columns, 1 << 13, 1 << 15);
+  return std::min(n_rows, std::max(base, std::int64_t{64} * n_clusters));
+}
 
 void GridMoments::for_each_field(FieldVisitor& visitor) {
   visitor.integers({&n_rows, 1}, Merge::sum);

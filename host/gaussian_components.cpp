@@ -1,0 +1,100 @@
+// A mixture as its kernels read it (gaussian_density.hpp).
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "host/gaussian_density.hpp"
+#include "host/gaussian_mixture_quanta.hpp"
+
+namespace coterie::gaussian {
+namespace {
+
+// log determinant of P for component k: the sum of the logarithms of its diagonal.
+double log_determinant(const Model& model, std::int32_t k) {
+  const std::size_t d = static_cast<std::size_t>(model.n_columns), component = static_cast<std::size_t>(k);
+  const auto& p = model.precisions_cholesky;
+  double sum = 0;
+  switch (model.covariance_type) {
+    case CovarianceType::full:
+      for (std::size_t j = 0; j < d; ++j) sum += std::log(p[component * d * d + j * d + j]);
+      return sum;
+    case CovarianceType::tied:
+      for (std::size_t j = 0; j < d; ++j) sum += std::log(p[j * d + j]);
+      return sum;
+    case CovarianceType::diag:
+      for (std::size_t j = 0; j < d; ++j) sum += std::log(p[component * d + j]);
+      return sum;
+    case CovarianceType::spherical: return static_cast<double>(d) * std::log(p[component]);
+  }
+  return sum;
+}
+
+// p: (n_components, n_columns), P: (n_columns, n_columns) upper triangular. Returns p P.
+std::vector<double> whiten(const std::vector<double>& p, const std::vector<double>& triangle, std::size_t d) {
+  std::vector<double> whitened(p.size());
+  for (std::size_t row = 0; row < p.size(); row += d)
+    for (std::size_t j = 0; j < d; ++j)
+      for (std::size_t i = j; i < d; ++i) whitened[row + i] += p[row + j] * triangle[j * d + i];
+  return whitened;
+}
+
+}  // namespace
+
+std::int64_t stretch_rows(std::int32_t n_columns) {
+  return std::clamp<std::int64_t>((std::int64_t{1} << 15) / n_columns / 64 * 64, 64, 512);
+}
+
+template <class T>
+Components<T>::Components(const Model& model, std::span<const float> center)
+    : type_(model.covariance_type), n_components_(model.n_components), n_columns_(model.n_columns) {
+  const std::size_t d = static_cast<std::size_t>(n_columns_);
+  const std::vector<double> pivots = gaussian_mixture::pivots_of(model, center);
+  pivots_.assign(pivots.begin(), pivots.end());
+  for (std::int32_t k = 0; k < n_components_; ++k)
+    constants_.push_back(static_cast<T>(std::log(model.weights[static_cast<std::size_t>(k)]) + log_determinant(model, k) -
+                                        0.5 * n_columns_ * std::log(2 * std::numbers::pi)));
+  switch (type_) {
+    case CovarianceType::full:
+      for (std::int32_t k = 0; k < n_components_; ++k) add_triangle(model.precisions_cholesky.data() + static_cast<std::size_t>(k) * d * d);
+      break;
+    case CovarianceType::tied:
+      add_triangle(model.precisions_cholesky.data());
+      set_groups(whiten(pivots, model.precisions_cholesky, d), std::vector<double>(pivots.size(), 1.0));
+      break;
+    case CovarianceType::diag: set_groups(pivots, model.precisions_cholesky); break;
+    case CovarianceType::spherical: {
+      std::vector<double> scales(pivots.size());
+      for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = model.precisions_cholesky[i / d];
+      set_groups(pivots, scales);
+      break;
+    }
+  }
+}
+
+template <class T>
+void Components<T>::add_triangle(const double* p) {
+  const std::size_t before = triangles_.size();
+  for (std::int32_t first = 0; first < n_columns_; first += kGroup)
+    for (std::int32_t j = 0; j < std::min(n_columns_, first + kGroup); ++j)
+      for (std::int32_t i = first; i < first + kGroup; ++i)
+        triangles_.push_back(i < n_columns_ && i >= j ? static_cast<T>(p[std::int64_t{j} * n_columns_ + i]) : T{0});
+  triangle_size_ = static_cast<std::int64_t>(triangles_.size() - before);
+}
+
+template <class T>
+void Components<T>::set_groups(const std::vector<double>& centers, const std::vector<double>& scales) {
+  const std::size_t d = static_cast<std::size_t>(n_columns_);
+  centers_.assign(static_cast<std::size_t>(n_groups()) * d * kGroup, T{0});
+  scales_.assign(centers_.size(), T{0});
+  for (std::size_t k = 0; k < static_cast<std::size_t>(n_components_); ++k)
+    for (std::size_t j = 0; j < d; ++j) {
+      const std::size_t at = (k / kGroup * d + j) * kGroup + k % kGroup;
+      centers_[at] = static_cast<T>(centers[k * d + j]);
+      scales_[at] = static_cast<T>(scales[k * d + j]);
+    }
+}
+
+template class Components<float>;
+template class Components<double>;
+
+}  // namespace coterie::gaussian

@@ -1,0 +1,209 @@
+#include "host/gaussian_covariance.hpp"
+
+#include <fmt/format.h>
+
+#include <Eigen/Cholesky>
+#include <Eigen/Eigenvalues>
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "host/error.hpp"
+#include "host/gaussian_mixture_quanta.hpp"
+
+namespace coterie::gaussian_mixture {
+namespace {
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using MatrixView = Eigen::Map<Matrix>;
+using ConstMatrixView = Eigen::Map<const Matrix>;
+__extension__ typedef __float128 float128;  // a variance is a small difference of large exact sums
+
+// Below this a Cholesky factorisation in double cannot tell a variance from rounding, however low a floor is asked for.
+constexpr double kLeastFloor = 0x1p-40;
+
+std::size_t columns_of(const Model& model) { return static_cast<std::size_t>(model.n_columns); }
+std::size_t components_of(const Model& model) { return static_cast<std::size_t>(model.n_components); }
+
+Matrix from_triangle(const double* triangle, std::size_t n) {
+  Matrix matrix(n, n);
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j <= i; ++j) matrix(i, j) = matrix(j, i) = triangle[triangle_cells(i) + j];
+  return matrix;
+}
+
+// Clips the eigenvalues of a covariance, in units of the columns' variances, at the floor; true when there was need to.
+// Among matrices above the floor the clipped one maximises the likelihood of rows with the given covariance.
+bool hold_up(Matrix& covariance, const Floor& floor) {
+  const Eigen::VectorXd unit = Eigen::Map<const Eigen::VectorXd>(floor.unit.data(), covariance.rows()).cwiseSqrt();
+  Matrix scaled = unit.cwiseInverse().asDiagonal() * covariance * unit.cwiseInverse().asDiagonal();
+  const Matrix identity = Matrix::Identity(scaled.rows(), scaled.cols());
+  if (Eigen::LLT<Matrix>(scaled - floor.least * identity).info() == Eigen::Success) return false;
+  const Eigen::SelfAdjointEigenSolver<Matrix> eigen(scaled);
+  const Eigen::VectorXd clipped = eigen.eigenvalues().cwiseMax(floor.least);
+  scaled = eigen.eigenvectors() * clipped.asDiagonal() * eigen.eigenvectors().transpose();
+  covariance = unit.asDiagonal() * scaled * unit.asDiagonal();
+  return true;
+}
+
+// The upper triangular P with P P^T = covariance^-1: the transpose of the inverse Cholesky factor.
+Matrix precision_cholesky(const Matrix& covariance) {
+  const Eigen::LLT<Matrix> factor(covariance);
+  Matrix inverse = Matrix::Identity(covariance.rows(), covariance.cols());
+  factor.matrixL().solveInPlace(inverse);
+  return inverse.transpose();
+}
+
+void set_matrix(Model& model, std::size_t k, const Matrix& covariance) {
+  const auto n = covariance.rows();
+  MatrixView(model.covariances.data() + k * covariance_cells(model), n, n) = covariance;
+  MatrixView(model.precisions_cholesky.data() + k * covariance_cells(model), n, n) = precision_cholesky(covariance);
+}
+
+void set_variance(Model& model, std::size_t cell, double variance) {
+  model.covariances[cell] = variance;
+  model.precisions_cholesky[cell] = 1 / std::sqrt(variance);
+}
+
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+void set_column_variances(Model& model, std::size_t k, const Floor& floor) {
+  const std::size_t d = columns_of(model);
+  switch (model.covariance_type) {
+    case CovarianceType::full:
+      return set_matrix(model, k, Eigen::Map<const Eigen::VectorXd>(floor.unit.data(), model.n_columns).asDiagonal().toDenseMatrix());
+    case CovarianceType::tied: return;
+    case CovarianceType::diag:
+      for (std::size_t j = 0; j < d; ++j) set_variance(model, k * d + j, floor.unit[j]);
+      return;
+    case CovarianceType::spherical: return set_variance(model, k, mean_of(floor.unit));
+  }
+}
+
+// shift: (n_columns) new mean less pivot. Returns whether the floor holds the component up.
+bool set_covariance(Model& model, std::size_t k, const Moments& moments, const std::vector<double>& shift, const Floor& floor) {
+  const std::size_t d = columns_of(model);
+  const double weight = moments.weight[k];
+  if (model.covariance_type == CovarianceType::full) {
+    const Eigen::Map<const Eigen::VectorXd> delta(shift.data(), model.n_columns);
+    Matrix covariance = from_triangle(moments.second.data() + k * triangle_cells(d), d) / weight - delta * delta.transpose();
+    covariance.diagonal().array() += floor.reg_covar;
+    const bool held = hold_up(covariance, floor);
+    set_matrix(model, k, covariance);
+    return held;
+  }
+  std::vector<double> variance(d);
+  for (std::size_t j = 0; j < d; ++j) variance[j] = moments.second[k * d + j] / weight - shift[j] * shift[j] + floor.reg_covar;
+  if (model.covariance_type == CovarianceType::spherical) {
+    const double mean = mean_of(variance), least = floor.least * mean_of(floor.unit);
+    set_variance(model, k, std::max(mean, least));
+    return mean < least;
+  }
+  bool held = false;
+  for (std::size_t j = 0; j < d; ++j) {
+    const double least = floor.least * floor.unit[j];
+    held = held || variance[j] < least;
+    set_variance(model, k * d + j, std::max(variance[j], least));
+  }
+  return held;
+}
+
+// Total scatter about the center less the scatter of the means: what is left lies within the components.
+bool set_tied_covariance(Model& model, const Moments& moments, std::span<const float> center, const Floor& floor) {
+  const std::size_t d = columns_of(model);
+  Matrix within = from_triangle(moments.second.data(), d);
+  const std::vector<double> offsets = pivots_of(model, center);
+  for (std::size_t k = 0; k < components_of(model); ++k) {
+    const Eigen::Map<const Eigen::VectorXd> offset(offsets.data() + k * d, model.n_columns);
+    within -= moments.weight[k] * (offset * offset.transpose());
+  }
+  Matrix covariance = within / std::accumulate(moments.weight.begin(), moments.weight.end(), 0.0);
+  covariance.diagonal().array() += floor.reg_covar;
+  const bool held = hold_up(covariance, floor);
+  set_matrix(model, 0, covariance);
+  return held;
+}
+
+}  // namespace
+
+std::size_t covariance_cells(const Model& model) {
+  const std::size_t d = columns_of(model);
+  switch (model.covariance_type) {
+    case CovarianceType::full:
+    case CovarianceType::tied: return d * d;
+    case CovarianceType::diag: return d;
+    case CovarianceType::spherical: return 1;
+  }
+  return 0;
+}
+
+Floor::Floor(const Grid& grid, const GridMoments& moments, const Params& params)
+    : least(std::max(params.covariance_floor, kLeastFloor)), reg_covar(params.reg_covar) {
+  const float128 weight = moments.weight;
+  for (std::size_t j = 0; j < grid.steps.size(); ++j) {
+    const float128 mean = static_cast<float128>(moments.sums.value(j)) / weight;
+    const double steps = static_cast<double>(static_cast<float128>(moments.squares.value(j)) / weight - mean * mean);
+    unit.push_back(std::max(1.0, steps) * grid.steps[j] * grid.steps[j]);
+  }
+}
+
+void maximise(Model& model, const Moments& moments, const Grid& grid, const GridMoments& grid_moments, const Floor& floor) {
+  const std::size_t d = columns_of(model);
+  const double total = std::accumulate(moments.weight.begin(), moments.weight.end(), 0.0);
+  const bool tied = model.covariance_type == CovarianceType::tied;
+  model.covariances.resize(covariance_cells(model) * (tied ? 1 : components_of(model)));
+  model.precisions_cholesky.resize(model.covariances.size());
+  model.weights.resize(components_of(model));
+  model.at_floor.clear();
+  std::vector<double> shift(d);
+  for (std::size_t k = 0; k < components_of(model); ++k) {
+    model.weights[k] = moments.weight[k] / total;
+    if (!(moments.weight[k] > 0)) {
+      set_column_variances(model, k, floor);
+      continue;
+    }
+    for (std::size_t j = 0; j < d; ++j) {
+      shift[j] = moments.first[k * d + j] / moments.weight[k];
+      model.means[k * d + j] += shift[j];
+    }
+    if (!tied && set_covariance(model, k, moments, shift, floor)) model.at_floor.push_back(static_cast<std::int32_t>(k));
+  }
+  if (tied && set_tied_covariance(model, moments, center_of(grid, grid_moments), floor)) {
+    model.at_floor.resize(components_of(model));
+    std::iota(model.at_floor.begin(), model.at_floor.end(), 0);
+  }
+}
+
+void start_over(Model& model, std::size_t k, std::span<const float> mean, const Floor& floor) {
+  std::copy(mean.begin(), mean.end(), model.means.begin() + static_cast<std::ptrdiff_t>(k * columns_of(model)));
+  const double share = 1.0 / model.n_components, rest = 1 - model.weights[k];
+  for (double& weight : model.weights) weight *= (1 - share) / rest;
+  model.weights[k] = share;
+  set_column_variances(model, k, floor);
+}
+
+void set_precisions(Model& model, const std::vector<double>& precisions) {
+  model.covariances.resize(precisions.size());
+  model.precisions_cholesky.resize(precisions.size());
+  const auto refuse = [](std::size_t k) {
+    throw ArgumentError(fmt::format("the given precision of component {} is not positive definite; give inverse covariances", k));
+  };
+  const bool matrices = model.covariance_type == CovarianceType::full || model.covariance_type == CovarianceType::tied;
+  const std::size_t cells = covariance_cells(model);
+  for (std::size_t k = 0; matrices && k < precisions.size() / cells; ++k) {
+    const Matrix precision = ConstMatrixView(precisions.data() + k * cells, model.n_columns, model.n_columns);
+    const Eigen::LLT<Matrix> factor(precision);
+    if (factor.info() != Eigen::Success || !precision.isApprox(precision.transpose())) refuse(k);
+    const Matrix covariance = factor.solve(Matrix::Identity(model.n_columns, model.n_columns));
+    if (Eigen::LLT<Matrix>(covariance).info() != Eigen::Success) refuse(k);
+    set_matrix(model, k, covariance);
+  }
+  for (std::size_t i = 0; !matrices && i < precisions.size(); ++i) {
+    if (!(precisions[i] > 0)) refuse(i / cells);
+    set_variance(model, i, 1 / precisions[i]);
+  }
+}
+
+}  // namespace coterie::gaussian_mixture

@@ -1,0 +1,259 @@
+#include "host/gaussian_density.hpp"
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "host/gaussian_density.cpp"
+#define HWY_DISABLED_TARGETS HWY_SSSE3  // nothing between it and SSE4 is worth the compile time
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <hwy/contrib/math/math-inl.h>  // after foreach_target
+
+#ifndef COTERIE_GAUSSIAN_DENSITY_KERNELS
+#define COTERIE_GAUSSIAN_DENSITY_KERNELS
+namespace coterie::gaussian {
+
+template <class T>
+struct DensityKernels {
+  void (*pack)(const float* x, const std::int32_t* weight, std::int64_t n_rows, std::span<const float> center, Stretch<T>& stretch);
+  void (*log_densities)(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch);
+  void (*responsibilities)(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch);
+};
+
+// Smallest responsibility that counts, as a logarithm: 2^-30 and 2^-60.
+template <class T>
+constexpr T kLogLeastResponsibility = sizeof(T) == 4 ? T(-20.79441541679836) : T(-41.58883083359672);
+
+}  // namespace coterie::gaussian
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace coterie::gaussian {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Fewer than 32 vector registers hold one vector of rows beside kGroup accumulators, 32 hold two.
+#if HWY_TARGET <= HWY_AVX3
+constexpr std::int64_t kVectors = 2;
+#else
+constexpr std::int64_t kVectors = 1;
+#endif
+
+template <class D>
+using Accumulators = hn::Vec<D>[kVectors][kGroup];
+
+template <class D>
+HWY_INLINE void clear(D d, Accumulators<D>& sum) {
+  for (std::int64_t v = 0; v < kVectors; ++v)
+    for (std::int32_t k = 0; k < kGroup; ++k) sum[v][k] = hn::Zero(d);
+}
+
+template <class T>
+void pack_target(const float* x, const std::int32_t* weight, std::int64_t n_rows, std::span<const float> center, Stretch<T>& stretch) {
+  const std::int64_t d = static_cast<std::int64_t>(center.size());
+  for (std::int64_t j = 0; j < d; ++j) {
+    T* column = stretch.cells.data() + j * stretch.stride;
+    for (std::int64_t i = 0; i < n_rows; ++i)
+      column[i] = static_cast<T>(x[i * d + j]) - static_cast<T>(center[static_cast<std::size_t>(j)]);
+    std::fill(column + n_rows, column + stretch.stride, T{0});
+  }
+  for (std::int64_t i = 0; i < n_rows; ++i)
+    stretch.weight[static_cast<std::size_t>(i)] = weight != nullptr ? static_cast<T>(weight[i]) : T{1};
+  std::fill(stretch.weight.begin() + n_rows, stretch.weight.end(), T{0});
+}
+
+// out (n_components padded to groups, stride): constant - |(cells - center) scale|^2 / 2.
+template <class T>
+void diagonal_densities(const T* cells, std::int64_t n_rows, std::int64_t stride, const Components<T>& components, T* out) {
+  using D = hn::ScalableTag<T>;
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t row = 0; row < n_rows; row += kVectors * lanes) {
+    for (std::int32_t group = 0; group < components.n_groups(); ++group) {
+      Accumulators<D> sum;
+      clear(d, sum);
+      const T* center = components.centers(group);
+      const T* scale = components.scales(group);
+      const T* x = cells + row;
+      for (std::int32_t j = 0; j < components.n_columns(); ++j, x += stride, center += kGroup, scale += kGroup) {
+        hn::Vec<D> cell[kVectors];
+        for (std::int64_t v = 0; v < kVectors; ++v) cell[v] = hn::LoadU(d, x + v * lanes);
+        for (std::int32_t k = 0; k < kGroup; ++k) {
+          const auto c = hn::Set(d, center[k]), s = hn::Set(d, scale[k]);
+          for (std::int64_t v = 0; v < kVectors; ++v) {
+            const auto t = hn::Mul(hn::Sub(cell[v], c), s);
+            sum[v][k] = hn::MulAdd(t, t, sum[v][k]);
+          }
+        }
+      }
+      for (std::int32_t k = 0; k < std::min(kGroup, components.n_components() - group * kGroup); ++k)
+        for (std::int64_t v = 0; v < kVectors; ++v)
+          hn::StoreU(hn::NegMulAdd(hn::Set(d, T(0.5)), sum[v][k], hn::Set(d, components.constant(group * kGroup + k))), d,
+                     out + (group * kGroup + k) * stride + row + v * lanes);
+    }
+  }
+}
+
+// Calls with_group(first column, y) with y = P^T t for kVectors vectors of rows, kGroup columns of P at a time.
+// t: (n_columns, kVectors * lanes), or a longer stride.
+template <class D, class T, class WithGroup>
+HWY_INLINE void transform(D d, const T* t, std::int64_t stride, const T* triangle, std::int32_t n_columns, WithGroup&& with_group) {
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int32_t first = 0; first < n_columns; first += kGroup) {
+    Accumulators<D> y;
+    clear(d, y);
+    const T* cell = t;
+    for (std::int32_t j = 0; j < std::min(n_columns, first + kGroup); ++j, cell += stride, triangle += kGroup) {
+      hn::Vec<D> x[kVectors];
+      for (std::int64_t v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, cell + v * lanes);
+      for (std::int32_t i = 0; i < kGroup; ++i) {
+        const auto p = hn::Set(d, triangle[i]);
+        for (std::int64_t v = 0; v < kVectors; ++v) y[v][i] = hn::MulAdd(x[v], p, y[v][i]);
+      }
+    }
+    with_group(first, y);
+  }
+}
+
+template <class T>
+void full_densities(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch) {
+  using D = hn::ScalableTag<T>;
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), width = kVectors * lanes;
+  T* const t = scratch.cells.data();
+  for (std::int32_t k = 0; k < components.n_components(); ++k) {
+    const auto constant = hn::Set(d, components.constant(k)), half = hn::Set(d, T(0.5));
+    for (std::int64_t row = 0; row < stretch.n_rows; row += width) {
+      for (std::int32_t j = 0; j < stretch.n_columns; ++j)
+        for (std::int64_t v = 0; v < width; v += lanes)
+          hn::StoreU(hn::Sub(hn::LoadU(d, stretch.cells.data() + j * stretch.stride + row + v), hn::Set(d, components.pivot(k)[j])), d,
+                     t + j * width + v);
+      hn::Vec<D> square[kVectors];
+      for (auto& sum : square) sum = hn::Zero(d);
+      transform(d, t, width, components.triangle(k), stretch.n_columns, [&](std::int32_t, const Accumulators<D>& y) HWY_ATTR {
+        for (std::int64_t v = 0; v < kVectors; ++v)
+          for (std::int32_t i = 0; i < kGroup; ++i) square[v] = hn::MulAdd(y[v][i], y[v][i], square[v]);
+      });
+      for (std::int64_t v = 0; v < kVectors; ++v)
+        hn::StoreU(hn::NegMulAdd(half, square[v], constant), d, scratch.log_density.data() + k * stretch.stride + row + v * lanes);
+    }
+  }
+}
+
+template <class T>
+void tied_densities(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch) {
+  using D = hn::ScalableTag<T>;
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t row = 0; row < stretch.n_rows; row += kVectors * lanes)
+    transform(d, stretch.cells.data() + row, stretch.stride, components.triangle(0), stretch.n_columns,
+              [&](std::int32_t first, const Accumulators<D>& y) HWY_ATTR {
+                for (std::int32_t i = 0; i < std::min(kGroup, stretch.n_columns - first); ++i)
+                  for (std::int64_t v = 0; v < kVectors; ++v)
+                    hn::StoreU(y[v][i], d, scratch.cells.data() + (first + i) * stretch.stride + row + v * lanes);
+              });
+  diagonal_densities(scratch.cells.data(), stretch.n_rows, stretch.stride, components, scratch.log_density.data());
+}
+
+template <class T>
+void log_densities_target(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch) {
+  switch (components.type()) {
+    case CovarianceType::full: return full_densities(stretch, components, scratch);
+    case CovarianceType::tied: return tied_densities(stretch, components, scratch);
+    case CovarianceType::diag:
+    case CovarianceType::spherical:
+      return diagonal_densities(stretch.cells.data(), stretch.n_rows, stretch.stride, components, scratch.log_density.data());
+  }
+}
+
+template <class T>
+void responsibilities_target(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
+  const std::int32_t n = components.n_components();
+  const auto least = hn::Set(d, kLogLeastResponsibility<T>);
+  for (std::int64_t row = 0; row < stretch.n_rows; row += lanes) {
+    T* const of_row = scratch.log_density.data() + row;
+    auto best = hn::LoadU(d, of_row);
+    for (std::int32_t k = 1; k < n; ++k) best = hn::Max(best, hn::LoadU(d, of_row + k * stride));
+    auto sum = hn::Zero(d);
+    for (std::int32_t k = 0; k < n; ++k) {
+      const auto below = hn::Sub(hn::LoadU(d, of_row + k * stride), best);
+      const auto counts = hn::Ge(below, least);
+      auto ratio = hn::Zero(d);
+      if (!hn::AllFalse(d, counts)) ratio = hn::IfThenElseZero(counts, hn::Exp(d, hn::Max(below, least)));
+      hn::StoreU(ratio, d, of_row + k * stride);
+      sum = hn::Add(sum, ratio);
+    }
+    const auto log_sum = hn::Log(d, sum);
+    hn::StoreU(hn::Add(best, log_sum), d, scratch.row_likelihood.data() + row);
+    hn::StoreU(hn::Neg(log_sum), d, scratch.row_certainty.data() + row);
+    const auto factor = hn::Div(hn::LoadU(d, stretch.weight.data() + row), sum);
+    for (std::int32_t k = 0; k < n; ++k) hn::StoreU(hn::Mul(hn::LoadU(d, of_row + k * stride), factor), d, of_row + k * stride);
+    for (std::int32_t k = n; k < components.n_groups() * kGroup; ++k) hn::StoreU(hn::Zero(d), d, of_row + k * stride);
+  }
+}
+
+template <class T>
+constexpr DensityKernels<T> kKernels{pack_target<T>, log_densities_target<T>, responsibilities_target<T>};
+
+const DensityKernels<float>* float_density_kernels() { return &kKernels<float>; }
+const DensityKernels<double>* double_density_kernels() { return &kKernels<double>; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace coterie::gaussian
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace coterie::gaussian {
+namespace {
+
+HWY_EXPORT(float_density_kernels);
+HWY_EXPORT(double_density_kernels);
+
+template <class T>
+const DensityKernels<T>& kernels() {
+  if constexpr (sizeof(T) == 4)
+    return *HWY_DYNAMIC_DISPATCH(float_density_kernels)();
+  else
+    return *HWY_DYNAMIC_DISPATCH(double_density_kernels)();
+}
+
+}  // namespace
+
+template <class T>
+void pack(const float* x, const std::int32_t* weight, std::int64_t n_rows, std::span<const float> center, Stretch<T>& stretch) {
+  stretch.n_rows = n_rows;
+  stretch.n_columns = static_cast<std::int32_t>(center.size());
+  stretch.stride = stretch_rows(stretch.n_columns) + 64 / std::int64_t{sizeof(T)};
+  stretch.cells.resize(center.size() * static_cast<std::size_t>(stretch.stride));
+  stretch.weight.resize(static_cast<std::size_t>(stretch.stride));
+  kernels<T>().pack(x, weight, n_rows, center, stretch);
+}
+
+template <class T>
+void log_densities(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch) {
+  const std::size_t stride = static_cast<std::size_t>(stretch.stride), d = static_cast<std::size_t>(stretch.n_columns);
+  scratch.log_density.resize(static_cast<std::size_t>(components.n_groups()) * kGroup * stride);
+  scratch.row_likelihood.resize(stride);
+  scratch.row_certainty.resize(stride);
+  scratch.cells.resize((d + kGroup) * stride);
+  kernels<T>().log_densities(stretch, components, scratch);
+}
+
+template <class T>
+void responsibilities(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch) {
+  kernels<T>().responsibilities(stretch, components, scratch);
+}
+
+template void pack(const float*, const std::int32_t*, std::int64_t, std::span<const float>, Stretch<float>&);
+template void pack(const float*, const std::int32_t*, std::int64_t, std::span<const float>, Stretch<double>&);
+template void log_densities(const Stretch<float>&, const Components<float>&, Scratch<float>&);
+template void log_densities(const Stretch<double>&, const Components<double>&, Scratch<double>&);
+template void responsibilities(const Stretch<float>&, const Components<float>&, Scratch<float>&);
+template void responsibilities(const Stretch<double>&, const Components<double>&, Scratch<double>&);
+
+}  // namespace coterie::gaussian
+#endif

@@ -1,0 +1,107 @@
+// Log-densities and responsibilities of a few hundred rows under the components of a mixture, and the sums of the
+// M-step over them. Rows lie in SIMD lanes: a stretch of rows is packed column by column, less a center, so nothing is
+// added across lanes but at the end of a stretch. One text for float32 and double; instruction sets are chosen at run
+// time (Highway).
+//
+//   diagonal   |(x - p) s|^2 column by column, never expanded: no cancellation however tight a component is
+//   full       |P^T (x - p)|^2, P upper triangular
+//   tied       y = P^T x once per row, then |y - P^T p|^2
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "host/gaussian_mixture.hpp"
+
+namespace coterie::gaussian {
+
+using gaussian_mixture::CovarianceType;
+using gaussian_mixture::Model;
+
+inline constexpr std::int32_t kGroup = 8;  // components, or columns of P, per register block
+
+// Rows per stretch: half a megabyte of double cells at most, which stays in a core's L2 cache. Depends on the columns
+// only, because sums over a stretch fix bits.
+std::int64_t stretch_rows(std::int32_t n_columns);
+
+// Rows of one stretch. Rows beyond n_rows, up to the stride, are zero and weigh nothing.
+template <class T>
+struct Stretch {
+  std::int64_t n_rows = 0;
+  std::int64_t stride = 0;  // rows per column, with a cache line to spare so that columns fall into different sets
+  std::int32_t n_columns = 0;
+  std::vector<T> cells;   // (n_columns, stride) x - center
+  std::vector<T> weight;  // (stride) weight steps
+};
+
+// x: (n_rows, n_columns) row-major; weight: (n_rows) or nullptr for ones; center: (n_columns).
+template <class T>
+void pack(const float* x, const std::int32_t* weight, std::int64_t n_rows, std::span<const float> center, Stretch<T>& stretch);
+
+// What the kernels read of a model.
+template <class T>
+class Components {
+ public:
+  Components() = default;
+  Components(const Model& model, std::span<const float> center);
+  CovarianceType type() const { return type_; }
+  std::int32_t n_components() const { return n_components_; }
+  std::int32_t n_columns() const { return n_columns_; }
+  std::int32_t n_groups() const { return (n_components_ + kGroup - 1) / kGroup; }
+  const T* pivot(std::int32_t k) const { return pivots_.data() + std::int64_t{k} * n_columns_; }  // (n_columns) p - center
+  T constant(std::int32_t k) const { return constants_[static_cast<std::size_t>(k)]; }            // log weight + log density at p
+  // Centers and scales of a group of components for the diagonal form, (n_columns, kGroup); zero beyond n_components.
+  const T* centers(std::int32_t group) const { return centers_.data() + std::int64_t{group} * n_columns_ * kGroup; }
+  const T* scales(std::int32_t group) const { return scales_.data() + std::int64_t{group} * n_columns_ * kGroup; }
+  // P of component k (0 for tied) by groups of columns: group g holds rows 0 .. min(n_columns, (g + 1) kGroup) - 1, each
+  // (kGroup), zero below the diagonal and beyond n_columns.
+  const T* triangle(std::int32_t k) const { return triangles_.data() + std::int64_t{k} * triangle_size_; }
+
+ private:
+  void add_triangle(const double* p);
+  void set_groups(const std::vector<double>& centers, const std::vector<double>& scales);
+
+  CovarianceType type_ = CovarianceType::full;
+  std::int32_t n_components_ = 0;
+  std::int32_t n_columns_ = 0;
+  std::int64_t triangle_size_ = 0;
+  std::vector<T> pivots_, constants_, centers_, scales_, triangles_;
+};
+
+template <class T>
+struct Scratch {
+  std::vector<T> log_density;     // (padded n_components, stride): log (weight_k N_k), later w r_k
+  std::vector<T> row_likelihood;  // (stride) log p(x)
+  std::vector<T> row_certainty;   // (stride) log max_k r_k
+  std::vector<T> cells;           // whitened columns, or rows of one component
+};
+
+// Fills scratch.log_density.
+template <class T>
+void log_densities(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch);
+
+// log_density becomes w r_k; fills row_likelihood and row_certainty. A responsibility below 2^-30 (float32) or 2^-60
+// (double) counts as zero: rounding of the sums hides it.
+template <class T>
+void responsibilities(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch);
+
+// Sums over the rows of a block, in the order of stretches: the fields of gaussian_mixture::Statistics.
+struct BlockSums {
+  std::vector<double> weight, first, second;
+  double log_likelihood = 0, log_certainty = 0;
+};
+
+// Adds w r, w r (x - p) and the second moments of the type to the sums.
+template <class T>
+void add_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums);
+
+// Adds the lower triangle of w (x - center)(x - center)^T: (n_columns (n_columns + 1) / 2).
+template <class T>
+void add_scatter(const Stretch<T>& stretch, Scratch<T>& scratch, std::vector<double>& triangle);
+
+// Adds w log p(x) and w log max r to the sums.
+template <class T>
+void add_likelihood(const Stretch<T>& stretch, const Scratch<T>& scratch, BlockSums& sums);
+
+}  // namespace coterie::gaussian

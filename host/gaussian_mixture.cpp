@@ -1,0 +1,254 @@
+#include "host/gaussian_mixture.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "host/gaussian_covariance.hpp"
+#include "host/gaussian_mixture_quanta.hpp"
+#include "host/passes.hpp"
+
+namespace coterie::gaussian_mixture {
+namespace {
+
+std::vector<double> in_units(const WideSums& sums, const auto& quantum_of) {
+  std::vector<double> values(sums.size());
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(sums.value(i)) * quantum_of(i);
+  return values;
+}
+
+// A sum per weight step, back in whole doubles. `second` follows the layout of Statistics::second.
+Moments moments_of(const Model& model, const Statistics& statistics, const Quanta& quanta) {
+  const std::size_t d = static_cast<std::size_t>(model.n_columns);
+  Moments moments{.weight = in_units(statistics.weight, [&](std::size_t) { return quanta.weight(); }),
+                  .first = in_units(statistics.first, [&](std::size_t i) { return quanta.first(i % d); }),
+                  .second = {}};
+  if (model.covariance_type == CovarianceType::diag || model.covariance_type == CovarianceType::spherical) {
+    moments.second = in_units(statistics.second, [&](std::size_t i) { return quanta.second(i % d, i % d); });
+    return moments;
+  }
+  std::vector<double> of_cell;
+  for (std::size_t i = 0; i < d; ++i)
+    for (std::size_t j = 0; j <= i; ++j) of_cell.push_back(quanta.second(i, j));
+  moments.second = in_units(statistics.second, [&](std::size_t i) { return of_cell[i % of_cell.size()]; });
+  return moments;
+}
+
+// Rows that a component's covariance needs to be more than a guess.
+std::int32_t rows_needed(const Model& model) {
+  switch (model.covariance_type) {
+    case CovarianceType::full: return model.n_columns + 1;
+    case CovarianceType::tied: return 1;
+    case CovarianceType::diag:
+    case CovarianceType::spherical: return 2;
+  }
+  return 1;
+}
+
+// Components lighter than the rows they need; a row counts as its mean weight where weights are below 1.
+std::vector<std::int32_t> too_light(const Model& model, const Moments& moments, const Grid& grid, const GridMoments& grid_moments) {
+  const double mean_weight = static_cast<double>(grid_moments.weight) / static_cast<double>(grid_moments.n_rows);
+  const double least = rows_needed(model) * std::min(mean_weight, 1 / grid.weight_step);
+  std::vector<std::int32_t> components;
+  for (std::size_t k = 0; k < moments.weight.size(); ++k)
+    if (moments.weight[k] < least) components.push_back(static_cast<std::int32_t>(k));
+  return components;
+}
+
+// Those of `components` that may still start over: once each, and never the only one.
+std::vector<std::int32_t> lost_among(const Model& model, std::vector<std::int32_t> components) {
+  if (model.n_components == 1) return {};
+  std::erase_if(components, [&](std::int32_t k) {
+    return std::any_of(model.reseedings.begin(), model.reseedings.end(), [&](const Reseeding& r) { return r.component == k; });
+  });
+  return components;
+}
+
+void reseed(Model& model, const std::vector<std::int32_t>& lost, const FirstRows& unlikely, const Floor& floor) {
+  for (std::size_t i = 0; i < lost.size() && static_cast<std::int64_t>(i) < unlikely.size(); ++i) {
+    start_over(model, static_cast<std::size_t>(lost[i]), unlikely.values(static_cast<std::int64_t>(i)), floor);
+    model.reseedings.push_back({.iteration = model.n_iter, .component = lost[i]});
+  }
+}
+
+bool has_converged(const Model& model, const Params& params) {
+  const std::size_t n = model.lower_bound.size();
+  if (n < 2 || model.lost_components > 0) return false;
+  if (!model.reseedings.empty() && model.reseedings.back().iteration >= model.n_iter - 1) return false;
+  return std::abs(model.lower_bound[n - 1] - model.lower_bound[n - 2]) < params.tol;
+}
+
+// Component `order[i]` of the model becomes component i.
+void permute(Model& model, const std::vector<std::int32_t>& order) {
+  std::vector<std::int32_t> place(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) place[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i);
+  const auto permute_values = [&](std::vector<double>& values) {
+    const std::vector<double> before = values;
+    const std::size_t cells = values.size() / order.size();
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = before[static_cast<std::size_t>(order[i / cells]) * cells + i % cells];
+  };
+  permute_values(model.weights);
+  permute_values(model.means);
+  if (model.covariance_type != CovarianceType::tied) {
+    permute_values(model.covariances);
+    permute_values(model.precisions_cholesky);
+  }
+  for (auto* components : {&model.at_floor, &model.too_light}) {
+    for (std::int32_t& k : *components) k = place[static_cast<std::size_t>(k)];
+    std::sort(components->begin(), components->end());
+  }
+  for (Reseeding& reseeding : model.reseedings) reseeding.component = place[static_cast<std::size_t>(reseeding.component)];
+}
+
+void sort_components(Model& model) {
+  std::vector<std::int32_t> order(static_cast<std::size_t>(model.n_components));
+  std::iota(order.begin(), order.end(), 0);
+  const auto mean = [&](std::int32_t k) {
+    return std::span(model.means).subspan(static_cast<std::size_t>(k * model.n_columns), static_cast<std::size_t>(model.n_columns));
+  };
+  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+    const double of_a = model.weights[static_cast<std::size_t>(a)], of_b = model.weights[static_cast<std::size_t>(b)];
+    if (of_a != of_b) return of_a > of_b;
+    return std::lexicographical_compare(mean(a).begin(), mean(a).end(), mean(b).begin(), mean(b).end());
+  });
+  permute(model, order);
+}
+
+void settle(Model& model, double log_likelihood, double log_certainty, double weight) {
+  const double parameters = static_cast<double>(n_parameters(model));
+  model.log_likelihood = log_likelihood;
+  model.aic = -2 * log_likelihood + 2 * parameters;
+  model.bic = -2 * log_likelihood + parameters * std::log(weight);
+  model.icl = model.bic - 2 * log_certainty;
+  model.scatter.clear();
+  sort_components(model);
+  model.settled = true;
+}
+
+// One restart of one params entry on its way.
+struct Job {
+  Model model;
+  const Params* params;
+};
+
+// The unsettled jobs that share the next sweep: as many as the ledger's free memory holds, at least one.
+std::vector<Job*> next_group(Context& context, std::vector<Job>& jobs, Reservation& scratch) {
+  std::vector<Job*> group;
+  std::int64_t bytes = 0;
+  for (Job& job : jobs) {
+    if (job.model.settled) continue;
+    const std::int64_t more =
+        statistics_bytes(job.model.covariance_type, job.model.n_components, job.model.n_columns) * (context.threads() + 1);
+    if (!group.empty() && bytes + more > context.memory().available()) break;
+    bytes += more;
+    group.push_back(&job);
+  }
+  if (!group.empty()) scratch = context.memory().reserve("the sums of the mixture", bytes);
+  return group;
+}
+
+// A likelihood that only the floor keeps finite is no merit: such restarts come last.
+bool is_better(const Model& a, const Model& b) {
+  if (a.at_floor.empty() != b.at_floor.empty()) return a.at_floor.empty();
+  return a.log_likelihood > b.log_likelihood;
+}
+
+// Ties go to the first restart.
+Model best_of(std::vector<Job>& jobs, const Params& params) {
+  Model* best = nullptr;
+  for (Job& job : jobs)
+    if (job.params == &params && (best == nullptr || is_better(job.model, *best))) best = &job.model;
+  return std::move(*best);
+}
+
+void warn_about(const Model& model, const Params& params, std::vector<std::string>& warnings) {
+  const auto warn = [&](std::string text) { warnings.push_back(fmt::format("{} components: {}", model.n_components, std::move(text))); };
+  if (!model.converged) warn(fmt::format("the likelihood still grew after {} iterations; raise --max-iter or --tol", params.max_iter));
+  for (const Reseeding& reseeding : model.reseedings)
+    warn(fmt::format("component {} had lost its rows after iteration {} and started over from an unlikely row", reseeding.component,
+                     reseeding.iteration));
+  if (!model.at_floor.empty())
+    warn(
+        fmt::format("the covariance floor {} holds up component {}: their rows lie on a point, a line or a plane, and the likelihood "
+                    "depends on the floor",
+                    params.covariance_floor, fmt::join(model.at_floor, ", ")));
+  if (!model.too_light.empty())
+    warn(fmt::format("component {} has fewer rows than its covariance needs; ask for fewer components or a simpler covariance type",
+                     fmt::join(model.too_light, ", ")));
+}
+
+}  // namespace
+
+void Statistics::for_each_field(FieldVisitor& visitor) {
+  visitor.wide(weight);
+  visitor.wide(first);
+  visitor.wide(second);
+  visitor.wide(log_likelihood);
+  visitor.first_rows(unlikely);
+}
+
+void SweepStatistics::for_each_field(FieldVisitor& visitor) {
+  for (Statistics& statistics : models) statistics.for_each_field(visitor);
+}
+
+std::int64_t n_parameters(const Model& model) {
+  const std::int64_t k = model.n_components, d = model.n_columns, means_and_weights = k * d + k - 1;
+  switch (model.covariance_type) {
+    case CovarianceType::full: return means_and_weights + k * (d * (d + 1) / 2);
+    case CovarianceType::tied: return means_and_weights + d * (d + 1) / 2;
+    case CovarianceType::diag: return means_and_weights + k * d;
+    case CovarianceType::spherical: return means_and_weights + k;
+  }
+  return 0;
+}
+
+void update(Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments, const Params& params) {
+  const Quanta quanta(model, grid, moments);
+  const double weight = static_cast<double>(moments.weight) * grid.weight_step;
+  const double log_likelihood = static_cast<double>(statistics.log_likelihood.value(0)) * quanta.log_likelihood() * grid.weight_step;
+  if (model.final_parameters)
+    return settle(model, log_likelihood,
+                  static_cast<double>(statistics.log_likelihood.value(1)) * quanta.log_likelihood() * grid.weight_step, weight);
+  const Floor floor(grid, moments, params);
+  Moments sums = moments_of(model, statistics, quanta);
+  if (model.covariance_type == CovarianceType::tied) {
+    if (model.scatter.empty()) model.scatter = sums.second;
+    sums.second = model.scatter;
+  }
+  maximise(model, sums, grid, moments, floor);
+  ++model.n_iter;
+  model.lower_bound.push_back(log_likelihood / weight);
+  model.too_light = too_light(model, sums, grid, moments);
+  const std::vector<std::int32_t> lost = lost_among(model, model.too_light);
+  const bool looked_for_rows = model.lost_components > 0;
+  if (looked_for_rows) reseed(model, lost, statistics.unlikely, floor);
+  model.lost_components = looked_for_rows ? 0 : static_cast<std::int32_t>(lost.size());
+  model.converged = has_converged(model, params);
+  model.final_parameters = model.converged || model.n_iter >= params.max_iter;
+}
+
+Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments, std::span<const Params> params, Pass& pass) {
+  std::vector<Job> jobs;
+  for (const Params& entry : params)
+    for (Model& model : seed(context, grid, moments, entry)) jobs.push_back({std::move(model), &entry});
+  Fit result;
+  for (Reservation scratch;; ++result.sweeps) {
+    scratch.release();
+    const std::vector<Job*> group = next_group(context, jobs, scratch);
+    if (group.empty()) break;
+    std::vector<const Model*> models;
+    for (const Job* job : group) models.push_back(&job->model);
+    const SweepStatistics statistics = reduce_tiles(context, source, pass, std::span<const Model* const>(models));
+    for (std::size_t m = 0; m < group.size(); ++m) update(group[m]->model, statistics.models[m], grid, moments, *group[m]->params);
+  }
+  for (const Params& entry : params) {
+    result.best.push_back(best_of(jobs, entry));
+    warn_about(result.best.back(), entry, result.warnings);
+  }
+  return result;
+}
+
+}  // namespace coterie::gaussian_mixture

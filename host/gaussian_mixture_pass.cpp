@@ -1,0 +1,263 @@
+// The CPU pass and predictor of mixtures: blocks of kBlockRows rows run in parallel, each in stretches that are packed
+// once for all models of the sweep (gaussian_density.hpp).
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <utility>
+
+#include "host/gaussian_density.hpp"
+#include "host/gaussian_mixture.hpp"
+#include "host/gaussian_mixture_quanta.hpp"
+
+namespace coterie::gaussian_mixture {
+namespace {
+
+using gaussian::BlockSums;
+using gaussian::Components;
+using gaussian::Scratch;
+using gaussian::Stretch;
+
+std::size_t second_cells(CovarianceType type, std::size_t n_components, std::size_t n_columns) {
+  switch (type) {
+    case CovarianceType::full: return n_components * triangle_cells(n_columns);
+    case CovarianceType::tied: return triangle_cells(n_columns);
+    case CovarianceType::diag:
+    case CovarianceType::spherical: return n_components * n_columns;
+  }
+  return 0;
+}
+
+// |value| < 2^100 quanta, so both halves fit 64 bits; the rounding to whole quanta is below that of the block's sums.
+void add_quanta(WideSums& sums, std::size_t i, double quanta) {
+  const double high = std::trunc(quanta * 0x1p-48);
+  sums.add(i, (static_cast<int128>(static_cast<std::int64_t>(high)) << 48) + static_cast<std::int64_t>(quanta - high * 0x1p48));
+}
+
+// One model during a sweep.
+struct Work {
+  const Model* model;
+  Components<double> components;
+  Quanta quanta;
+
+  bool wants_scatter() const {
+    return model->covariance_type == CovarianceType::tied && model->scatter.empty() && !model->final_parameters;
+  }
+
+  Statistics empty_statistics() const {
+    const std::size_t k = static_cast<std::size_t>(model->n_components), d = static_cast<std::size_t>(model->n_columns);
+    const bool moves = !model->final_parameters;
+    const bool second = moves && (model->covariance_type != CovarianceType::tied || wants_scatter());
+    return {.weight = WideSums(moves ? k : 0),
+            .first = WideSums(moves ? k * d : 0),
+            .second = WideSums(second ? second_cells(model->covariance_type, k, d) : 0),
+            .log_likelihood = WideSums(2),
+            .unlikely = FirstRows(model->lost_components, model->n_columns)};
+  }
+
+  void flush(BlockSums& sums, Statistics& statistics) const {
+    const std::size_t d = static_cast<std::size_t>(model->n_columns);
+    for (std::size_t k = 0; k < sums.weight.size(); ++k) add_quanta(statistics.weight, k, sums.weight[k] / quanta.weight());
+    for (std::size_t i = 0; i < sums.first.size(); ++i) add_quanta(statistics.first, i, sums.first[i] / quanta.first(i % d));
+    const bool diagonal = model->covariance_type == CovarianceType::diag || model->covariance_type == CovarianceType::spherical;
+    std::size_t row = 0, column = 0;
+    for (std::size_t i = 0; i < sums.second.size(); ++i) {
+      add_quanta(statistics.second, i, sums.second[i] / (diagonal ? quanta.second(i % d, i % d) : quanta.second(row, column)));
+      if (++column > row) column = 0, row = row + 1 < d ? row + 1 : 0;
+    }
+    add_quanta(statistics.log_likelihood, 0, sums.log_likelihood / quanta.log_likelihood());
+    add_quanta(statistics.log_likelihood, 1, sums.log_certainty / quanta.log_likelihood());
+  }
+};
+
+struct Worker {
+  Stretch<double> stretch;
+  Scratch<double> scratch;
+  std::vector<BlockSums> sums;         // by model, of one block
+  std::vector<Statistics> statistics;  // by model, of all blocks of this worker
+};
+
+void merge(WideSums& to, WideSums& from) {
+  for (std::size_t i = 0; i < to.size(); ++i) to.add(i, from.value(i));
+}
+
+class CpuPass final : public Pass {
+ public:
+  CpuPass(Context& context, Grid grid, const GridMoments& moments)
+      : context_(context), grid_(std::move(grid)), moments_(moments), center_(center_of(grid_, moments)) {}
+
+  void begin(std::span<const Model* const> models) override {
+    work_.clear();
+    for (const Model* model : models) work_.push_back({model, Components<double>(*model, center_), Quanta(*model, grid_, moments_)});
+    workers_.clear();
+    workers_.resize(static_cast<std::size_t>(context_.threads()));
+  }
+
+  void accumulate(const Tile& tile) override {
+    context_.parallel_for((tile.n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
+      add_block(tile, block * kBlockRows, workers_[static_cast<std::size_t>(worker)]);
+    });
+  }
+
+  SweepStatistics finish() override {
+    SweepStatistics result;
+    for (const Work& work : work_) result.models.push_back(work.empty_statistics());
+    for (Worker& worker : workers_)
+      for (std::size_t m = 0; m < worker.statistics.size(); ++m) {
+        Statistics& from = worker.statistics[m];
+        Statistics& to = result.models[m];
+        merge(to.weight, from.weight);
+        merge(to.first, from.first);
+        merge(to.second, from.second);
+        merge(to.log_likelihood, from.log_likelihood);
+        to.unlikely.merge(from.unlikely);
+      }
+    workers_.clear();
+    return result;
+  }
+
+ private:
+  void prepare(Worker& worker) const {
+    if (worker.statistics.empty())
+      for (const Work& work : work_) worker.statistics.push_back(work.empty_statistics());
+    worker.sums.resize(work_.size());
+    for (std::size_t m = 0; m < work_.size(); ++m) {
+      const Statistics& shape = worker.statistics[m];
+      worker.sums[m].weight.assign(shape.weight.size(), 0.0);
+      worker.sums[m].first.assign(shape.first.size(), 0.0);
+      worker.sums[m].second.assign(shape.second.size(), 0.0);
+      worker.sums[m].log_likelihood = worker.sums[m].log_certainty = 0;
+    }
+  }
+
+  void add_block(const Tile& tile, std::int64_t first, Worker& worker) {
+    prepare(worker);
+    const std::int64_t last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows), step = gaussian::stretch_rows(tile.n_columns);
+    for (std::int64_t row = first; row < last; row += step) {
+      gaussian::pack(tile.x + row * tile.n_columns, tile.weight != nullptr ? tile.weight + row : nullptr, std::min(step, last - row),
+                     center_, worker.stretch);
+      for (std::size_t m = 0; m < work_.size(); ++m) add_stretch(m, tile, row, worker);
+    }
+    for (std::size_t m = 0; m < work_.size(); ++m) work_[m].flush(worker.sums[m], worker.statistics[m]);
+  }
+
+  void add_stretch(std::size_t m, const Tile& tile, std::int64_t row, Worker& worker) const {
+    const Work& work = work_[m];
+    gaussian::log_densities(worker.stretch, work.components, worker.scratch);
+    gaussian::responsibilities(worker.stretch, work.components, worker.scratch);
+    gaussian::add_likelihood(worker.stretch, worker.scratch, worker.sums[m]);
+    if (work.model->lost_components > 0) offer_unlikely(tile, row, worker, worker.statistics[m].unlikely);
+    if (work.model->final_parameters) return;
+    gaussian::add_moments(worker.stretch, work.components, worker.scratch, worker.sums[m]);
+    if (work.wants_scatter()) gaussian::add_scatter(worker.stretch, worker.scratch, worker.sums[m].second);
+  }
+
+  static void offer_unlikely(const Tile& tile, std::int64_t first, const Worker& worker, FirstRows& unlikely) {
+    for (std::int64_t i = 0; i < worker.stretch.n_rows; ++i) {
+      const std::size_t at = static_cast<std::size_t>(i);
+      if (worker.stretch.weight[at] > 0)
+        unlikely.offer(ascending_key(worker.scratch.row_likelihood[at]), tile.first_row + first + i, tile.x + (first + i) * tile.n_columns);
+    }
+  }
+
+  Context& context_;
+  Grid grid_;
+  const GridMoments& moments_;
+  std::vector<float> center_;  // (n_columns)
+  std::vector<Work> work_;     // by model
+  std::vector<Worker> workers_;
+};
+
+class CpuPredictor final : public Predictor {
+ public:
+  CpuPredictor(Context& context, bool all_probabilities) : context_(context), all_probabilities_(all_probabilities) {}
+
+  void begin(const Model& model) override {
+    center_.assign(static_cast<std::size_t>(model.n_columns), 0.0f);
+    for (std::size_t j = 0; j < center_.size(); ++j) {
+      double mean = 0;
+      for (std::size_t k = 0; k < model.weights.size(); ++k) mean += model.weights[k] * model.means[k * center_.size() + j];
+      center_[j] = static_cast<float>(mean);
+    }
+    components_ = Components<double>(model, center_);
+    workers_.resize(static_cast<std::size_t>(context_.threads()));
+  }
+
+  Prediction predict(const Tile& tile) override {
+    const std::size_t n = static_cast<std::size_t>(tile.n_rows);
+    label_.resize(n);
+    second_.resize(n);
+    probability_.resize(n);
+    entropy_.resize(n);
+    log_likelihood_.resize(n);
+    if (all_probabilities_) probabilities_.resize(n * static_cast<std::size_t>(components_.n_components()));
+    const std::int64_t step = gaussian::stretch_rows(tile.n_columns);
+    context_.parallel_for((tile.n_rows + step - 1) / step, [&](std::int64_t stretch, int worker) {
+      predict_stretch(tile, stretch * step, workers_[static_cast<std::size_t>(worker)]);
+    });
+    return {label_, second_, probability_, entropy_, log_likelihood_, probabilities_};
+  }
+
+ private:
+  struct Buffers {
+    Stretch<double> stretch;
+    Scratch<double> scratch;
+  };
+
+  void predict_stretch(const Tile& tile, std::int64_t first, Buffers& buffers) {
+    const std::int64_t n_rows = std::min<std::int64_t>(gaussian::stretch_rows(tile.n_columns), tile.n_rows - first);
+    gaussian::pack(tile.x + first * tile.n_columns, nullptr, n_rows, center_, buffers.stretch);
+    gaussian::log_densities(buffers.stretch, components_, buffers.scratch);
+    gaussian::responsibilities(buffers.stretch, components_, buffers.scratch);
+    for (std::int64_t i = 0; i < n_rows; ++i) {
+      log_likelihood_[static_cast<std::size_t>(first + i)] = buffers.scratch.row_likelihood[static_cast<std::size_t>(i)];
+      choose(buffers.scratch.log_density.data() + i, buffers.stretch.stride, static_cast<std::size_t>(first + i));
+    }
+  }
+
+  // r: the responsibilities of one row, `stride` apart. Strictly larger wins, so among equals the smallest index stays.
+  void choose(const double* r, std::int64_t stride, std::size_t row) {
+    const std::int32_t n = components_.n_components();
+    std::int32_t best = 0, second = -1;
+    double entropy = 0;
+    for (std::int32_t k = 0; k < n; ++k) {
+      const double probability = r[k * stride];
+      if (probability > 0) entropy -= probability * std::log(probability);
+      if (all_probabilities_) probabilities_[row * static_cast<std::size_t>(n) + static_cast<std::size_t>(k)] = probability;
+      if (k == 0) continue;
+      if (probability > r[best * stride])
+        second = std::exchange(best, k);
+      else if (second < 0 || probability > r[second * stride])
+        second = k;
+    }
+    label_[row] = best;
+    second_[row] = second;
+    probability_[row] = r[best * stride];
+    entropy_[row] = std::max(0.0, entropy);
+  }
+
+  Context& context_;
+  bool all_probabilities_;
+  std::vector<float> center_;  // (n_columns)
+  Components<double> components_;
+  std::vector<Buffers> workers_;
+  std::vector<std::int32_t> label_, second_;
+  std::vector<double> probability_, entropy_, log_likelihood_, probabilities_;
+};
+
+}  // namespace
+
+std::unique_ptr<Pass> make_cpu_pass(Context& context, const Grid& grid, const GridMoments& moments) {
+  return std::make_unique<CpuPass>(context, grid, moments);
+}
+
+std::unique_ptr<Predictor> make_cpu_predictor(Context& context, bool all_probabilities) {
+  return std::make_unique<CpuPredictor>(context, all_probabilities);
+}
+
+// A double of the block and two limbs of the sweep per sum.
+std::int64_t statistics_bytes(CovarianceType type, std::int32_t n_components, std::int32_t n_columns) {
+  const std::size_t k = static_cast<std::size_t>(n_components), d = static_cast<std::size_t>(n_columns);
+  return static_cast<std::int64_t>((k + k * d + second_cells(type, k, d)) * 3 * sizeof(double));
+}
+
+}  // namespace coterie::gaussian_mixture

@@ -1,0 +1,50 @@
+#include "host/gaussian_mixture_quanta.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace coterie::gaussian_mixture {
+namespace {
+
+double power_of_two_above(double x) { return std::ldexp(1.0, std::ilogb(x) + 1); }
+
+// Above |log p(x)| of any row: the log-density of a component is a constant less half a squared length |P^T (x - p)|^2
+// <= |P|^2 |x - p|^2, and log p(x) lies between the best of them and that plus log n_components.
+double log_likelihood_bound(const Model& model, const std::vector<double>& bound) {
+  double square = 0;
+  for (const double b : bound) square += b * b;
+  double scale = 0, logarithms = 0;
+  for (const double p : model.precisions_cholesky) scale += p * p;
+  for (const double p : model.precisions_cholesky) logarithms += p != 0 ? std::abs(std::log(std::abs(p))) : 0;
+  for (const double w : model.weights) logarithms += w > 0 ? std::abs(std::log(w)) : 0;
+  return static_cast<double>(bound.size()) * (scale * square + logarithms + 1) + std::log(model.n_components);
+}
+
+}  // namespace
+
+std::vector<float> center_of(const Grid& grid, const GridMoments& moments) {
+  std::vector<float> center;
+  for (std::size_t j = 0; j < grid.steps.size(); ++j)
+    center.push_back(static_cast<float>(std::nearbyint(static_cast<double>(moments.sums.value(j)) / static_cast<double>(moments.weight)) *
+                                        grid.steps[j]));
+  return center;
+}
+
+std::vector<double> pivots_of(const Model& model, std::span<const float> center) {
+  std::vector<double> pivots = model.means;
+  for (std::size_t i = 0; i < pivots.size(); ++i) pivots[i] -= static_cast<double>(center[i % center.size()]);
+  return pivots;
+}
+
+Quanta::Quanta(const Model& model, const Grid& grid, const GridMoments& moments)
+    : weight_(std::ldexp(power_of_two_above(static_cast<double>(moments.weight)), -100)) {
+  for (const double step : grid.steps) bound_.push_back(0x1p24 * step);
+  for (std::size_t i = 0; i < model.means.size(); ++i) {
+    double& bound = bound_[i % bound_.size()];
+    bound = std::max(bound, 2 * std::abs(model.means[i]));
+  }
+  std::transform(bound_.begin(), bound_.end(), bound_.begin(), power_of_two_above);
+  log_likelihood_ = weight_ * power_of_two_above(log_likelihood_bound(model, bound_));
+}
+
+}  // namespace coterie::gaussian_mixture

@@ -1,0 +1,36 @@
+// The units in which a sweep over a mixture counts, known to the pass that fills the sums and to the update that reads
+// them. Block results become whole numbers of a quantum 2^-100 below the largest sum that the grid, the weights and the
+// model allow: far below double rounding, far within the 110 bits of WideSums.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "host/gaussian_mixture.hpp"
+
+namespace coterie::gaussian_mixture {
+
+// c: the mean row, rounded to the grid. x - c is a float32 without rounding: both are whole numbers of steps <= 2^23.
+std::vector<float> center_of(const Grid& grid, const GridMoments& moments);  // (n_columns)
+
+// p - c of one model, (n_components, n_columns): the means before the M-step.
+std::vector<double> pivots_of(const Model& model, std::span<const float> center);
+
+class Quanta {
+ public:
+  Quanta(const Model& model, const Grid& grid, const GridMoments& moments);
+  double weight() const { return weight_; }
+  double first(std::size_t column) const { return weight_ * bound_[column]; }
+  double second(std::size_t row, std::size_t column) const { return weight_ * (bound_[row] * bound_[column]); }
+  double log_likelihood() const { return log_likelihood_; }
+
+ private:
+  double weight_;
+  std::vector<double> bound_;  // (n_columns) powers of two above |x - p| and |x - c|
+  double log_likelihood_;
+};
+
+// Cells of a lower triangle, row by row.
+constexpr std::size_t triangle_cells(std::size_t n) { return n * (n + 1) / 2; }
+
+}  // namespace coterie::gaussian_mixture

@@ -1,0 +1,264 @@
+// The sums of the M-step over one stretch (gaussian_density.hpp): rows in lanes, one reduction across lanes per sum and
+// stretch, then double.
+#include <algorithm>
+
+#include "host/gaussian_density.hpp"
+#include "host/gaussian_mixture_quanta.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "host/gaussian_moments.cpp"
+#define HWY_DISABLED_TARGETS HWY_SSSE3  // nothing between it and SSE4 is worth the compile time
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#ifndef COTERIE_GAUSSIAN_MOMENTS_KERNELS
+#define COTERIE_GAUSSIAN_MOMENTS_KERNELS
+namespace coterie::gaussian {
+
+template <class T>
+struct MomentsKernels {
+  void (*add_moments)(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums);
+  void (*add_scatter)(const Stretch<T>& stretch, Scratch<T>& scratch, std::vector<double>& triangle);
+  void (*add_likelihood)(const Stretch<T>& stretch, const Scratch<T>& scratch, BlockSums& sums);
+};
+
+}  // namespace coterie::gaussian
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace coterie::gaussian {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Components and columns per register block of the diagonal sums: 4 x 2 x 2 accumulators and 4 x 2 pivots.
+constexpr std::int32_t kComponents = 4, kColumns = 2;
+// Rows and columns per register block of a Gram matrix: 16 accumulators.
+constexpr std::int32_t kTile = 4;
+
+template <class D>
+HWY_INLINE double sum_of_lanes(D d, hn::Vec<D> v) {
+  return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v)));
+}
+
+template <class T>
+void add_weights(const Stretch<T>& stretch, const Components<T>& components, const T* responsibility, BlockSums& sums) {
+  const hn::ScalableTag<T> d;
+  for (std::int32_t k = 0; k < components.n_components(); ++k) {
+    auto sum = hn::Zero(d);
+    for (std::int64_t row = 0; row < stretch.n_rows; row += static_cast<std::int64_t>(hn::Lanes(d)))
+      sum = hn::Add(sum, hn::LoadU(d, responsibility + k * stretch.stride + row));
+    sums.weight[static_cast<std::size_t>(k)] += sum_of_lanes(d, sum);
+  }
+}
+
+// Columns beyond n_columns repeat the last one; components beyond n_components have responsibility zero.
+template <bool kSquares, class T>
+void add_diagonal_block(const Stretch<T>& stretch, const Components<T>& components, const T* responsibility, std::int32_t first_component,
+                        std::int32_t first_column, BlockSums& sums) {
+  using D = hn::ScalableTag<T>;
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
+  const T* x[kColumns];
+  hn::Vec<D> pivot[kComponents][kColumns], first[kComponents][kColumns], second[kComponents][kColumns];
+  for (std::int32_t j = 0; j < kColumns; ++j) {
+    const std::int32_t column = std::min(first_column + j, stretch.n_columns - 1);
+    x[j] = stretch.cells.data() + column * stride;
+    for (std::int32_t k = 0; k < kComponents; ++k) {
+      pivot[k][j] = hn::Set(d, components.pivot(std::min(first_component + k, components.n_components() - 1))[column]);
+      first[k][j] = second[k][j] = hn::Zero(d);
+    }
+  }
+  const T* r = responsibility + first_component * stride;
+  for (std::int64_t row = 0; row < stretch.n_rows; row += lanes) {
+    hn::Vec<D> cell[kColumns];
+    for (std::int32_t j = 0; j < kColumns; ++j) cell[j] = hn::LoadU(d, x[j] + row);
+    for (std::int32_t k = 0; k < kComponents; ++k) {
+      const auto weight = hn::LoadU(d, r + k * stride + row);
+      for (std::int32_t j = 0; j < kColumns; ++j) {
+        const auto t = hn::Sub(cell[j], pivot[k][j]);
+        const auto weighted = hn::Mul(weight, t);
+        first[k][j] = hn::Add(first[k][j], weighted);
+        if constexpr (kSquares) second[k][j] = hn::MulAdd(weighted, t, second[k][j]);
+      }
+    }
+  }
+  for (std::int32_t k = first_component; k < std::min(first_component + kComponents, components.n_components()); ++k)
+    for (std::int32_t j = first_column; j < std::min(first_column + kColumns, stretch.n_columns); ++j) {
+      const std::size_t cell = static_cast<std::size_t>(k) * static_cast<std::size_t>(stretch.n_columns) + static_cast<std::size_t>(j);
+      sums.first[cell] += sum_of_lanes(d, first[k - first_component][j - first_column]);
+      if constexpr (kSquares) sums.second[cell] += sum_of_lanes(d, second[k - first_component][j - first_column]);
+    }
+}
+
+template <bool kSquares, class T>
+void add_diagonal_moments(const Stretch<T>& stretch, const Components<T>& components, const T* responsibility, BlockSums& sums) {
+  add_weights(stretch, components, responsibility, sums);
+  for (std::int32_t k = 0; k < components.n_components(); k += kComponents)
+    for (std::int32_t j = 0; j < stretch.n_columns; j += kColumns)
+      add_diagonal_block<kSquares>(stretch, components, responsibility, k, j, sums);
+}
+
+// The rows of positive weight, side by side, as z = sqrt(weight) (x - pivot) and in a last column sqrt(weight):
+// cells (n_columns + 1 rounded up to kTile, stride). Returns how many, rounded up to whole vectors of zeros.
+template <class T>
+std::int64_t gather(const Stretch<T>& stretch, const T* weight, const T* pivot, std::vector<T>& cells) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
+  const std::int32_t n = stretch.n_columns;
+  std::int64_t count = 0;
+  for (std::int64_t row = 0; row < stretch.n_rows; row += lanes) {
+    const auto w = hn::LoadU(d, weight + row);
+    const auto counts = hn::Gt(w, hn::Zero(d));
+    if (hn::AllFalse(d, counts)) continue;
+    const auto root = hn::Sqrt(w);
+    T* to = cells.data() + count;
+    for (std::int32_t j = 0; j < n; ++j, to += stride) {
+      const auto t = hn::Sub(hn::LoadU(d, stretch.cells.data() + j * stride + row), hn::Set(d, pivot[j]));
+      hn::StoreU(hn::Compress(hn::Mul(t, root), counts), d, to);
+    }
+    hn::StoreU(hn::Compress(root, counts), d, to);
+    count += static_cast<std::int64_t>(hn::CountTrue(d, counts));
+  }
+  const std::int64_t padded = (count + lanes - 1) / lanes * lanes;
+  for (std::int32_t j = 0; j <= n; ++j) std::fill_n(cells.begin() + j * stride + count, padded - count, T{0});
+  for (std::int32_t j = n + 1; j % kTile != 0; ++j) std::fill_n(cells.begin() + j * stride, padded, T{0});
+  return padded;
+}
+
+// Calls add(i, j, value) for the lower triangle of z^T z. z: (n rounded up to kTile, stride), n_rows used.
+template <class T, class Add>
+void gram(const T* z, std::int64_t n_rows, std::int64_t stride, std::int32_t n, Add&& add) {
+  using D = hn::ScalableTag<T>;
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int32_t i0 = 0; i0 < n; i0 += kTile)
+    for (std::int32_t j0 = 0; j0 <= i0; j0 += kTile) {
+      hn::Vec<D> sum[kTile][kTile];
+      for (auto& of_row : sum)
+        for (auto& cell : of_row) cell = hn::Zero(d);
+      const T* a = z + i0 * stride;
+      const T* b = z + j0 * stride;
+      for (std::int64_t row = 0; row < n_rows; row += lanes) {
+        hn::Vec<D> right[kTile];
+        for (std::int32_t j = 0; j < kTile; ++j) right[j] = hn::LoadU(d, b + j * stride + row);
+        for (std::int32_t i = 0; i < kTile; ++i) {
+          const auto left = hn::LoadU(d, a + i * stride + row);
+          for (std::int32_t j = 0; j < kTile; ++j) sum[i][j] = hn::MulAdd(left, right[j], sum[i][j]);
+        }
+      }
+      for (std::int32_t i = i0; i < std::min(n, i0 + kTile); ++i)
+        for (std::int32_t j = j0; j <= std::min(i, j0 + kTile - 1); ++j)
+          add(static_cast<std::size_t>(i), static_cast<std::size_t>(j), sum_of_lanes(d, sum[i - i0][j - j0]));
+    }
+}
+
+template <class T>
+void add_full_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
+  using gaussian_mixture::triangle_cells;
+  const std::size_t n = static_cast<std::size_t>(stretch.n_columns);
+  for (std::size_t k = 0; k < sums.weight.size(); ++k) {
+    const std::int32_t component = static_cast<std::int32_t>(k);
+    const std::int64_t rows =
+        gather(stretch, scratch.log_density.data() + component * stretch.stride, components.pivot(component), scratch.cells);
+    if (rows == 0) continue;
+    double* const second = sums.second.data() + k * triangle_cells(n);
+    double* const first = sums.first.data() + k * n;
+    gram(scratch.cells.data(), rows, stretch.stride, stretch.n_columns + 1, [&](std::size_t i, std::size_t j, double value) {
+      double& sum = i < n ? second[triangle_cells(i) + j] : j < n ? first[j] : sums.weight[k];
+      sum += value;
+    });
+  }
+}
+
+template <class T>
+void add_moments_target(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
+  switch (components.type()) {
+    case CovarianceType::full: return add_full_moments(stretch, components, scratch, sums);
+    case CovarianceType::tied: return add_diagonal_moments<false>(stretch, components, scratch.log_density.data(), sums);
+    case CovarianceType::diag:
+    case CovarianceType::spherical: return add_diagonal_moments<true>(stretch, components, scratch.log_density.data(), sums);
+  }
+}
+
+template <class T>
+void add_scatter_target(const Stretch<T>& stretch, Scratch<T>& scratch, std::vector<double>& triangle) {
+  const std::vector<T> zero(static_cast<std::size_t>(stretch.n_columns));
+  const std::int64_t rows = gather(stretch, stretch.weight.data(), zero.data(), scratch.cells);
+  gram(scratch.cells.data(), rows, stretch.stride, stretch.n_columns,
+       [&](std::size_t i, std::size_t j, double value) { triangle[gaussian_mixture::triangle_cells(i) + j] += value; });
+}
+
+template <class T>
+HWY_INLINE double weighted_sum(const T* weight, const T* value, std::int64_t n_rows) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<T, decltype(d)> narrow;
+  auto sum = hn::Zero(d);
+  for (std::int64_t row = 0; row < n_rows; row += static_cast<std::int64_t>(hn::Lanes(d))) {
+    const auto w = hn::LoadU(narrow, weight + row), v = hn::LoadU(narrow, value + row);
+    if constexpr (sizeof(T) == sizeof(double))
+      sum = hn::MulAdd(w, v, sum);
+    else
+      sum = hn::MulAdd(hn::PromoteTo(d, w), hn::PromoteTo(d, v), sum);
+  }
+  return sum_of_lanes(d, sum);
+}
+
+template <class T>
+void add_likelihood_target(const Stretch<T>& stretch, const Scratch<T>& scratch, BlockSums& sums) {
+  sums.log_likelihood += weighted_sum(stretch.weight.data(), scratch.row_likelihood.data(), stretch.n_rows);
+  sums.log_certainty += weighted_sum(stretch.weight.data(), scratch.row_certainty.data(), stretch.n_rows);
+}
+
+template <class T>
+constexpr MomentsKernels<T> kKernels{add_moments_target<T>, add_scatter_target<T>, add_likelihood_target<T>};
+
+const MomentsKernels<float>* float_moments_kernels() { return &kKernels<float>; }
+const MomentsKernels<double>* double_moments_kernels() { return &kKernels<double>; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace coterie::gaussian
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace coterie::gaussian {
+namespace {
+
+HWY_EXPORT(float_moments_kernels);
+HWY_EXPORT(double_moments_kernels);
+
+template <class T>
+const MomentsKernels<T>& kernels() {
+  if constexpr (sizeof(T) == 4)
+    return *HWY_DYNAMIC_DISPATCH(float_moments_kernels)();
+  else
+    return *HWY_DYNAMIC_DISPATCH(double_moments_kernels)();
+}
+
+}  // namespace
+
+template <class T>
+void add_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
+  kernels<T>().add_moments(stretch, components, scratch, sums);
+}
+
+template <class T>
+void add_scatter(const Stretch<T>& stretch, Scratch<T>& scratch, std::vector<double>& triangle) {
+  scratch.cells.resize(static_cast<std::size_t>((stretch.n_columns + kGroup) * stretch.stride));
+  kernels<T>().add_scatter(stretch, scratch, triangle);
+}
+
+template <class T>
+void add_likelihood(const Stretch<T>& stretch, const Scratch<T>& scratch, BlockSums& sums) {
+  kernels<T>().add_likelihood(stretch, scratch, sums);
+}
+
+template void add_moments(const Stretch<float>&, const Components<float>&, Scratch<float>&, BlockSums&);
+template void add_moments(const Stretch<double>&, const Components<double>&, Scratch<double>&, BlockSums&);
+template void add_scatter(const Stretch<float>&, Scratch<float>&, std::vector<double>&);
+template void add_scatter(const Stretch<double>&, Scratch<double>&, std::vector<double>&);
+template void add_likelihood(const Stretch<float>&, const Scratch<float>&, BlockSums&);
+template void add_likelihood(const Stretch<double>&, const Scratch<double>&, BlockSums&);
+
+}  // namespace coterie::gaussian
+#endif
