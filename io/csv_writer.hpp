@@ -40,6 +40,7 @@ class CsvWriter {
   AtomicOutput* output_ = nullptr;
   std::ostream* stream_ = nullptr;
   std::string buffer_;
+  std::size_t row_start_ = 0;  // of the current row in the buffer
   bool row_begun_ = false;
 };
 

@@ -1,8 +1,8 @@
 // Writes the canonical input file, schema coterie-features 1.0: an .h5ad with
 //   X      (n_rows, n_columns) float32 or float64, contiguous unless compression is asked for
-//   obs    ids (index) and the columns beside X
+//   obs    the ids and the columns beside X; indexed by the ids, or by _index, their text, where ids are numbers
 //   var    name (index), role, layer, weight, onehot_of
-//   uns/coterie/roles    which obs column is the row weight, the outcomes, the value
+//   uns/coterie/roles    which obs column is the id, the row weight, the outcomes, the value
 // Rows are streamed, so a file may be any size.
 #pragma once
 
@@ -20,6 +20,8 @@ namespace coterie::io {
 inline constexpr char kFeatureSchema[] = "coterie-features";
 inline constexpr char kFeatureSchemaVersion[] = "1.0";
 
+std::string role_name(Role role);  // as var/role holds it
+
 struct FeatureFileLayout {
   std::int64_t n_rows = 0;
   std::vector<FeatureColumn> columns;  // of X; names unique and not empty
@@ -34,11 +36,12 @@ std::int64_t estimated_bytes(const FeatureFileLayout& layout);
 
 class FeatureWriter {
  public:
-  // ArgumentError: no rows or columns, duplicate names, ids that are no id type. `output` must outlive the writer.
-  FeatureWriter(AtomicOutput& output, const FeatureFileLayout& layout);
+  // ArgumentError: no rows or columns, duplicate names, ids that are neither int64 nor text. `output`, and `context` when given,
+  // which encodes chunks in parallel, must outlive the writer.
+  FeatureWriter(AtomicOutput& output, FeatureFileLayout layout, Context* context = nullptr);
   ~FeatureWriter();
 
-  // x: (n_rows, n_columns) of the layout's precision; obs: the columns beside it, in the layout's order. Rows in order.
+  // x: (n rows, n_columns) of the layout's precision; obs: the columns beside it, in the layout's order. Rows in order.
   void write(std::int64_t first_row, std::span<const float> x, std::span<const Cells> obs);
   void write(std::int64_t first_row, std::span<const double> x, std::span<const Cells> obs);
   void commit();

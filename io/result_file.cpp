@@ -1,6 +1,7 @@
 #include "io/result_file.hpp"
 
 #include "host/error.hpp"
+#include "io/feature_writer.hpp"
 
 namespace coterie::io {
 namespace {
@@ -9,15 +10,6 @@ using profile::Profile;
 using profile::Table;
 
 constexpr char kEverybody[] = "everybody";  // the label of segment_id -1 in long tables
-
-std::string role_name(Role role) {
-  switch (role) {
-    case Role::active: return "active";
-    case Role::profile: return "profile";
-    case Role::ignore: return "ignore";
-  }
-  throw InternalError("a column has no role");
-}
 
 // What is told about every segment and column, and under which name.
 struct Measure {

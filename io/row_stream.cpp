@@ -84,6 +84,11 @@ std::size_t widest(std::span<const Destination> destinations) {
   return bytes;
 }
 
+// How many rows chunks of `bytes_per_row` take: 64 Ki, fewer when rows are very wide.
+std::int64_t chunk_rows(std::int64_t bytes_per_row, std::int64_t n_rows) {
+  return std::min(n_rows, std::clamp<std::int64_t>(kMostBytesPerChunk / bytes_per_row, 1, kRowsPerChunk));
+}
+
 hdf5::Datatype table_type(const Destination& destination, std::span<const RowColumn> columns) {
   const hdf5::Lock lock;
   hdf5::Datatype type(H5Tcreate(H5T_COMPOUND, destination.row_bytes));
@@ -110,13 +115,14 @@ class FileRowStream final : public RowStream {
         columns_(std::move(columns)),
         n_rows_(n_rows),
         destinations_(destinations_of(columns_, group, table)) {
-    rows_per_chunk_ = rows_per_chunk(static_cast<std::int64_t>(widest(destinations_)), n_rows);
+    rows_per_chunk_ = chunk_rows(static_cast<std::int64_t>(widest(destinations_)), n_rows);
     for (const RowColumn& column : columns_)
       if (!column.name.empty() && !column.categories.empty()) write_categories(file_, group + "/" + column.name, column.categories);
     for (Destination& destination : destinations_) open(destination, destination.path == table);
   }
 
   std::int64_t rows_written() const override { return row_; }
+  std::int64_t rows_per_chunk() const override { return rows_per_chunk_; }
 
   void write(std::int64_t first_row, std::span<const Cells> cells) override {
     const auto n = static_cast<std::int64_t>(cells.empty() ? 0 : n_cells(cells.front()));
@@ -193,13 +199,9 @@ std::int64_t row_bytes(std::span<const RowColumn> columns) {
   return static_cast<std::int64_t>(bytes);
 }
 
-std::int64_t rows_per_chunk(std::int64_t bytes_per_row, std::int64_t n_rows) {
-  return std::min(n_rows, std::clamp<std::int64_t>(kMostBytesPerChunk / bytes_per_row, 1, kRowsPerChunk));
-}
-
 std::int64_t stream_bytes(std::span<const RowColumn> columns, std::int64_t n_rows) {
   const std::int64_t bytes = std::max<std::int64_t>(1, row_bytes(columns));
-  return 3 * rows_per_chunk(1, n_rows) * bytes;  // every chunk as it is, shuffled and encoded
+  return 3 * chunk_rows(1, n_rows) * bytes;  // every chunk as it is, shuffled and encoded
 }
 
 std::unique_ptr<RowStream> open_row_stream(Hdf5Output& file, Context* context, std::vector<RowColumn> columns, std::int64_t n_rows,

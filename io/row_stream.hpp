@@ -35,6 +35,7 @@ class RowStream {
  public:
   virtual ~RowStream() = default;
   virtual std::int64_t rows_written() const = 0;
+  virtual std::int64_t rows_per_chunk() const = 0;
   // cells: one entry per column, in the order the stream was opened with, all of the same length. Rows come in order and
   // without gaps. ContentsError: text that is longer than announced or no UTF-8. OutputError: disk full and the like.
   virtual void write(std::int64_t first_row, std::span<const Cells> cells) = 0;
@@ -44,9 +45,6 @@ class RowStream {
 std::int64_t row_bytes(std::span<const RowColumn> columns);
 // Memory that a stream holds while it is open.
 std::int64_t stream_bytes(std::span<const RowColumn> columns, std::int64_t n_rows);
-
-// How many rows of a column chunks of `bytes_per_row` take: 64 Ki, fewer when rows are very wide.
-std::int64_t rows_per_chunk(std::int64_t bytes_per_row, std::int64_t n_rows);
 
 // Columns below the group `group`, and with `table` a packed table. `context`, when given, encodes chunks in parallel. Both
 // must outlive the stream.

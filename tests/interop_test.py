@@ -102,5 +102,38 @@ class Results(unittest.TestCase):
             subprocess.run(["h5dump", "-H", FOLDER / name], check=True, stdout=subprocess.DEVNULL)
 
 
+class Features(unittest.TestCase):
+    def setUp(self):
+        warnings.simplefilter("error")
+
+    def test_anndata_opens_them_without_a_word(self):
+        for name, dtype in [("features.h5ad", np.float32), ("wide.h5ad", np.float64)]:
+            for backed in (None, "r"):
+                with self.subTest(name=name, backed=backed):
+                    a = anndata.read_h5ad(FOLDER / name, backed=backed)
+                    self.assertEqual(a.shape, (100_000, 12))
+                    self.assertEqual(a.X.dtype, dtype)
+                    rows = np.arange(65_530, 65_540)
+                    expected = ((rows % 1000)[:, None] / (np.arange(12) + 3)).astype(dtype)
+                    self.assertTrue((a.X[65_530:65_540] == expected).all())
+                    self.assertEqual(list(a.var["role"][7:11]), ["active", "profile", "profile", "ignore"])
+                    self.assertEqual(list(a.obs["plan"].cat.codes[:3]), [0, 1, -1])
+                    self.assertEqual(a.obs["churned"].dtype, bool)
+                    self.assertEqual(a.uns["coterie"]["roles"]["value"], "revenue")
+                    self.assertEqual(list(a.uns["coterie"]["roles"]["outcomes"]), ["churned"])
+
+    def test_x_can_be_mapped(self):
+        with h5py.File(FOLDER / "features.h5ad") as f:
+            self.assertIsNone(f["X"].chunks)
+            offset, shape = f["X"].id.get_offset(), f["X"].shape
+            mapped = np.memmap(FOLDER / "features.h5ad", np.float32, "r", offset, shape)
+            self.assertTrue((mapped[-1] == f["X"][-1]).all())
+            self.assertEqual(offset % 4096, 0)
+
+    def test_h5dump_opens_them(self):
+        for name in ["features.h5ad", "wide.h5ad"]:
+            subprocess.run(["h5dump", "-H", FOLDER / name], check=True, stdout=subprocess.DEVNULL)
+
+
 if __name__ == "__main__":
     unittest.main()
