@@ -124,11 +124,11 @@ std::vector<Job*> next_group(Context& context, std::vector<Job>& jobs, Reservati
 }
 
 // The restart of least inertia, ties to the first.
-Model best_of(std::vector<Job>& jobs, const Params& params) {
-  Model* best = nullptr;
-  for (Job& job : jobs)
-    if (job.params == &params && (best == nullptr || job.model.inertia < best->inertia)) best = &job.model;
-  return std::move(*best);
+Model best_of(const std::vector<Job>& jobs, const Params& params) {
+  std::vector<const Model*> restarts;
+  for (const Job& job : jobs)
+    if (job.params == &params) restarts.push_back(&job.model);
+  return **std::min_element(restarts.begin(), restarts.end(), [](const Model* a, const Model* b) { return a->inertia < b->inertia; });
 }
 
 void warn_about(const Model& model, const Params& params, std::vector<std::string>& warnings) {
@@ -183,8 +183,8 @@ Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoment
     scratch.release();
     const std::vector<Job*> group = next_group(context, jobs, scratch);
     if (group.empty()) break;
-    std::vector<const Model*> models;
-    for (const Job* job : group) models.push_back(&job->model);
+    std::vector<const Model*> models(group.size());
+    std::transform(group.begin(), group.end(), models.begin(), [](const Job* job) { return &job->model; });
     const SweepStatistics statistics = reduce_tiles(context, source, pass, std::span<const Model* const>(models));
     for (std::size_t m = 0; m < group.size(); ++m) update(group[m]->model, statistics.models[m], grid, moments, *group[m]->params);
   }

@@ -57,10 +57,9 @@ class QualityPass {
     int128 margin_sum = 0;
     std::vector<int128> distance_sums(distances.size());
     for (std::size_t i = 0; i < rows.label.size(); ++i) {
-      const std::int64_t w = tile.weight != nullptr ? tile.weight[i] : 1;
-      margin_sum += w * static_cast<std::int64_t>(margin(rows.squared_distance[i], rows.second_squared_distance[i]) * kMarginSteps + 0.5);
-      distance_sums[static_cast<std::size_t>(rows.label[i])] +=
-          w * static_cast<std::int64_t>(std::sqrt(rows.squared_distance[i]) / quantum_ + 0.5);
+      const int128 w = tile.weight != nullptr ? tile.weight[i] : 1;
+      margin_sum += w * std::llround(margin(rows.squared_distance[i], rows.second_squared_distance[i]) * kMarginSteps);
+      distance_sums[static_cast<std::size_t>(rows.label[i])] += w * std::llround(std::sqrt(rows.squared_distance[i]) / quantum_);
     }
     margins.add(0, margin_sum);
     for (std::size_t k = 0; k < distance_sums.size(); ++k) distances.add(k, distance_sums[k]);
