@@ -72,10 +72,9 @@ Sample sample_of(const GridMoments& moments, const Params& params) {
 
 // Cluster centers for every restart. Every rank holds the same sample, so the first one brings it and the others none.
 std::vector<kmeans::Model> cluster(Context& context, const Grid& grid, const Sample& sample, const Params& params) {
-  const bool brings_rows = context.communicator().rank() == 0;
-  const std::span<const float> none;
-  MemoryTileSource rows(brings_rows ? std::span(sample.x) : none, sample.n_columns);
-  ZippedSource source(rows, {.weight = sample.weight, .label = {}});
+  const std::size_t brought = context.communicator().rank() == 0 ? sample.weight.size() : 0;
+  MemoryTileSource rows(std::span(sample.x).first(brought * static_cast<std::size_t>(sample.n_columns)), sample.n_columns);
+  ZippedSource source(rows, {.weight = std::span(sample.weight).first(brought), .label = {}});
   const GridMoments moments = kmeans::measure_moments(context, source, grid, params.n_components);
   std::vector<kmeans::Model> seeds =
       kmeans::seed(context, grid, moments,

@@ -8,16 +8,28 @@ namespace {
 
 double power_of_two_above(double x) { return std::ldexp(1.0, std::ilogb(x) + 1); }
 
-// Above |log p(x)| of any row: the log-density of a component is a constant less half a squared length |P^T (x - p)|^2
-// <= |P|^2 |x - p|^2, and log p(x) lies between the best of them and that plus log n_components.
+// The column that entry i of precisions_cholesky multiplies; spherical ones multiply all.
+std::size_t column_of(const Model& model, std::size_t i) {
+  const std::size_t d = static_cast<std::size_t>(model.n_columns);
+  return model.covariance_type == CovarianceType::diag ? i % d : i / d % d;
+}
+
+// Above |log p(x)| of any row: the log-density of a component is a constant less half a squared length |P^T (x - p)|^2,
+// by Cauchy and Schwarz at most n_columns times the sum of squares of all P_ji (x - p)_j, and log p(x) lies between the
+// best of them and that plus log n_components.
 double log_likelihood_bound(const Model& model, const std::vector<double>& bound) {
-  double square = 0;
-  for (const double b : bound) square += b * b;
-  double scale = 0, logarithms = 0;
-  for (const double p : model.precisions_cholesky) scale += p * p;
-  for (const double p : model.precisions_cholesky) logarithms += p != 0 ? std::abs(std::log(std::abs(p))) : 0;
+  double square = 0, logarithms = 1 + std::log(model.n_components);
+  const auto add = [&](double p, double length) { square += p * p * length * length; };
+  for (std::size_t i = 0; i < model.precisions_cholesky.size(); ++i) {
+    const double p = model.precisions_cholesky[i];
+    if (p != 0) logarithms += std::abs(std::log(std::abs(p)));
+    if (model.covariance_type == CovarianceType::spherical)
+      for (const double length : bound) add(p, length);
+    else
+      add(p, bound[column_of(model, i)]);
+  }
   for (const double w : model.weights) logarithms += w > 0 ? std::abs(std::log(w)) : 0;
-  return static_cast<double>(bound.size()) * (scale * square + logarithms + 1) + std::log(model.n_components);
+  return static_cast<double>(bound.size()) * (square + logarithms + 1);
 }
 
 }  // namespace
