@@ -9,25 +9,22 @@
 namespace coterie {
 
 void RepeatCounter::add(std::string_view id) {
-  std::uint64_t key = id.size();
+  Key key{~id.size(), id.size()};  // two chains of one mixer, with different starts
   for (std::uint64_t word = 0; !id.empty(); word = 0) {
     const std::size_t n = std::min(id.size(), sizeof word);
     std::memcpy(&word, id.data(), n);
-    key = mix64(key ^ word);
+    key = {mix64(key.high ^ word), mix64(key.low ^ word)};
     id.remove_prefix(n);
   }
-  add_key(key);
+  add(key);
 }
 
-void RepeatCounter::add_key(std::uint64_t key) {
-  if (keys_.size() == keys_.capacity()) {
-    constexpr std::size_t kLeast = std::size_t{1} << 16;
-    const std::size_t grown = std::max(2 * keys_.size(), kLeast);
-    Reservation larger = memory_->reserve("the keys that find repeated ids", static_cast<std::int64_t>(grown * sizeof key));
-    keys_.reserve(grown);
-    reservation_ = std::move(larger);  // the smaller one is given back only now: both buffers were there at once
-  }
-  keys_.push_back(key);
+void RepeatCounter::grow(std::size_t n_keys) {
+  constexpr std::size_t kLeast = std::size_t{1} << 10;
+  const std::size_t room = std::max(n_keys, kLeast);
+  Reservation larger = memory_->reserve("the keys that find repeated ids", static_cast<std::int64_t>(room * sizeof(Key)));
+  keys_.reserve(room);
+  reservation_ = std::move(larger);  // the smaller one is given back only now: both buffers were there at once
 }
 
 std::int64_t RepeatCounter::repeats() {

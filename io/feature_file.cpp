@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "host/error.hpp"
+#include "host/repeat_counter.hpp"
 #include "io/layout.hpp"
 #include "io/matrix_source.hpp"
 #include "io/sha256.hpp"
@@ -120,30 +121,6 @@ std::string Hdf5FeatureFile::fingerprint() const {
   return digest.hex();
 }
 
-// 128 bits of a text: two runs of FNV-1a with different starts and the mixer of MurmurHash3. Among 10^9 ids two different ones
-// collide with probability 10^-21.
-struct IdHash {
-  std::uint64_t high = 0, low = 0;
-  auto operator<=>(const IdHash&) const = default;
-};
-
-std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdULL;
-  x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53ULL;
-  return x ^ (x >> 33);
-}
-
-IdHash hash_of(const std::string& id) {
-  IdHash hash{0xcbf29ce484222325ULL, 0x9e3779b97f4a7c15ULL};
-  for (const char c : id) {
-    hash.high = (hash.high ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-    hash.low = mix(hash.low + static_cast<unsigned char>(c));
-  }
-  return {mix(hash.high), hash.low};
-}
-
-IdHash hash_of(std::int64_t id) { return {0, static_cast<std::uint64_t>(id)}; }
-
 }  // namespace
 
 std::unique_ptr<FeatureFile> FeatureFile::open(const std::filesystem::path& path, const FeatureFileOptions& options) {
@@ -155,20 +132,17 @@ std::unique_ptr<FeatureFile> FeatureFile::open(const std::filesystem::path& path
 
 std::int64_t count_duplicate_ids(const FeatureFile& file, Context& context) {
   const std::int64_t n = file.n_rows();
-  const Reservation memory = context.memory().reserve("the search for repeated ids", n * static_cast<std::int64_t>(sizeof(IdHash)));
-  std::vector<IdHash> hashes;
-  hashes.reserve(static_cast<std::size_t>(n));
+  RepeatCounter counter(context.memory(), n);
   for (std::int64_t row = 0; row < n; row += 16 * kBlockRows) {  // 65536 ids at a time
     context.check_cancelled();
     const Ids ids = file.ids(row, std::min(16 * kBlockRows, n - row));
     std::visit(
         [&](const auto& range) {
-          for (const auto& id : range) hashes.push_back(hash_of(id));
+          for (const auto& id : range) counter.add(id);
         },
         ids);
   }
-  std::sort(hashes.begin(), hashes.end());
-  return n - (std::unique(hashes.begin(), hashes.end()) - hashes.begin());
+  return counter.repeats();
 }
 
 }  // namespace coterie::io

@@ -78,7 +78,7 @@ class FeatureFile {
   virtual std::string fingerprint() const = 0;
 };
 
-// Rows whose id an earlier row has too. Takes 16 bytes of memory for each row (ResourceError).
+// Rows whose id an earlier row has too (repeat_counter.hpp). ResourceError: its 16 bytes per row do not fit the budget.
 std::int64_t count_duplicate_ids(const FeatureFile& file, Context& context);
 
 }  // namespace coterie::io
