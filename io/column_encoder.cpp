@@ -14,6 +14,11 @@ constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
 
+std::string obs_name(std::string name) {
+  std::replace(name.begin(), name.end(), '/', '_');
+  return name;
+}
+
 ColumnEncoder::ColumnEncoder(const ImportedColumn& column, std::size_t csv_column, std::int64_t first_x, const ImportOptions& options)
     : column_(column), csv_column_(csv_column), first_x_(first_x), decimal_(options.decimal), as_of_(as_of_day(options).value_or(0)) {
   if (column.use == ColumnUse::outcome && column.kind == ColumnKind::number) positive_number_ = *parse_number(column.positive, decimal_);
@@ -39,7 +44,7 @@ std::vector<FeatureColumn> ColumnEncoder::features() const {
 
 std::optional<RowColumn> ColumnEncoder::obs() const {
   RowColumn column;
-  column.name = column_.name;
+  column.name = obs_name(column_.name);
   if (column_.use == ColumnUse::id) {
     column.type = column_.is_integer ? CellType::int64 : CellType::text;
     column.text_bytes = column_.is_integer ? 0 : column_.longest;

@@ -14,6 +14,9 @@
 
 namespace coterie::io {
 
+// A column's name in obs, where '/' would separate HDF5 groups.
+std::string obs_name(std::string name);
+
 class ColumnEncoder {
  public:
   // `column` is the csv_column-th of the file and must outlive the encoder; its columns of X begin at first_x.

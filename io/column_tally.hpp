@@ -1,5 +1,5 @@
 // What the cells of one CSV column look like, all of them: the first pass of an import. Memory is bounded: at most
-// kMostLevels short texts, and 8 bytes per row for a column that may be the id.
+// kMostLevels short texts, and 16 bytes per row for a column that may be the id.
 #pragma once
 
 #include <cstdint>

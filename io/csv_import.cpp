@@ -62,12 +62,12 @@ Plan make_plan(const ImportReport& report, const ImportOptions& options) {
   Plan plan;
   plan.layout.n_rows = report.n_rows;
   plan.layout.is_wide = report.is_wide;
-  plan.layout.roles.value = options.value;
-  plan.layout.roles.weight = options.weight;
+  plan.layout.roles.value = obs_name(options.value);
+  plan.layout.roles.weight = obs_name(options.weight);
   for (std::size_t i = 0; i < report.columns.size(); ++i) {
     const ImportedColumn& column = report.columns[i];
     if (column.use == ColumnUse::ignore) continue;
-    if (column.use == ColumnUse::outcome && !column.positive.empty()) plan.layout.roles.outcomes.push_back(column.name);
+    if (column.use == ColumnUse::outcome && !column.positive.empty()) plan.layout.roles.outcomes.push_back(obs_name(column.name));
     plan.encoders.emplace_back(column, i, static_cast<std::int64_t>(plan.layout.columns.size()), options);
     const std::vector<FeatureColumn> features = plan.encoders.back().features();
     plan.layout.columns.insert(plan.layout.columns.end(), features.begin(), features.end());
@@ -79,6 +79,8 @@ Plan make_plan(const ImportReport& report, const ImportOptions& options) {
 template <class T>
 void write_rows(Context& context, CsvTable& table, Plan& plan, FeatureWriter& writer) {
   const auto n_columns = static_cast<std::int64_t>(plan.layout.columns.size());
+  const Reservation memory =
+      context.memory().reserve("a batch of imported rows", kBatchRows * n_columns * static_cast<std::int64_t>(sizeof(T)));
   std::vector<T> x;
   std::vector<std::int64_t> row_numbers;
   table.rewind();
@@ -106,7 +108,7 @@ ImportReport make_report(const ImportOptions& options, const std::vector<std::st
   for (const ImportedColumn& column : report.columns) {
     const bool number = column.kind == ColumnKind::number && (column.use == ColumnUse::active || column.use == ColumnUse::profile);
     if (number && !column.fits_float32) report.is_wide = true;
-    if (column.use == ColumnUse::id) report.id_name = column.name;
+    if (column.use == ColumnUse::id) report.id_name = obs_name(column.name);
   }
   report.ids_are_row_numbers = report.id_name.empty();
   if (report.ids_are_row_numbers) report.id_name = row_number_name(header);
@@ -137,7 +139,7 @@ ImportReport import_csv(Context& context, const std::vector<std::filesystem::pat
   ImportReport report = make_report(options, table.header(), tallies);
   Plan plan = make_plan(report, options);
   count_features(report, plan.layout.columns);
-  FeatureWriter writer(file, plan.layout);
+  FeatureWriter writer(file, plan.layout, &context);
   if (report.is_wide) {
     write_rows<double>(context, table, plan, writer);
   } else {

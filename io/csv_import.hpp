@@ -1,5 +1,5 @@
 // CSV to the canonical input file (feature_writer.hpp). Two passes over the data: the first decides types from all rows
-// (type_rules.hpp), the second writes. Memory does not depend on the number of rows, but for 8 bytes per row of a column
+// (type_rules.hpp), the second writes. Memory does not depend on the number of rows, but for 16 bytes per row of a column
 // that may be the id.
 #pragma once
 

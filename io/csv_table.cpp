@@ -10,8 +10,7 @@
 namespace coterie::io {
 namespace {
 
-constexpr std::int64_t kBatchRows = 4096;                  // enough for every thread to find work, small enough for a cache
-constexpr std::size_t kBatchBytes = std::size_t{1} << 25;  // where rows are long
+constexpr std::size_t kBatchBytes = std::size_t{1} << 25;  // ends a batch where rows are long
 
 void check_header(const std::vector<std::string>& first, const std::vector<std::string>& other, const std::string& first_name,
                   const std::string& other_name) {

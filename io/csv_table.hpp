@@ -12,7 +12,9 @@
 
 namespace coterie::io {
 
-// Consecutive rows. Cells are trimmed and live until the next batch.
+inline constexpr std::int64_t kBatchRows = 4096;  // enough for every thread to find work, small enough for a cache
+
+// Consecutive rows, at most kBatchRows. Cells are trimmed and live until the next batch.
 class CsvBatch {
  public:
   std::int64_t first_row() const { return first_row_; }  // of the table
