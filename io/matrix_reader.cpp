@@ -53,10 +53,6 @@ hdf5::PropertyList cached_access(const StoredMatrix& matrix) {
   return access;
 }
 
-std::string describe_rows(std::int64_t first_row, std::int64_t n_rows) {
-  return fmt::format("read rows {} to {}", first_row, first_row + n_rows - 1);
-}
-
 }  // namespace
 
 bool StoredMatrix::is_wide() const {
@@ -90,37 +86,42 @@ StoredMatrix inspect_matrix(const InputFile& file, const std::string& path) {
 }
 
 MatrixReader::MatrixReader(Context& context, std::shared_ptr<const InputFile> file, StoredMatrix matrix)
-    : file_(std::move(file)), matrix_(std::move(matrix)) {
-  // Two more chunks: the bytes as stored, and the room into which the filters unpack them.
+    : file_(std::move(file)), matrix_(std::move(matrix)), dataset_(hdf5::open_dataset(file_->id(), matrix_.path, cached_access(matrix_))) {
+  chunks_ = ChunkReader::make(context, dataset_);
+  if (chunks_ || matrix_.chunk_bytes == 0) return;
   const std::string what =
       fmt::format("the chunks of dataset '{}' ({} of {} each)", matrix_.path, matrix_.chunks_across, format_bytes(matrix_.chunk_bytes));
-  if (matrix_.chunk_bytes > 0) chunk_memory_ = context.memory().reserve(what, matrix_.cache_bytes() + 2 * matrix_.chunk_bytes);
-  dataset_ = hdf5::open_dataset(file_->id(), matrix_.path, cached_access(matrix_));
+  // Two more chunks: the bytes as stored, and the room into which the filters unpack them.
+  chunk_memory_ = context.memory().reserve(what, matrix_.cache_bytes() + 2 * matrix_.chunk_bytes);
 }
 
-void MatrixReader::read(std::int64_t first_row, std::int64_t n_rows, float* cells) const { read_as(first_row, n_rows, cells); }
+void MatrixReader::read(std::int64_t first_row, std::int64_t n_rows, float* cells) { read_as(first_row, n_rows, cells); }
 
-void MatrixReader::read(std::int64_t first_row, std::int64_t n_rows, double* cells) const {
+void MatrixReader::read(std::int64_t first_row, std::int64_t n_rows, double* cells) {
   if (matrix_.kind == CellKind::int64) return read_integers<std::int64_t>(first_row, n_rows, cells);
   if (matrix_.kind == CellKind::uint64) return read_integers<std::uint64_t>(first_row, n_rows, cells);
   read_as(first_row, n_rows, cells);
 }
 
 template <class T>
-void MatrixReader::read_as(std::int64_t first_row, std::int64_t n_rows, T* cells) const {
-  if (matrix_.offset < 0) return hdf5::read_rows(dataset_, first_row, n_rows, cells);
-  const std::int64_t row_bytes = matrix_.n_columns * static_cast<std::int64_t>(sizeof(T));
-  if (!read_bytes(*file_, matrix_.offset + first_row * row_bytes, n_rows * row_bytes, cells))
-    throw InputError(fmt::format("{}: cannot {}: the file has become shorter; nothing was written", hdf5::describe(dataset_.id()),
-                                 describe_rows(first_row, n_rows)));
+void MatrixReader::read_as(std::int64_t first_row, std::int64_t n_rows, T* cells) {
+  if (matrix_.offset >= 0) return read_plain(first_row, n_rows, matrix_.n_columns * static_cast<std::int64_t>(sizeof(T)), cells);
+  if (chunks_) return chunks_->read(first_row, n_rows, cells);
+  hdf5::read_rows(dataset_, first_row, n_rows, cells);
+}
+
+void MatrixReader::read_plain(std::int64_t first_row, std::int64_t n_rows, std::int64_t row_bytes, void* cells) const {
+  if (read_bytes(*file_, matrix_.offset + first_row * row_bytes, n_rows * row_bytes, cells)) return;
+  throw InputError(fmt::format("{}: cannot read rows {} to {}: the file has become shorter; nothing was written",
+                               hdf5::describe(dataset_.id()), first_row, first_row + n_rows - 1));
 }
 
 // Reads into the same bytes and converts in place: both are 8 bytes wide.
 template <class Integer>
-void MatrixReader::read_integers(std::int64_t first_row, std::int64_t n_rows, double* cells) const {
+void MatrixReader::read_integers(std::int64_t first_row, std::int64_t n_rows, double* cells) {
   constexpr std::int64_t kExact = std::int64_t{1} << 53;  // every whole number up to here is a double
   auto* bytes = reinterpret_cast<char*>(cells);
-  hdf5::read_rows(dataset_, first_row, n_rows, reinterpret_cast<Integer*>(bytes));
+  read_as(first_row, n_rows, reinterpret_cast<Integer*>(bytes));
   for (std::int64_t i = 0; i < n_rows * matrix_.n_columns; ++i) {
     Integer value;
     std::memcpy(&value, bytes + i * 8, 8);

@@ -2,7 +2,8 @@
 //
 // Cells come as float32 when that holds every value of the element type (float16, float32, 8- and 16-bit integers, bool), else
 // as float64; 64-bit integers beyond 2^53 are refused. Contiguous data in the machine's own format are read without
-// HDF5, which halves the time from the page cache; everything else goes through H5Dread.
+// HDF5, which halves the time from the page cache; chunks with common filters are decoded on all threads (chunk_reader.hpp); everything
+// else goes through H5Dread.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 
 #include "host/context.hpp"
 #include "io/cell_kind.hpp"
+#include "io/chunk_reader.hpp"
 #include "io/input_file.hpp"
 
 namespace coterie::io {
@@ -32,7 +34,7 @@ StoredMatrix inspect_matrix(const InputFile& file, const std::string& path);
 
 class MatrixReader {
  public:
-  // Reserves the memory in which HDF5 keeps and decodes chunks. ResourceError when it does not fit.
+  // Reserves the memory in which chunks are decoded. ResourceError when not even one row of chunks fits.
   MatrixReader(Context& context, std::shared_ptr<const InputFile> file, StoredMatrix matrix);
 
   const StoredMatrix& matrix() const { return matrix_; }
@@ -40,19 +42,21 @@ class MatrixReader {
 
   // Rows [first_row, first_row + n_rows) -> cells (n_rows, n_columns); the one that is_wide() asks for. InputError names the rows
   // of a damaged chunk, ContentsError the first cell beyond 2^53. Ranges read in ascending order decode each chunk once.
-  void read(std::int64_t first_row, std::int64_t n_rows, float* cells) const;
-  void read(std::int64_t first_row, std::int64_t n_rows, double* cells) const;
+  void read(std::int64_t first_row, std::int64_t n_rows, float* cells);
+  void read(std::int64_t first_row, std::int64_t n_rows, double* cells);
 
  private:
   template <class T>
-  void read_as(std::int64_t first_row, std::int64_t n_rows, T* cells) const;
+  void read_as(std::int64_t first_row, std::int64_t n_rows, T* cells);
   template <class Integer>
-  void read_integers(std::int64_t first_row, std::int64_t n_rows, double* cells) const;
+  void read_integers(std::int64_t first_row, std::int64_t n_rows, double* cells);
+  void read_plain(std::int64_t first_row, std::int64_t n_rows, std::int64_t row_bytes, void* cells) const;
 
   std::shared_ptr<const InputFile> file_;
   StoredMatrix matrix_;
   Reservation chunk_memory_;
   hdf5::Dataset dataset_;
+  std::unique_ptr<ChunkReader> chunks_;  // nullptr: contiguous, or left to HDF5
 };
 
 }  // namespace coterie::io

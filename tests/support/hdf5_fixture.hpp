@@ -24,7 +24,9 @@ struct StorageOptions {
   bool gzip = false;
   bool shuffle = false;
   bool fletcher32 = false;
-  int filter = 0;  // a further filter by its id
+  bool checksum_first = false;    // fletcher32 before the other filters
+  bool edges_unfiltered = false;  // chunks that reach beyond the dataset are stored as they are
+  int filter = 0;                 // a further filter by its id
 };
 
 inline io::hdf5::PropertyList creation_list(const StorageOptions& options) {
@@ -32,6 +34,8 @@ inline io::hdf5::PropertyList creation_list(const StorageOptions& options) {
   PropertyList list = property_list(PropertyClass::dataset_creation);
   const Lock lock;
   if (!options.chunk.empty()) H5Pset_chunk(list.id(), static_cast<int>(options.chunk.size()), options.chunk.data());
+  if (options.edges_unfiltered) H5Pset_chunk_opts(list.id(), H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS);
+  if (options.checksum_first) H5Pset_fletcher32(list.id());
   if (options.shuffle) H5Pset_shuffle(list.id());
   if (options.gzip) H5Pset_deflate(list.id(), 1);
   if (options.filter != 0) H5Pset_filter(list.id(), options.filter, H5Z_FLAG_MANDATORY, 0, nullptr);

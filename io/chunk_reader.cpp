@@ -1,0 +1,186 @@
+#include "io/chunk_reader.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "host/error.hpp"
+#include "io/dataset_guard.hpp"
+
+namespace coterie::io {
+namespace {
+
+constexpr std::int64_t kBatchBytes = std::int64_t{2} << 20;  // of cells for each thread: several chunks, so that none waits long
+
+// zlib's own bound for incompressible data, and a checksum; larger chunks are damaged.
+std::int64_t largest_stored(std::int64_t chunk_bytes) { return chunk_bytes + chunk_bytes / 1000 + 64; }
+
+// Nothing when HDF5 was told to leave chunks at the edge as they are, which their masks do not say.
+std::vector<H5Z_filter_t> filters_of(const hdf5::Dataset& dataset) {
+  const hdf5::PropertyList creation(hdf5::check_id(H5Dget_create_plist(dataset.id()), dataset.id(), "read how it is stored"));
+  std::vector<H5Z_filter_t> filters;
+  unsigned options = 0;
+  if (H5Pget_chunk_opts(creation.id(), &options) < 0 || (options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) != 0) return filters;
+  for (int i = 0; i < H5Pget_nfilters(creation.id()); ++i) {
+    unsigned flags = 0;
+    std::size_t n_values = 0;
+    filters.push_back(H5Pget_filter2(creation.id(), static_cast<unsigned>(i), &flags, &n_values, nullptr, 0, nullptr, nullptr));
+  }
+  return filters;
+}
+
+bool has_native_order(const hdf5::Dataset& dataset) {
+  return H5Tget_order(hdf5::type_of(dataset).id()) == H5Tget_order(hdf5::native_type<std::int32_t>().id());
+}
+
+// Calls f with a pointer of the stored type.
+template <class F>
+void visit_stored(CellKind kind, const std::byte* cells, const F& f) {
+  switch (kind) {
+    case CellKind::float32: return f(reinterpret_cast<const float*>(cells));
+    case CellKind::float64: return f(reinterpret_cast<const double*>(cells));
+    case CellKind::boolean:
+    case CellKind::int8: return f(reinterpret_cast<const std::int8_t*>(cells));
+    case CellKind::int16: return f(reinterpret_cast<const std::int16_t*>(cells));
+    case CellKind::int32: return f(reinterpret_cast<const std::int32_t*>(cells));
+    case CellKind::int64: return f(reinterpret_cast<const std::int64_t*>(cells));
+    case CellKind::uint8: return f(reinterpret_cast<const std::uint8_t*>(cells));
+    case CellKind::uint16: return f(reinterpret_cast<const std::uint16_t*>(cells));
+    case CellKind::uint32: return f(reinterpret_cast<const std::uint32_t*>(cells));
+    case CellKind::uint64: return f(reinterpret_cast<const std::uint64_t*>(cells));
+    default: throw InternalError("chunks of this kind of cells are not decoded here");
+  }
+}
+
+}  // namespace
+
+bool ChunkReader::find_plan(const hdf5::Dataset& dataset, Plan& plan) {
+  const hdf5::Lock lock;
+  const Storage storage = guard_dataset(dataset);
+  plan.kind = cell_kind(dataset);
+  plan.filters = filters_of(dataset);
+  const bool readable = !plan.filters.empty() && plan.kind != CellKind::float16 && has_native_order(dataset) &&
+                        std::all_of(plan.filters.begin(), plan.filters.end(), ChunkDecoder::supports);
+  if (!readable) return false;
+  plan.n_rows = static_cast<std::int64_t>(storage.shape[0]);
+  plan.n_columns = static_cast<std::int64_t>(storage.shape[1]);
+  plan.chunk_rows = static_cast<std::int64_t>(storage.chunk[0]);
+  plan.chunk_columns = static_cast<std::int64_t>(storage.chunk[1]);
+  plan.chunks_across = (plan.n_columns + plan.chunk_columns - 1) / plan.chunk_columns;
+  plan.cell_bytes = storage.cell_bytes;
+  plan.chunk_bytes = plan.chunk_rows * plan.chunk_columns * plan.cell_bytes;
+  return true;
+}
+
+std::int64_t ChunkReader::batch_rows(const Plan& plan, int threads) {
+  return std::max<std::int64_t>(1, threads * kBatchBytes / (plan.chunk_bytes * plan.chunks_across));
+}
+
+std::unique_ptr<ChunkReader> ChunkReader::make(Context& context, const hdf5::Dataset& dataset) {
+  Plan plan{};
+  if (!find_plan(dataset, plan)) return nullptr;
+  const std::int64_t stored = batch_rows(plan, context.threads()) * plan.chunks_across * largest_stored(plan.chunk_bytes);
+  const std::int64_t carry = plan.chunk_rows * plan.n_columns * 8;  // as float64 at most
+  const auto decoders =
+      context.threads() * static_cast<std::int64_t>(ChunkDecoder::memory_bytes(static_cast<std::size_t>(plan.chunk_bytes)));
+  Reservation memory;
+  if (!context.memory().try_reserve(stored + carry + decoders, memory)) return nullptr;
+  return std::unique_ptr<ChunkReader>(new ChunkReader(context, dataset, std::move(plan), std::move(memory)));
+}
+
+ChunkReader::ChunkReader(Context& context, const hdf5::Dataset& dataset, Plan plan, Reservation memory)
+    : context_(context),
+      dataset_(dataset),
+      plan_(std::move(plan)),
+      memory_(std::move(memory)),
+      decoders_(static_cast<std::size_t>(context.threads())) {}
+
+template <class T>
+void ChunkReader::read(std::int64_t first_row, std::int64_t n_rows, T* cells) {
+  const std::int64_t end_row = first_row + n_rows;
+  const std::int64_t row = first_row + take_carry(first_row, n_rows, cells);
+  if (row == end_row) return;
+  carry_.resize(static_cast<std::size_t>(plan_.chunk_rows * plan_.n_columns) * sizeof(T));
+  carry_row_ = carry_end_ = 0;  // nothing, should a chunk be damaged
+  const Target<T> target{row, end_row, cells + (row - first_row) * plan_.n_columns, reinterpret_cast<T*>(carry_.data())};
+  const std::int64_t end_chunk_row = (end_row - 1) / plan_.chunk_rows + 1, step = batch_rows(plan_, context_.threads());
+  for (std::int64_t chunk_row = row / plan_.chunk_rows; chunk_row < end_chunk_row; chunk_row += step) {
+    fetch(chunk_row, std::min(chunk_row + step, end_chunk_row));
+    context_.parallel_for(static_cast<std::int64_t>(chunks_.size()),
+                          [&](std::int64_t i, int worker) { decode(chunks_[static_cast<std::size_t>(i)], worker, target); });
+  }
+  carry_row_ = end_row;
+  carry_end_ = std::min(end_chunk_row * plan_.chunk_rows, plan_.n_rows);
+}
+
+// Copies what the carry holds of the range, from its first row on; returns the number of rows.
+template <class T>
+std::int64_t ChunkReader::take_carry(std::int64_t first_row, std::int64_t n_rows, T* cells) const {
+  if (first_row < carry_row_ || first_row >= carry_end_) return 0;
+  const std::int64_t rows = std::min(n_rows, carry_end_ - first_row);
+  const auto row_bytes = static_cast<std::size_t>(plan_.n_columns) * sizeof(T);
+  std::memcpy(cells, carry_.data() + static_cast<std::size_t>(first_row - carry_row_) * row_bytes,
+              static_cast<std::size_t>(rows) * row_bytes);
+  return rows;
+}
+
+void ChunkReader::fetch(std::int64_t first_chunk_row, std::int64_t end_chunk_row) {
+  stored_.clear();
+  chunks_.clear();
+  for (std::int64_t row = first_chunk_row; row < end_chunk_row; ++row)
+    for (std::int64_t across = 0; across < plan_.chunks_across; ++across) fetch_chunk(row * plan_.chunk_rows, across * plan_.chunk_columns);
+}
+
+void ChunkReader::fetch_chunk(std::int64_t row, std::int64_t column) {
+  const hdf5::Lock lock;
+  const auto what = [&] { return fmt::format("read the chunk at row {}, column {}", row, column); };
+  const hsize_t offset[] = {static_cast<hsize_t>(row), static_cast<hsize_t>(column)};
+  hsize_t bytes = 0;
+  hdf5::check(H5Dget_chunk_storage_size(dataset_.id(), offset, &bytes), dataset_.id(), what());
+  if (bytes > static_cast<hsize_t>(largest_stored(plan_.chunk_bytes)))
+    throw InputError(
+        fmt::format("{}: the chunk at row {}, column {} takes {} bytes in the file but {} in memory; the file is damaged; nothing was "
+                    "written",
+                    hdf5::describe(dataset_.id()), row, column, bytes, plan_.chunk_bytes));
+  const std::size_t begin = stored_.size();
+  stored_.resize(begin + bytes);
+  std::uint32_t skipped = 0;
+  hdf5::check(H5Dread_chunk(dataset_.id(), H5P_DEFAULT, offset, &skipped, stored_.data() + begin), dataset_.id(), what());
+  chunks_.push_back({row, column, begin, bytes, skipped});
+}
+
+template <class T>
+void ChunkReader::decode(const StoredChunk& chunk, int worker, const Target<T>& target) {
+  std::unique_ptr<ChunkDecoder>& decoder = decoders_[static_cast<std::size_t>(worker)];
+  if (!decoder)
+    decoder = std::make_unique<ChunkDecoder>(plan_.filters, static_cast<std::size_t>(plan_.cell_bytes),
+                                             static_cast<std::size_t>(plan_.chunk_bytes));
+  const auto cells = decoder->decode(std::span(stored_).subspan(chunk.begin, chunk.size), chunk.skipped);
+  if (cells.empty())
+    throw InputError(
+        fmt::format("{}: cannot read rows {} to {}: the checksum or the compression of their chunk at column {} is wrong; the file is "
+                    "damaged; nothing was written. Copy or download it again",
+                    hdf5::describe(dataset_.id()), chunk.row, std::min(chunk.row + plan_.chunk_rows, plan_.n_rows) - 1, chunk.column));
+  visit_stored(plan_.kind, cells.data(), [&](const auto* stored) { scatter(chunk, stored, target); });
+}
+
+// decoded: (chunk_rows, chunk_columns).
+template <class T, class Stored>
+void ChunkReader::scatter(const StoredChunk& chunk, const Stored* decoded, const Target<T>& target) const {
+  const std::int64_t columns = std::min(plan_.chunk_columns, plan_.n_columns - chunk.column);
+  const std::int64_t end = std::min(chunk.row + plan_.chunk_rows, plan_.n_rows);
+  for (std::int64_t row = std::max(chunk.row, target.first_row); row < end; ++row) {
+    T* cells = row < target.end_row ? target.cells + (row - target.first_row) * plan_.n_columns
+                                    : target.carry + (row - target.end_row) * plan_.n_columns;
+    const Stored* from = decoded + (row - chunk.row) * plan_.chunk_columns;
+    for (std::int64_t j = 0; j < columns; ++j) cells[chunk.column + j] = static_cast<T>(from[j]);
+  }
+}
+
+template void ChunkReader::read(std::int64_t, std::int64_t, float*);
+template void ChunkReader::read(std::int64_t, std::int64_t, double*);
+template void ChunkReader::read(std::int64_t, std::int64_t, std::int64_t*);
+template void ChunkReader::read(std::int64_t, std::int64_t, std::uint64_t*);
+
+}  // namespace coterie::io
