@@ -60,9 +60,10 @@ std::string describe_compound(hid_t type) {
 
 }  // namespace
 
-CellKind cell_kind(const hdf5::Dataset& dataset) {
+CellKind cell_kind(const hdf5::Dataset& dataset) { return cell_kind(hdf5::type_of(dataset)); }
+
+CellKind cell_kind(const hdf5::Datatype& type) {
   const hdf5::Lock lock;
-  const hdf5::Datatype type = hdf5::type_of(dataset);
   switch (H5Tget_class(type.id())) {
     case H5T_FLOAT: return float_kind(type.id());
     case H5T_INTEGER: return integer_kind(type.id());

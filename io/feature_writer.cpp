@@ -113,7 +113,6 @@ FeatureWriter::FeatureWriter(AtomicOutput& output, FeatureFileLayout layout, Con
   H5adWriter& file = state_->file;
   file.write_frame("var", features_frame(state_->layout.columns));
   const ObsRoles& roles = state_->layout.roles;
-  file.write_value("uns/coterie/roles/id", state_->layout.obs.front().name);
   if (!roles.weight.empty()) file.write_value("uns/coterie/roles/weight", roles.weight);
   if (!roles.outcomes.empty()) file.write_value("uns/coterie/roles/outcomes", roles.outcomes);
   if (!roles.value.empty()) file.write_value("uns/coterie/roles/value", roles.value);

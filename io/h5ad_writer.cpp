@@ -200,6 +200,7 @@ void H5adWriter::write_value(const std::string& path, const Value& value) {
 
 void H5adWriter::commit() {
   state_->check_complete();
+  write_value("uns/coterie/roles/id", state_->options.id_name);
   {
     const hdf5::Group obs = hdf5::open_group(state_->file.root(), "obs");
     state_->tag_frame(obs, state_->index_name, state_->obs_columns);

@@ -28,7 +28,7 @@ class H5adWriter {
     std::string schema;          // root attribute, "coterie-results"
     std::string schema_version;  // "1.0"
     std::int64_t n_rows = 0;     // customers, at least 1
-    std::string id_name;         // the column of obs that is its index
+    std::string id_name;         // the column of obs that is its index; noted in uns/coterie/roles/id
     bool text_index = false;     // int64 ids stay a column and the index is their text: anndata warns at integer indices
     Context* context = nullptr;  // encodes chunks in parallel when given; must outlive the writer
     std::function<int(std::int64_t nth)> before_write = {};  // fault injection, see WriteLatch

@@ -1,5 +1,9 @@
 // The model of a segmentation inside a result file, uns/segmentation/model: all that is needed to place new customers.
 // What decides a label (centers, transform, grid) is stored and read back bit for bit.
+//   format_version 1, algorithm, seed, weight_step, raw_columns, segment_names
+//   cluster_centers (n_clusters, n_columns) float32 in clustering units, cluster_sizes, cluster_weights, inertia, n_iter,
+//   restart, converged, as scikit-learn calls them
+//   transform_kind and the dataframe transform, one row per clustering column (transform.hpp)
 #pragma once
 
 #include <cstdint>
