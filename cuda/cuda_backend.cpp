@@ -1,16 +1,57 @@
 #include "cuda/cuda_backend.hpp"
 
-#include "host/error.hpp"
+#include <fmt/format.h>
+
+#include "cuda/kmeans_pass.hpp"
+#include "cuda/staged_source.hpp"
 
 namespace coterie::COTERIE_GPU {
+namespace {
 
-std::unique_ptr<Backend> make_backend(Context&, int device, std::int64_t) {
+Device find_device(int index) {
   const Devices devices = probe();
-  for (const Device& usable : devices.usable) {
-    if (usable.index == device)
-      throw DeviceError("cuda:" + std::to_string(device) + " is usable, but this version has no GPU passes. Use --device cpu.");
+  for (const Device& device : devices.usable) {
+    if (device.index == index) return device;
   }
-  throw DeviceError("cuda:" + std::to_string(device) + " cannot be used: " + devices.reason + ". Use --device cpu.");
+  const std::string reason = devices.usable.empty() || !devices.reason.empty() ? devices.reason : "there is no such device";
+  throw DeviceError(fmt::format(
+      "--device cuda:{} cannot be used: {}. Nothing was read or written. Run `coterie devices`, or use --device cpu.", index, reason));
+}
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(Context& context, const Device& device, std::int64_t gpu_memory_bytes) : context_(context) {
+    context_on_device_.device = device;
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, device.index));
+    context_on_device_.shared_bytes = properties.sharedMemPerBlockOptin;
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total));
+    const auto most = static_cast<std::int64_t>(free / 10 * 9);  // the rest is for the driver and for fragmentation
+    context_on_device_.memory_bytes = gpu_memory_bytes > 0 ? std::min(gpu_memory_bytes, most) : most;
+  }
+
+  std::string name() const override { return fmt::format("cuda:{}", context_on_device_.device.index); }
+  std::string description() const override { return describe(context_on_device_.device); }
+  std::unique_ptr<TileSource> stage(TileSource& source) override { return COTERIE_GPU::stage(context_, context_on_device_, source); }
+  std::unique_ptr<kmeans::Pass> kmeans_pass(const kmeans::Grid& grid, std::int32_t n_columns) override {
+    return make_kmeans_pass(context_on_device_, grid, n_columns);
+  }
+  std::unique_ptr<kmeans::Predictor> kmeans_predictor() override { return make_kmeans_predictor(context_on_device_); }
+  // Profiles read raw host tiles once per digit and are bound by the file, so the host's passes serve every device.
+  profile::Passes profile_passes() override { return profile::make_cpu_passes(context_); }
+
+ private:
+  Context& context_;
+  DeviceContext context_on_device_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_backend(Context& context, int device, std::int64_t gpu_memory_bytes) {
+  const Device found = find_device(device);
+  check(cudaSetDevice(device));  // before the backend makes its streams
+  return std::make_unique<CudaBackend>(context, found, gpu_memory_bytes);
 }
 
 }  // namespace coterie::COTERIE_GPU

@@ -135,18 +135,6 @@ void pack_target(const float* x, std::int64_t n_rows, std::int32_t n_columns, Pa
                static_cast<std::size_t>(n_columns), static_cast<std::size_t>(width), panel.cells.data() + p * width * n_columns);
 }
 
-// A row is certain when its second result exceeds this multiple of its best, plus an allowance for underflow: each of
-// the two differs from the true sum by at most (d + 2) u relative and (d + 1) 2^-149 absolute; the double chain of the
-// definition by far less; 4 u more cover the rounding of the test itself.
-struct Certainty {
-  float ratio;
-  static constexpr float kUnderflow = 0x1p-120f;  // > 2 (d + 1) 2^-149 for d < 2^27
-  explicit Certainty(std::int32_t n_columns) {
-    const double e = (n_columns + 8) * 0x1p-24;
-    ratio = static_cast<float>((1 + e) / (1 - e) * (1 + 0x1p-22));
-  }
-};
-
 void scan_fast_target(const Panel& panel, const Centers& centers, std::int32_t* label) {
   using D = hn::ScalableTag<float>;
   const D d;

@@ -17,6 +17,18 @@ namespace coterie::nearest {
 
 inline constexpr std::int32_t kGroup = 8;  // centers per register block: 8 accumulators of one or two vectors each
 
+// When a float32 scan names the winner of the definition: its second result exceeds `ratio` times its best, plus an
+// allowance for underflow. Each of the two differs from the true sum by at most (d + 2) u relative and (d + 1) 2^-149
+// absolute; the double chain of the definition by far less; 4 u more cover the rounding of the test itself.
+struct Certainty {
+  float ratio;
+  static constexpr float kUnderflow = 0x1p-120f;  // > 2 (d + 1) 2^-149 for d < 2^27
+  explicit Certainty(std::int32_t n_columns) {
+    const double e = (n_columns + 8) * 0x1p-24;
+    ratio = static_cast<float>((1 + e) / (1 - e) * (1 + 0x1p-22));
+  }
+};
+
 // Centers of one model, interleaved in groups of kGroup so that one row of a group is one cache line or less.
 class Centers {
  public:

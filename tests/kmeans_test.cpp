@@ -4,11 +4,11 @@
 
 #include <random>
 
-#include "host/backend.hpp"
 #include "host/error.hpp"
 #include "host/passes.hpp"
 #include "host/weights.hpp"
 #include "tests/reference/kmeans.hpp"
+#include "tests/support/backends.hpp"
 #include "tests/support/grid_rows.hpp"
 #include "tests/support/instruction_sets.hpp"
 #include "tests/support/thread_communicator.hpp"
@@ -21,6 +21,7 @@ struct Setting {
   int threads = 2;
   std::int64_t tile_rows = 4 * kBlockRows;
   std::int64_t memory = std::int64_t{1} << 30;
+  std::int64_t gpu_memory = 0;  // all of it
 };
 
 struct Problem {
@@ -51,17 +52,19 @@ Outcome run(const Problem& problem, const Setting& setting = {}) {
   for (const Params& params : problem.params) most = std::max(most, params.n_clusters);
   const Grid grid = problem.grid();
   const GridMoments moments = measure_moments(context, source, grid, most);
-  const auto pass = make_cpu_pass(context, grid, problem.rows.n_columns);
+  const auto backend = testing::make_backend(context, setting.gpu_memory);
+  const auto staged = backend->stage(source);
+  const auto pass = backend->kmeans_pass(grid, problem.rows.n_columns);
   Outcome outcome{
-      .fit = fit(context, source, grid, moments, problem.params, *pass), .label = {}, .second = {}, .squared_distance = {}, .quality = {}};
-  const auto predictor = make_cpu_predictor(context);
-  map_tiles(context, source, *predictor, outcome.fit.best.front(), [&](std::int64_t, const Assignment& rows_of_tile) {
+      .fit = fit(context, *staged, grid, moments, problem.params, *pass), .label = {}, .second = {}, .squared_distance = {}, .quality = {}};
+  const auto predictor = backend->kmeans_predictor();
+  map_tiles(context, *staged, *predictor, outcome.fit.best.front(), [&](std::int64_t, const Assignment& rows_of_tile) {
     outcome.label.insert(outcome.label.end(), rows_of_tile.label.begin(), rows_of_tile.label.end());
     outcome.second.insert(outcome.second.end(), rows_of_tile.second.begin(), rows_of_tile.second.end());
     outcome.squared_distance.insert(outcome.squared_distance.end(), rows_of_tile.squared_distance.begin(),
                                     rows_of_tile.squared_distance.end());
   });
-  outcome.quality = measure_quality(context, source, grid, moments, outcome.fit.best, [&] { return make_cpu_predictor(context); });
+  outcome.quality = measure_quality(context, source, grid, moments, outcome.fit.best, [&] { return backend->kmeans_predictor(); });
   return outcome;
 }
 
@@ -245,7 +248,7 @@ TEST(KMeansFit, ZeroWeightRowCountsForNothing) {
 }
 
 TEST(KMeansFit, SweepOverKEqualsFitsOneByOne) {
-  Problem sweep = blobs_problem(20000, 5, 6, 1);
+  Problem sweep = blobs_problem(testing::size_for<std::int64_t>(20000, 1500), 5, 6, 1);
   sweep.params.clear();
   for (std::int32_t k = 1; k <= 9; ++k) sweep.params.push_back({.n_clusters = k, .n_init = 3});
   const Outcome together = run(sweep);
@@ -262,8 +265,9 @@ class KMeansBits : public ::testing::Test {
  protected:
   // Three cuts of tiles, weights, two values of k and restarts that settle at different sweeps.
   static Problem problem() {
-    Problem problem = blobs_problem(30011, 6, 7, 0.8);
-    problem.params = {{.n_clusters = 7, .n_init = 4}, {.n_clusters = 11, .n_init = 2}};
+    constexpr std::int32_t kMaxIter = testing::size_for(300, 3);
+    Problem problem = blobs_problem(testing::size_for<std::int64_t>(30011, 8301), 6, 7, 0.8);
+    problem.params = {{.n_clusters = 7, .n_init = 4, .max_iter = kMaxIter}, {.n_clusters = 11, .n_init = 2, .max_iter = kMaxIter}};
     std::vector<double> weights;
     for (std::int64_t i = 0; i < problem.rows.n_rows; ++i) weights.push_back(1 + static_cast<double>(i * 7919 % 1000) / 37);
     problem.weights = quantise_weights(weights);
@@ -286,10 +290,12 @@ TEST_F(KMeansBits, IgnoreMemoryBudget) {
   expect_same_bits(expected, run(problem(), {.memory = 3 << 20}));
 }
 
+#ifndef COTERIE_EMULATED
 TEST_F(KMeansBits, IgnoreInstructionSet) {
   const Outcome expected = run(problem());
   testing::for_each_instruction_set([&] { expect_same_bits(expected, run(problem())); });
 }
+#endif
 
 // Ranks hold consecutive rows from a multiple of kBlockRows on; every rank must end with the same model as one alone.
 TEST_F(KMeansBits, IgnoreRankCount) {
@@ -306,8 +312,10 @@ TEST_F(KMeansBits, IgnoreRankCount) {
                             first);
       ZippedSource source(rows, {.weight = std::span(all.weights.steps).subspan(static_cast<std::size_t>(first), n)});
       const GridMoments moments = measure_moments(context, source, all.grid(), 11);
-      const auto pass = make_cpu_pass(context, all.grid(), all.rows.n_columns);
-      const Fit fit_of_rank = fit(context, source, all.grid(), moments, all.params, *pass);
+      const auto backend = testing::make_backend(context);
+      const auto staged = backend->stage(source);
+      const auto pass = backend->kmeans_pass(all.grid(), all.rows.n_columns);
+      const Fit fit_of_rank = fit(context, *staged, all.grid(), moments, all.params, *pass);
       for (std::size_t m = 0; m < fit_of_rank.best.size(); ++m) {
         EXPECT_EQ(fit_of_rank.best[m].cluster_centers, expected.fit.best[m].cluster_centers);
         EXPECT_EQ(fit_of_rank.best[m].inertia, expected.fit.best[m].inertia);

@@ -42,7 +42,7 @@ std::vector<kmeans::Model> Clustering::fit(std::span<const kmeans::Params> param
 }
 
 std::vector<kmeans::Quality> Clustering::quality(std::span<const kmeans::Model> models) {
-  return kmeans::measure_quality(session_.context(), *staged_, grid_, moments_, models,
+  return kmeans::measure_quality(session_.context(), *weighted_, grid_, moments_, models,
                                  [this] { return session_.backend().kmeans_predictor(); });
 }
 

@@ -1,4 +1,4 @@
-// What a test can set and see of the emulated device. One device, used from one host thread.
+// What a test can set and see of the emulated device. Every host thread has a device of its own.
 #pragma once
 
 #include <cstddef>

@@ -52,7 +52,7 @@ struct State {
 };
 
 State& state() {
-  static State instance;
+  static thread_local State instance;  // a host thread is a process with a device of its own
   return instance;
 }
 

@@ -22,7 +22,7 @@ constexpr std::size_t kTags = 4096;  // barriers until a tag is used again
 
 }  // namespace
 
-thread_local Scheduler* Scheduler::running_ = nullptr;
+constinit thread_local Scheduler* Scheduler::running_ = nullptr;
 
 Scheduler& Scheduler::get() {
   static thread_local Scheduler scheduler;
@@ -176,7 +176,7 @@ Scheduler::Meeting& Scheduler::find_meeting(unsigned mask, const char* operation
   Warp& warp = warps_[current_->warp];
   for (Meeting& meeting : warp.meetings) {
     if (meeting.mask != mask) continue;
-    if (meeting.arrived != 0 && std::strcmp(meeting.operation, operation) != 0) {
+    if (meeting.arrived != 0 && meeting.operation != operation && std::strcmp(meeting.operation, operation) != 0) {
       throw EmulationError(fmt::format("lanes of one mask meet in different collectives: {} and {}", meeting.operation, operation));
     }
     return meeting;

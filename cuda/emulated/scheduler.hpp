@@ -95,7 +95,8 @@ class Scheduler {
   void* new_tag();
   std::uint64_t random();
 
-  static thread_local Scheduler* running_;
+  // Read at every use of threadIdx, so without the function call that the general model of thread-local variables makes.
+  static constinit thread_local Scheduler* running_ __attribute__((tls_model("initial-exec")));
   Kernel kernel_ = nullptr;
   void* argument_ = nullptr;
   Grid grid_;

@@ -1,0 +1,20 @@
+// What the passes and sources of one GPU share: which device, its limits, and the two streams. Work is enqueued from one
+// host thread; passes use `compute` only, sources copy on `copies`.
+#pragma once
+
+#include <cstddef>
+
+#include "cuda/devices.hpp"
+#include "cuda/stream.hpp"
+
+namespace coterie::COTERIE_GPU {
+
+struct DeviceContext {
+  Device device;
+  std::size_t shared_bytes = 0;   // a block may have
+  std::int64_t memory_bytes = 0;  // of the device that tiles and statistics may take
+  Stream compute;
+  Stream copies;
+};
+
+}  // namespace coterie::COTERIE_GPU

@@ -1,0 +1,37 @@
+// A tile where kernels can read it: device tiles as they are, host tiles through buffers of this object.
+#pragma once
+
+#include "cuda/device_buffer.hpp"
+#include "host/tile.hpp"
+
+namespace coterie::COTERIE_GPU {
+
+class DeviceTile {
+ public:
+  // The result lives until the next call; its copies are in `stream` before whatever follows.
+  const Tile& get(const Tile& tile, cudaStream_t stream) {
+    if (tile.memory == Memory::device) return tile;
+    tile_ = tile;
+    tile_.memory = Memory::device;
+    const auto n_rows = static_cast<std::size_t>(tile.n_rows);
+    tile_.x = copy(x_, tile.x, n_rows * static_cast<std::size_t>(tile.n_columns), stream);
+    tile_.weight = copy(weight_, tile.weight, n_rows, stream);
+    tile_.label = copy(label_, tile.label, n_rows, stream);
+    return tile_;
+  }
+
+ private:
+  template <class T>
+  static const T* copy(DeviceBuffer<T>& buffer, const T* from, std::size_t size, cudaStream_t stream) {
+    if (from == nullptr) return nullptr;
+    buffer.ensure(size);
+    copy_to_device(buffer.data(), from, size, stream);
+    return buffer.data();
+  }
+
+  DeviceBuffer<float> x_;                      // (n_rows, n_columns)
+  DeviceBuffer<std::int32_t> weight_, label_;  // (n_rows)
+  Tile tile_;
+};
+
+}  // namespace coterie::COTERIE_GPU

@@ -1,0 +1,246 @@
+// The CUDA pass of k-means: uploads the models, runs one launch per tile and group of models, and turns the limbs of the
+// device's sums into statistics. Inside a sweep it neither allocates nor waits, but for tiles that lie on the host and
+// for models that look for their farthest rows.
+#include "cuda/kmeans_pass.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "cuda/device_tile.hpp"
+#include "cuda/kmeans_exact.cuh"
+#include "cuda/sweep_plan.cuh"
+#include "host/nearest_centers.hpp"
+
+namespace coterie::COTERIE_GPU {
+namespace {
+
+constexpr int kLimbs = 3;  // of 16, 16 and 32 bits, each summed in 64
+
+class KMeansPass final : public kmeans::Pass {
+ public:
+  KMeansPass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns)
+      : device_(device), n_columns_(n_columns), shape_(choose_shape(n_columns, device.shared_bytes)), certainty_(n_columns) {
+    upload_scale(grid);
+    for (const auto kernel : kernels_) {
+      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
+    }
+  }
+
+  void begin(std::span<const kmeans::Model* const> models) override {
+    models_.assign(models.begin(), models.end());
+    packed_.upload(models, n_columns_, stream());
+    for (const bool weighted : {false, true})
+      groups_[weighted] = group_models(packed_, shape_, device_.shared_bytes, weighted ? kLimbs : 1);
+    farthest_.clear();
+    for (const kmeans::Model* model : models) farthest_.emplace_back(model->empty_clusters, n_columns_ + 2);
+    statistics_.ensure(statistics_size());
+    host_statistics_.ensure(statistics_size());
+    fill_zero(statistics_.data(), statistics_size(), stream());
+  }
+
+  void accumulate(const Tile& host_or_device_tile) override {
+    const Tile& tile = device_tile_.get(host_or_device_tile, stream());
+    if (tile.n_rows == 0) return;
+    for (const SweepGroup& group : groups_[tile.weight != nullptr]) {
+      if (shape_.rows > 0 && group.shared_bytes <= device_.shared_bytes) {
+        sweep_group(tile, group);
+      } else {
+        sweep_large_model(tile, static_cast<std::size_t>(group.first_model));
+      }
+    }
+    for (std::size_t m = 0; m < models_.size(); ++m) {
+      if (models_[m]->empty_clusters > 0) offer_farthest(tile, m);
+    }
+  }
+
+  kmeans::SweepStatistics finish() override {
+    copy_to_host(host_statistics_.data(), statistics_.data(), statistics_size(), stream());
+    device_.compute.synchronize();
+    kmeans::SweepStatistics result;
+    for (std::size_t m = 0; m < models_.size(); ++m) result.models.push_back(model_statistics(m));
+    return result;
+  }
+
+ private:
+  cudaStream_t stream() const { return device_.compute.get(); }
+  std::size_t cells() const { return static_cast<std::size_t>(packed_.n_cells()); }
+  std::size_t clusters() const { return static_cast<std::size_t>(packed_.n_clusters()); }
+  std::size_t statistics_size() const { return kLimbs * cells() + 2 * clusters(); }
+  // (kLimbs, cells), then (clusters) weights, then (clusters) rows
+  std::int64_t* limb(int i) const { return statistics_.data() + static_cast<std::size_t>(i) * cells(); }
+  std::int64_t* weights() const { return statistics_.data() + kLimbs * cells(); }
+  std::int64_t* rows() const { return weights() + clusters(); }
+
+  // 1 / step as two floats, because 2^(23 - e) alone may not be one: x * scale[0] * scale[1] is exact.
+  void upload_scale(const kmeans::Grid& grid) {
+    const auto d = static_cast<std::size_t>(n_columns_);
+    std::vector<float> scale(2 * d);
+    for (std::size_t j = 0; j < d; ++j) {
+      const int exponent = -std::ilogb(grid.steps[j]);
+      constexpr int kLargest = 100;
+      scale[j] = std::ldexp(1.0f, std::min(exponent, kLargest));
+      scale[d + j] = std::ldexp(1.0f, std::max(exponent - kLargest, 0));
+    }
+    scale_ = DeviceBuffer<float>(scale.size());
+    copy_to_device(scale_.data(), scale.data(), scale.size(), stream());
+  }
+
+  int count_blocks(void (*kernel)(Sweep), const SweepGroup& group, int n_strips) const {
+    int per_multiprocessor = 0;
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_multiprocessor, kernel, kSweepThreads, group.shared_bytes));
+    return std::min(n_strips, std::max(per_multiprocessor, 1) * device_.device.multiprocessors);
+  }
+
+  void sweep_group(const Tile& tile, const SweepGroup& group) {
+    const Sweep sweep{.shape = shape_,
+                      .x = tile.x,
+                      .weight = tile.weight,
+                      .n_rows = tile.n_rows,
+                      .centers = packed_.centers(),
+                      .models = packed_.device_layout(),
+                      .first_model = group.first_model,
+                      .n_models = group.n_models,
+                      .group = group.group,
+                      .group_cells = group.cells,
+                      .sums = statistics_.data(),
+                      .weights = weights(),
+                      .rows = rows(),
+                      .n_cells = packed_.n_cells(),
+                      .scale = scale_.data(),
+                      .certain_ratio = certainty_.ratio,
+                      .certain_underflow = nearest::Certainty::kUnderflow};
+    const auto kernel = kernels_[tile.weight != nullptr];
+    const int n_strips = (tile.n_rows + shape_.rows - 1) / shape_.rows;
+    launch(kernel, {static_cast<unsigned>(count_blocks(kernel, group, n_strips)), kSweepThreads, group.shared_bytes, stream()}, sweep);
+  }
+
+  void assign_exact(const Tile& tile, std::size_t m, ExactOutput output) const {
+    const auto blocks = static_cast<unsigned>((tile.n_rows + kExactThreads - 1) / kExactThreads);
+    launch(assign_exact_kernel, {blocks, kExactThreads, 0, stream()}, tile.x, tile.n_rows, n_columns_,
+           packed_.centers() + packed_.layout()[m].centers, packed_.padded_columns(), models_[m]->n_clusters, output);
+  }
+
+  void sweep_large_model(const Tile& tile, std::size_t m) {
+    label_.ensure(static_cast<std::size_t>(tile.n_rows));
+    assign_exact(tile, m, {.label = label_.data(), .second = nullptr, .squared_distance = nullptr, .second_squared_distance = nullptr});
+    const PackedModel& model = packed_.layout()[m];
+    const ModelSums to{limb(0) + model.cells, limb(2) + model.cells, weights() + model.clusters, rows() + model.clusters};
+    constexpr unsigned kBlocksPerMultiprocessor = 8;  // enough threads to hide the latency of the atomics
+    launch(add_rows_kernel, {kBlocksPerMultiprocessor * static_cast<unsigned>(device_.device.multiprocessors), kExactThreads, 0, stream()},
+           tile.x, tile.weight, tile.n_rows, n_columns_, label_.data(), scale_.data(), to);
+  }
+
+  // Rare: a cluster of this model was empty. Distances come to the host, and then the few rows that are kept.
+  void offer_farthest(const Tile& tile, std::size_t m) {
+    const auto n = static_cast<std::size_t>(tile.n_rows), d = static_cast<std::size_t>(n_columns_);
+    label_.ensure(n);
+    distance_.ensure(n);
+    assign_exact(tile, m,
+                 {.label = label_.data(), .second = nullptr, .squared_distance = distance_.data(), .second_squared_distance = nullptr});
+    std::vector<std::int32_t> label(n), weight(n, 1);
+    std::vector<double> distance(n);
+    copy_to_host(label.data(), label_.data(), n, stream());
+    copy_to_host(distance.data(), distance_.data(), n, stream());
+    if (tile.weight != nullptr) copy_to_host(weight.data(), tile.weight, n, stream());
+    device_.compute.synchronize();
+    FirstRows here(models_[m]->empty_clusters, 0);
+    for (std::size_t i = 0; i < n; ++i) {
+      if (weight[i] > 0) here.offer(descending_key(distance[i]), static_cast<std::int64_t>(i), nullptr);
+    }
+    std::vector<float> values(d + 2);
+    for (std::int64_t i = 0; i < here.size(); ++i) {
+      const auto row = static_cast<std::size_t>(here.row(i));
+      copy_to_host(values.data(), tile.x + row * d, d, stream());
+      device_.compute.synchronize();
+      values[d] = static_cast<float>(label[row]);
+      values[d + 1] = static_cast<float>(weight[row]);
+      farthest_[m].offer(here.key(i), tile.first_row + here.row(i), values.data());
+    }
+  }
+
+  kmeans::Statistics model_statistics(std::size_t m) {
+    const PackedModel& model = packed_.layout()[m];
+    const auto k = static_cast<std::size_t>(model.n_clusters), n = k * static_cast<std::size_t>(n_columns_);
+    const std::int64_t* const sums = host_statistics_.data() + model.cells;
+    const std::int64_t* const counts = host_statistics_.data() + kLimbs * cells() + model.clusters;
+    kmeans::Statistics statistics{.center_sums = WideSums(n),
+                                  .weight_in_clusters = std::vector<std::int64_t>(counts, counts + k),
+                                  .rows_in_clusters = std::vector<std::int64_t>(counts + clusters(), counts + clusters() + k),
+                                  .farthest = std::move(farthest_[m])};
+    for (std::size_t i = 0; i < n; ++i) {
+      const int128 high = static_cast<int128>(sums[2 * cells() + i]) * (std::int64_t{1} << 32);
+      const int128 middle = static_cast<int128>(sums[cells() + i]) * (std::int64_t{1} << 16);
+      statistics.center_sums.add(i, high + middle + sums[i]);
+    }
+    return statistics;
+  }
+
+  DeviceContext& device_;
+  std::int32_t n_columns_;
+  SweepShape shape_;
+  nearest::Certainty certainty_;
+  void (*const kernels_[2])(Sweep) = {sweep_models_kernel<false>, sweep_models_kernel<true>};  // without and with weights
+  DeviceBuffer<float> scale_;                                                                  // (2, n_columns)
+  std::vector<const kmeans::Model*> models_;
+  PackedModels packed_;
+  std::vector<SweepGroup> groups_[2];  // without and with weights
+  std::vector<FirstRows> farthest_;    // by model
+  DeviceBuffer<std::int64_t> statistics_;
+  PinnedBuffer<std::int64_t> host_statistics_;
+  DeviceTile device_tile_;
+  DeviceBuffer<std::int32_t> label_;  // (rows of a tile)
+  DeviceBuffer<double> distance_;     // (rows of a tile)
+};
+
+class KMeansPredictor final : public kmeans::Predictor {
+ public:
+  explicit KMeansPredictor(DeviceContext& device) : device_(device) {}
+
+  void begin(const kmeans::Model& model) override {
+    n_clusters_ = model.n_clusters;
+    const kmeans::Model* const models[] = {&model};
+    packed_.upload(models, model.n_columns, device_.compute.get());
+  }
+
+  kmeans::Assignment predict(const Tile& host_or_device_tile) override {
+    const cudaStream_t stream = device_.compute.get();
+    const Tile& tile = device_tile_.get(host_or_device_tile, stream);
+    const auto n = static_cast<std::size_t>(tile.n_rows);
+    index_.ensure(2 * n);
+    distance_.ensure(2 * n);
+    host_index_.ensure(2 * n);
+    host_distance_.ensure(2 * n);
+    if (n > 0) {
+      const auto blocks = static_cast<unsigned>((n + kExactThreads - 1) / kExactThreads);
+      launch(assign_exact_kernel, {blocks, kExactThreads, 0, stream}, tile.x, tile.n_rows, tile.n_columns, packed_.centers(),
+             packed_.padded_columns(), n_clusters_, ExactOutput{index_.data(), index_.data() + n, distance_.data(), distance_.data() + n});
+      copy_to_host(host_index_.data(), index_.data(), 2 * n, stream);
+      copy_to_host(host_distance_.data(), distance_.data(), 2 * n, stream);
+    }
+    device_.compute.synchronize();
+    const std::int32_t* const index = host_index_.data();
+    const double* const distance = host_distance_.data();
+    return {{index, n}, {index + n, n}, {distance, n}, {distance + n, n}};
+  }
+
+ private:
+  DeviceContext& device_;
+  std::int32_t n_clusters_ = 0;
+  PackedModels packed_;
+  DeviceTile device_tile_;
+  DeviceBuffer<std::int32_t> index_;  // (2, n_rows) label, second
+  DeviceBuffer<double> distance_;     // (2, n_rows)
+  PinnedBuffer<std::int32_t> host_index_;
+  PinnedBuffer<double> host_distance_;
+};
+
+}  // namespace
+
+std::unique_ptr<kmeans::Pass> make_kmeans_pass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns) {
+  return std::make_unique<KMeansPass>(device, grid, n_columns);
+}
+
+std::unique_ptr<kmeans::Predictor> make_kmeans_predictor(DeviceContext& device) { return std::make_unique<KMeansPredictor>(device); }
+
+}  // namespace coterie::COTERIE_GPU

@@ -1,0 +1,204 @@
+#include "cuda/staged_source.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "cuda/device_buffer.hpp"
+
+namespace coterie::COTERIE_GPU {
+namespace {
+
+constexpr std::int64_t kResidentTileRows = std::int64_t{1} << 26;  // of one launch: seconds apart are chances to cancel, not microseconds
+constexpr std::int64_t kSideBytes = 2 * sizeof(std::int32_t);      // weight and label of a row
+
+// Rows with their side columns, on the device or pinned.
+template <template <class> class BufferOf>
+struct Columns {
+  BufferOf<float> x;
+  BufferOf<std::int32_t> weight, label;
+
+  Columns() = default;
+  Columns(std::int64_t n_rows, std::int32_t n_columns)
+      : x(static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(n_columns)),
+        weight(static_cast<std::size_t>(n_rows)),
+        label(static_cast<std::size_t>(n_rows)) {}
+};
+
+struct Slot {
+  Columns<PinnedBuffer> pinned;
+  Event copied;    // the copies' stream has left `pinned`
+  Event consumed;  // the kernels have left the slot's device rows
+  bool used = false;
+};
+
+class StagedSource final : public TileSource {
+ public:
+  StagedSource(Context& context, DeviceContext& device, TileSource& source) : context_(context), device_(device), source_(source) {}
+
+  std::int64_t n_rows() const override { return source_.n_rows(); }
+  std::int64_t first_row() const override { return source_.first_row(); }
+  std::int32_t n_columns() const override { return source_.n_columns(); }
+  bool is_wide() const override { return false; }
+
+  void rewind() override {
+    if (slot_rows_ == 0) allocate();
+    mark_consumed();
+    served_ = 0;
+    pending_ = nullptr;
+    if (is_complete()) {
+      device_.copies.synchronize();
+      release_slots();
+    } else {
+      stored_ = 0;
+      source_.rewind();
+    }
+  }
+
+  const Tile* next() override {
+    context_.check_cancelled();
+    mark_consumed();
+    if (is_complete()) return next_resident();
+    if (pending_ == nullptr || taken_ == pending_->n_rows) {
+      pending_ = source_.next();
+      taken_ = 0;
+      if (pending_ == nullptr) return nullptr;
+    }
+    return copy_piece();
+  }
+
+ private:
+  bool is_complete() const { return resident_ && stored_ == n_rows(); }
+  std::int64_t row_bytes() const { return n_columns() * std::int64_t{sizeof(float)} + kSideBytes; }
+
+  // What was handed out is read by kernels that the compute stream holds by now.
+  void mark_consumed() {
+    if (std::exchange(handed_out_, false)) slots_[slot_].consumed.record(device_.compute);
+  }
+
+  // Everything, if it leaves a fifth of the budget to statistics; else two slots, as large as the source's largest tile
+  // may be, halved until device and host can hold them.
+  void allocate() {
+    constexpr std::int64_t kSlotRows = 64 * kBlockRows;
+    try_resident();
+    for (slot_rows_ = std::min(kSlotRows, (n_rows() + kBlockRows) / kBlockRows * kBlockRows);; slot_rows_ /= 2) {
+      slot_rows_ = std::max(slot_rows_ / kBlockRows, std::int64_t{1}) * kBlockRows;
+      try {
+        allocate_slots();
+        return;
+      } catch (const OutOfDeviceMemory&) {
+        release_slots();
+        if (slot_rows_ == kBlockRows) throw;
+      } catch (const ResourceError&) {
+        release_slots();
+        if (slot_rows_ == kBlockRows) throw;
+      }
+    }
+  }
+
+  void try_resident() {
+    if (row_bytes() * n_rows() > device_.memory_bytes / 5 * 4) return;
+    try {
+      rows_ = Columns<DeviceBuffer>(n_rows(), n_columns());
+      resident_ = true;
+    } catch (const OutOfDeviceMemory&) {
+      rows_ = {};
+    }
+  }
+
+  void allocate_slots() {
+    reservation_ = context_.memory().reserve("rows on their way to the GPU", 2 * slot_rows_ * row_bytes());
+    if (!resident_) {
+      if (2 * slot_rows_ * row_bytes() > device_.memory_bytes && slot_rows_ > kBlockRows)
+        throw OutOfDeviceMemory("--gpu-memory holds no two tiles");
+      rows_ = Columns<DeviceBuffer>(2 * slot_rows_, n_columns());
+    }
+    for (Slot& slot : slots_) slot.pinned = Columns<PinnedBuffer>(slot_rows_, n_columns());
+  }
+
+  void release_slots() {
+    reservation_.release();
+    if (!resident_) rows_ = {};
+    for (Slot& slot : slots_) slot.pinned = {};
+  }
+
+  const Tile* next_resident() {
+    if (served_ == n_rows()) return nullptr;
+    const std::int64_t count = std::min(kResidentTileRows, n_rows() - served_);
+    serve(served_, served_, count);
+    served_ += count;
+    return &tile_;
+  }
+
+  // The next rows of the pending tile, through the slot that was not used last.
+  const Tile* copy_piece() {
+    slot_ = 1 - slot_;
+    Slot& slot = slots_[slot_];
+    const std::int64_t count = std::min(slot_rows_, pending_->n_rows - taken_);
+    const std::int64_t to = resident_ ? stored_ : static_cast<std::int64_t>(slot_) * slot_rows_;
+    if (slot.used) {
+      slot.copied.synchronize();
+      slot.consumed.hold(device_.copies);
+    }
+    has_weight_ = pending_->weight != nullptr;
+    has_label_ = pending_->label != nullptr;
+    copy(pending_->x + taken_ * n_columns(), slot.pinned.x, rows_.x, to, count, n_columns());
+    if (has_weight_) copy(pending_->weight + taken_, slot.pinned.weight, rows_.weight, to, count, 1);
+    if (has_label_) copy(pending_->label + taken_, slot.pinned.label, rows_.label, to, count, 1);
+    slot.copied.record(device_.copies);
+    slot.copied.hold(device_.compute);
+    slot.used = true;
+    serve(to, pending_->first_row - first_row() + taken_, count);
+    taken_ += count;
+    stored_ += count;
+    handed_out_ = true;
+    return &tile_;
+  }
+
+  // from: (count, width) on the host, to row `row` of the device's.
+  template <class T>
+  void copy(const T* from, const PinnedBuffer<T>& pinned, const DeviceBuffer<T>& to, std::int64_t row, std::int64_t count,
+            std::int64_t width) {
+    const auto size = static_cast<std::size_t>(count * width);
+    std::memcpy(pinned.data(), from, size * sizeof(T));
+    copy_to_device(to.data() + row * width, static_cast<const T*>(pinned.data()), size, device_.copies.get());
+  }
+
+  // `at`: row in the device's buffers; `row`: of this source.
+  void serve(std::int64_t at, std::int64_t row, std::int64_t count) {
+    tile_ = {};
+    tile_.x = rows_.x.data() + at * n_columns();
+    if (has_weight_) tile_.weight = rows_.weight.data() + at;
+    if (has_label_) tile_.label = rows_.label.data() + at;
+    tile_.first_row = first_row() + row;
+    tile_.n_rows = static_cast<std::int32_t>(count);
+    tile_.n_columns = n_columns();
+    tile_.memory = Memory::device;
+  }
+
+  Context& context_;
+  DeviceContext& device_;
+  TileSource& source_;
+  Reservation reservation_;
+  bool resident_ = false;
+  std::int64_t slot_rows_ = 0;  // 0: nothing allocated yet
+  Columns<DeviceBuffer> rows_;  // all rows, or two slots
+  std::array<Slot, 2> slots_;
+  int slot_ = 0;
+  std::int64_t stored_ = 0;  // rows of this sweep that were copied
+  std::int64_t served_ = 0;  // resident rows handed out in this sweep
+  const Tile* pending_ = nullptr;
+  std::int64_t taken_ = 0;  // rows of the pending tile that were copied
+  bool has_weight_ = false, has_label_ = false;
+  bool handed_out_ = false;
+  Tile tile_;
+};
+
+}  // namespace
+
+std::unique_ptr<TileSource> stage(Context& context, DeviceContext& device, TileSource& source) {
+  return std::make_unique<StagedSource>(context, device, source);
+}
+
+}  // namespace coterie::COTERIE_GPU

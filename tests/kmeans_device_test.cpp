@@ -1,0 +1,169 @@
+// k-means on a device: what only a device can get wrong. The laws of every backend are in kmeans_test.cpp.
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "host/error.hpp"
+#include "host/passes.hpp"
+#include "host/weights.hpp"
+#include "tests/support/backends.hpp"
+#include "tests/support/grid_rows.hpp"
+
+#ifdef COTERIE_EMULATED
+#include "cuda/emulated/emulator.hpp"
+#endif
+
+namespace coterie::kmeans {
+namespace {
+
+struct Case {
+  std::int64_t n_rows;
+  std::int32_t n_columns, n_clusters;
+  std::int64_t tile_rows = kBlockRows;
+  bool weighted = false;
+  std::int64_t gpu_memory = 0;
+};
+
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.n_rows << "x" << c.n_columns << ", k=" << c.n_clusters << (c.weighted ? ", weighted" : "");
+}
+
+struct Result {
+  std::vector<int128> sums;
+  std::vector<std::int64_t> weights, rows;
+  std::vector<std::int32_t> label, second;
+  std::vector<double> distance, second_distance;
+  bool operator==(const Result&) const = default;
+};
+
+// Two models of one sweep, centers far from the means; two sweeps, of which the first is thrown away.
+Result run(Backend& backend, Context& context, const Case& c, const testing::GridRows& data) {
+  std::vector<std::int32_t> weight;
+  for (std::int64_t i = 0; c.weighted && i < c.n_rows; ++i)
+    weight.push_back(i % 11 == 0 ? 0 : static_cast<std::int32_t>(i * 2654435 % kMaxWeightSteps));
+  MemoryTileSource rows(data.x, c.n_columns, c.tile_rows);
+  ZippedSource source(rows, {.weight = weight, .label = {}});
+  const auto staged = backend.stage(source);
+  const auto pass = backend.kmeans_pass(data.grid, c.n_columns);
+  Model model{.n_clusters = c.n_clusters, .n_columns = c.n_columns};
+  model.cluster_centers.assign(data.x.begin(), data.x.begin() + c.n_clusters * c.n_columns);
+  Model coarse{.n_clusters = 2, .n_columns = c.n_columns};
+  coarse.cluster_centers.assign(data.x.end() - 2 * c.n_columns, data.x.end());
+  const Model* const models[] = {&coarse, &model};
+  (void)reduce_tiles(context, *staged, *pass, std::span<const Model* const>(models));
+  const SweepStatistics statistics = reduce_tiles(context, *staged, *pass, std::span<const Model* const>(models));
+  Result result;
+  for (const Statistics& s : statistics.models) {
+    for (std::size_t i = 0; i < s.center_sums.size(); ++i) result.sums.push_back(s.center_sums.value(i));
+    result.weights.insert(result.weights.end(), s.weight_in_clusters.begin(), s.weight_in_clusters.end());
+    result.rows.insert(result.rows.end(), s.rows_in_clusters.begin(), s.rows_in_clusters.end());
+  }
+  const auto predictor = backend.kmeans_predictor();
+  map_tiles(context, *staged, *predictor, model, [&](std::int64_t, const Assignment& a) {
+    result.label.insert(result.label.end(), a.label.begin(), a.label.end());
+    result.second.insert(result.second.end(), a.second.begin(), a.second.end());
+    result.distance.insert(result.distance.end(), a.squared_distance.begin(), a.squared_distance.end());
+    result.second_distance.insert(result.second_distance.end(), a.second_squared_distance.begin(), a.second_squared_distance.end());
+  });
+  return result;
+}
+
+Context::Options options() { return {.threads = 1, .memory_bytes = std::int64_t{1} << 30}; }
+
+testing::GridRows rows_of(const Case& c) { return testing::on_grid(testing::blobs(c.n_rows, c.n_columns, 4, 1, 5), c.n_columns); }
+
+Result run_on_device(const Case& c) {
+  Context context(options());
+  const auto backend = testing::make_backend(context, c.gpu_memory);
+  return run(*backend, context, c, rows_of(c));
+}
+
+Result run_on_cpu(const Case& c) {
+  Context context(options());
+  const auto backend = make_cpu_backend(context);
+  return run(*backend, context, c, rows_of(c));
+}
+
+class KMeansOnDevice : public ::testing::TestWithParam<Case> {};
+
+// The CPU's statistics are checked against the reference in kmeans_test.cpp; integers leave no room between the two.
+TEST_P(KMeansOnDevice, HasTheStatisticsAndLabelsOfTheCpu) { EXPECT_EQ(run_on_device(GetParam()), run_on_cpu(GetParam())); }
+
+INSTANTIATE_TEST_SUITE_P(Shapes, KMeansOnDevice,
+                         ::testing::Values(Case{1, 1, 1}, Case{127, 1, 3}, Case{128, 2, 8}, Case{129, 4, 9}, Case{4096, 8, 2},
+                                           Case{5000, 16, 17}, Case{600, 32, 64}, Case{500, 33, 31, kBlockRows, true}, Case{300, 130, 20},
+                                           Case{200, 257, 5}, Case{9000, 3, 4, kBlockRows, true}, Case{700, 6, 300, kBlockRows, true}));
+// 700 clusters of 100 columns fit in no block's shared memory; 9000 columns leave no room for a strip of rows.
+INSTANTIATE_TEST_SUITE_P(TooLargeForSharedMemory, KMeansOnDevice,
+                         ::testing::Values(Case{800, 100, 700}, Case{750, 100, 700, kBlockRows, true}, Case{20, 9000, 3}));
+
+// One cluster takes every row with the largest value there is: the most that a 32-bit sum could be asked to hold.
+TEST(KMeansOnDeviceSums, DoNotOverflow) {
+  Context context(options());
+  const auto backend = testing::make_backend(context);
+  testing::GridRows data = testing::on_grid(std::vector<double>(5000 * 2, 1.0), 2);
+  const Case c{.n_rows = 5000, .n_columns = 2, .n_clusters = 1};
+  const Result result = run(*backend, context, c, data);
+  EXPECT_TRUE(result.sums[0] == static_cast<int128>(5000) << 23);
+}
+
+TEST(KMeansOnDeviceMemory, IsIgnoredByResults) {
+  const Case resident{.n_rows = 30000, .n_columns = 5, .n_clusters = 3, .tile_rows = 3 * kBlockRows};
+  Case in_flight = resident;
+  in_flight.gpu_memory = 400000;  // 14 rows fit in a kilobyte or so: two tiles of one block
+  EXPECT_EQ(run_on_device(resident), run_on_device(in_flight));
+}
+
+#ifdef COTERIE_EMULATED
+
+TEST(KMeansOnDeviceMemory, RowsThatFitAreCopiedOnce) {
+  emulated::FreshEmulator device;
+  const Case c{.n_rows = 5000, .n_columns = 4, .n_clusters = 3};
+  (void)run_on_device(c);  // two sweeps and a prediction
+  const std::int64_t matrix = c.n_rows * c.n_columns * 4;
+  EXPECT_GE(device->copied_to_device, matrix);
+  EXPECT_LT(device->copied_to_device, matrix + matrix / 2);
+}
+
+TEST(KMeansOnDeviceMemory, ShrinksTilesWhereItRunsOut) {
+  const Case c{.n_rows = 30000, .n_columns = 5, .n_clusters = 3, .tile_rows = 8 * kBlockRows};
+  const Result expected = run_on_device(c);
+  emulated::FreshEmulator device;
+  device->memory_bytes = 900000;
+  EXPECT_EQ(run_on_device(c), expected);
+}
+
+TEST(KMeansOnDeviceOrder, OfThreadsAndBlocksIsIgnored) {
+  const Case c{.n_rows = 700, .n_columns = 9, .n_clusters = 12, .weighted = true};
+  const Result expected = run_on_device(c);
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    emulated::FreshEmulator device;
+    device->seed = seed;
+    EXPECT_EQ(run_on_device(c), expected);
+  }
+}
+
+// Whatever call fails, the error is one of ours, nothing leaks, and the next run is right.
+TEST(KMeansOnDeviceErrors, AreReportedWhereverTheyOccur) {
+  const Case c{.n_rows = 300, .n_columns = 3, .n_clusters = 2};
+  const Result expected = run_on_device(c);
+  const std::size_t memory_used = emulated::emulator().memory_used;
+  std::int64_t failures = 0;
+  for (std::int64_t nth = 1;; ++nth) {
+    emulated::FreshEmulator device;
+    device->fail_call(nth, emulated::cudaErrorLaunchFailure);
+    try {
+      EXPECT_EQ(run_on_device(c), expected);
+      break;
+    } catch (const DeviceError&) {
+      ++failures;
+    }
+    EXPECT_EQ(device->memory_used, memory_used) << "call " << nth;
+  }
+  EXPECT_GT(failures, 50);
+}
+
+#endif
+
+}  // namespace
+}  // namespace coterie::kmeans
