@@ -29,12 +29,12 @@ double log_determinant(const Model& model, std::int32_t k) {
   return sum;
 }
 
-// p: (n_components, n_columns), P: (n_columns, n_columns) upper triangular. Returns p P.
-std::vector<double> whiten(const std::vector<double>& p, const std::vector<double>& triangle, std::size_t d) {
-  std::vector<double> whitened(p.size());
-  for (std::size_t row = 0; row < p.size(); row += d)
+// means: (n_components, n_columns), P: (n_columns, n_columns) upper triangular. Returns means P.
+std::vector<double> whiten(const std::vector<double>& means, const std::vector<double>& triangle, std::size_t d) {
+  std::vector<double> whitened(means.size());
+  for (std::size_t row = 0; row < means.size(); row += d)
     for (std::size_t j = 0; j < d; ++j)
-      for (std::size_t i = j; i < d; ++i) whitened[row + i] += p[row + j] * triangle[j * d + i];
+      for (std::size_t i = j; i < d; ++i) whitened[row + i] += means[row + j] * triangle[j * d + i];
   return whitened;
 }
 
@@ -48,7 +48,8 @@ template <class T>
 Components<T>::Components(const Model& model, std::span<const float> center)
     : type_(model.covariance_type), n_components_(model.n_components), n_columns_(model.n_columns) {
   const std::size_t d = static_cast<std::size_t>(n_columns_);
-  const std::vector<double> pivots = gaussian_mixture::pivots_of(model, center);
+  const std::vector<double> means = gaussian_mixture::offsets_of(model, center), pivots = gaussian_mixture::pivots_of(model, center);
+  means_.assign(means.begin(), means.end());
   pivots_.assign(pivots.begin(), pivots.end());
   for (std::int32_t k = 0; k < n_components_; ++k)
     constants_.push_back(static_cast<T>(std::log(model.weights[static_cast<std::size_t>(k)]) + log_determinant(model, k) -
@@ -59,13 +60,13 @@ Components<T>::Components(const Model& model, std::span<const float> center)
       break;
     case CovarianceType::tied:
       add_triangle(model.precisions_cholesky.data());
-      set_groups(whiten(pivots, model.precisions_cholesky, d), std::vector<double>(pivots.size(), 1.0));
+      set_groups(whiten(means, model.precisions_cholesky, d), std::vector<double>(means.size(), 1.0));
       break;
-    case CovarianceType::diag: set_groups(pivots, model.precisions_cholesky); break;
+    case CovarianceType::diag: set_groups(means, model.precisions_cholesky); break;
     case CovarianceType::spherical: {
-      std::vector<double> scales(pivots.size());
+      std::vector<double> scales(means.size());
       for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = model.precisions_cholesky[i / d];
-      set_groups(pivots, scales);
+      set_groups(means, scales);
       break;
     }
   }

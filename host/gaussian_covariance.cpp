@@ -114,7 +114,7 @@ bool set_covariance(Model& model, std::size_t k, const Moments& moments, const s
 bool set_tied_covariance(Model& model, const Moments& moments, std::span<const float> center, const Floor& floor) {
   const std::size_t d = columns_of(model);
   Matrix within = from_triangle(moments.second.data(), d);
-  const std::vector<double> offsets = pivots_of(model, center);
+  const std::vector<double> offsets = offsets_of(model, center);
   for (std::size_t k = 0; k < components_of(model); ++k) {
     const Eigen::Map<const Eigen::VectorXd> offset(offsets.data() + k * d, model.n_columns);
     within -= moments.weight[k] * (offset * offset.transpose());
@@ -166,7 +166,7 @@ void maximise(Model& model, const Moments& moments, const Grid& grid, const Grid
     }
     for (std::size_t j = 0; j < d; ++j) {
       shift[j] = moments.first[k * d + j] / moments.weight[k];
-      model.means[k * d + j] += shift[j];
+      model.means[k * d + j] = moments.pivots[k * d + j] + shift[j];
     }
     if (!tied && set_covariance(model, k, moments, shift, floor)) model.at_floor.push_back(static_cast<std::int32_t>(k));
   }

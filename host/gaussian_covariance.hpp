@@ -10,6 +10,7 @@ namespace coterie::gaussian_mixture {
 // Statistics as doubles: weight in steps, moments about the pivots (full: lower triangles) or, tied, the one scatter
 // about the center.
 struct Moments {
+  std::vector<double> pivots;  // (n_components, n_columns) p
   std::vector<double> weight;  // (n_components)
   std::vector<double> first;   // (n_components, n_columns)
   std::vector<double> second;  // as Statistics::second; tied: (n_columns (n_columns + 1) / 2)

@@ -10,6 +10,8 @@
 
 #include <hwy/contrib/math/math-inl.h>  // after foreach_target
 
+#include "host/transpose-inl.hpp"
+
 #ifndef COTERIE_GAUSSIAN_DENSITY_KERNELS
 #define COTERIE_GAUSSIAN_DENSITY_KERNELS
 namespace coterie::gaussian {
@@ -52,15 +54,31 @@ HWY_INLINE void clear(D d, Accumulators<D>& sum) {
 
 template <class T>
 void pack_target(const float* x, const std::int32_t* weight, std::int64_t n_rows, std::span<const float> center, Stretch<T>& stretch) {
-  const std::int64_t d = static_cast<std::int64_t>(center.size());
-  for (std::int64_t j = 0; j < d; ++j) {
-    T* column = stretch.cells.data() + j * stretch.stride;
-    for (std::int64_t i = 0; i < n_rows; ++i)
-      column[i] = static_cast<T>(x[i * d + j]) - static_cast<T>(center[static_cast<std::size_t>(j)]);
-    std::fill(column + n_rows, column + stretch.stride, T{0});
-  }
-  for (std::int64_t i = 0; i < n_rows; ++i)
-    stretch.weight[static_cast<std::size_t>(i)] = weight != nullptr ? static_cast<T>(weight[i]) : T{1};
+  const std::size_t n = center.size(), rows = static_cast<std::size_t>(n_rows), stride = static_cast<std::size_t>(stretch.stride);
+  std::size_t whole_rows = 0, whole_columns = 0;
+  T* const cells = stretch.cells.data();
+#if HWY_TARGET != HWY_SCALAR
+  const hn::FixedTag<float, 4> d;
+  whole_rows = rows / 4 * 4;
+  whole_columns = n / 4 * 4;
+  for (std::size_t i = 0; i < whole_rows; i += 4)
+    for (std::size_t j = 0; j < whole_columns; j += 4)
+      coterie::HWY_NAMESPACE::transpose_4x4(x + i * n + j, n, [&](std::size_t column, auto cell) HWY_ATTR {
+        T* const to = cells + (j + column) * stride + i;
+        if constexpr (sizeof(T) == sizeof(float)) {
+          hn::StoreU(hn::Sub(cell, hn::Set(d, center[j + column])), d, to);
+        } else {
+          HWY_ALIGN float lanes[4];
+          hn::Store(cell, d, lanes);
+          for (std::size_t lane = 0; lane < 4; ++lane) to[lane] = static_cast<T>(lanes[lane]) - static_cast<T>(center[j + column]);
+        }
+      });
+#endif
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = i < whole_rows ? whole_columns : 0; j < n; ++j)
+      cells[j * stride + i] = static_cast<T>(x[i * n + j]) - static_cast<T>(center[j]);
+  for (std::size_t j = 0; j < n; ++j) std::fill(cells + j * stride + rows, cells + (j + 1) * stride, T{0});
+  for (std::size_t i = 0; i < rows; ++i) stretch.weight[i] = weight != nullptr ? static_cast<T>(weight[i]) : T{1};
   std::fill(stretch.weight.begin() + n_rows, stretch.weight.end(), T{0});
 }
 
@@ -128,7 +146,7 @@ void full_densities(const Stretch<T>& stretch, const Components<T>& components, 
     for (std::int64_t row = 0; row < stretch.n_rows; row += width) {
       for (std::int32_t j = 0; j < stretch.n_columns; ++j)
         for (std::int64_t v = 0; v < width; v += lanes)
-          hn::StoreU(hn::Sub(hn::LoadU(d, stretch.cells.data() + j * stretch.stride + row + v), hn::Set(d, components.pivot(k)[j])), d,
+          hn::StoreU(hn::Sub(hn::LoadU(d, stretch.cells.data() + j * stretch.stride + row + v), hn::Set(d, components.mean(k)[j])), d,
                      t + j * width + v);
       hn::Vec<D> square[kVectors];
       for (auto& sum : square) sum = hn::Zero(d);
@@ -240,6 +258,7 @@ void log_densities(const Stretch<T>& stretch, const Components<T>& components, S
   scratch.row_likelihood.resize(stride);
   scratch.row_certainty.resize(stride);
   scratch.cells.resize((d + kGroup) * stride);
+  scratch.places.resize(stride);
   kernels<T>().log_densities(stretch, components, scratch);
 }
 

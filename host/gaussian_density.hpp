@@ -3,13 +3,14 @@
 // added across lanes but at the end of a stretch. One text for float32 and double; instruction sets are chosen at run
 // time (Highway).
 //
-//   diagonal   |(x - p) s|^2 column by column, never expanded: no cancellation however tight a component is
-//   full       |P^T (x - p)|^2, P upper triangular
-//   tied       y = P^T x once per row, then |y - P^T p|^2
+//   diagonal   |(x - mean) s|^2 column by column, never expanded: no cancellation however tight a component is
+//   full       |P^T (x - mean)|^2, P upper triangular
+//   tied       y = P^T x once per row, then |y - P^T mean|^2
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "host/gaussian_mixture.hpp"
@@ -49,8 +50,9 @@ class Components {
   std::int32_t n_components() const { return n_components_; }
   std::int32_t n_columns() const { return n_columns_; }
   std::int32_t n_groups() const { return (n_components_ + kGroup - 1) / kGroup; }
+  const T* mean(std::int32_t k) const { return means_.data() + std::int64_t{k} * n_columns_; }    // (n_columns) less center
   const T* pivot(std::int32_t k) const { return pivots_.data() + std::int64_t{k} * n_columns_; }  // (n_columns) p - center
-  T constant(std::int32_t k) const { return constants_[static_cast<std::size_t>(k)]; }            // log weight + log density at p
+  T constant(std::int32_t k) const { return constants_[static_cast<std::size_t>(k)]; }            // log weight + log density at mean
   // Centers and scales of a group of components for the diagonal form, (n_columns, kGroup); zero beyond n_components.
   const T* centers(std::int32_t group) const { return centers_.data() + std::int64_t{group} * n_columns_ * kGroup; }
   const T* scales(std::int32_t group) const { return scales_.data() + std::int64_t{group} * n_columns_ * kGroup; }
@@ -66,8 +68,12 @@ class Components {
   std::int32_t n_components_ = 0;
   std::int32_t n_columns_ = 0;
   std::int64_t triangle_size_ = 0;
-  std::vector<T> pivots_, constants_, centers_, scales_, triangles_;
+  std::vector<T> means_, pivots_, constants_, centers_, scales_, triangles_;
 };
+
+// By how much, in root mean square, the log-density of a row under its component moves when it is computed in float32;
+// the mean over many rows moves by less. Infinite where float32 could overflow.
+double float_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center);
 
 template <class T>
 struct Scratch {
@@ -75,6 +81,7 @@ struct Scratch {
   std::vector<T> row_likelihood;  // (stride) log p(x)
   std::vector<T> row_certainty;   // (stride) log max_k r_k
   std::vector<T> cells;           // whitened columns, or rows of one component
+  std::vector<std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>> places;  // (stride) rows of one component
 };
 
 // Fills scratch.log_density.

@@ -21,11 +21,13 @@ std::vector<double> in_units(const WideSums& sums, const auto& quantum_of) {
 }
 
 // A sum per weight step, back in whole doubles. `second` follows the layout of Statistics::second.
-Moments moments_of(const Model& model, const Statistics& statistics, const Quanta& quanta) {
+Moments moments_of(const Model& model, const Statistics& statistics, const Quanta& quanta, std::span<const float> center) {
   const std::size_t d = static_cast<std::size_t>(model.n_columns);
-  Moments moments{.weight = in_units(statistics.weight, [&](std::size_t) { return quanta.weight(); }),
+  Moments moments{.pivots = pivots_of(model, center),
+                  .weight = in_units(statistics.weight, [&](std::size_t) { return quanta.weight(); }),
                   .first = in_units(statistics.first, [&](std::size_t i) { return quanta.first(i % d); }),
                   .second = {}};
+  for (std::size_t i = 0; i < moments.pivots.size(); ++i) moments.pivots[i] += static_cast<double>(center[i % d]);
   if (model.covariance_type == CovarianceType::diag || model.covariance_type == CovarianceType::spherical) {
     moments.second = in_units(statistics.second, [&](std::size_t i) { return quanta.second(i % d, i % d); });
     return moments;
@@ -213,7 +215,7 @@ void update(Model& model, const Statistics& statistics, const Grid& grid, const 
     return settle(model, log_likelihood,
                   static_cast<double>(statistics.log_likelihood.value(1)) * quanta.log_likelihood() * grid.weight_step, weight);
   const Floor floor(grid, moments, params);
-  Moments sums = moments_of(model, statistics, quanta);
+  Moments sums = moments_of(model, statistics, quanta, center_of(grid, moments));
   if (model.covariance_type == CovarianceType::tied) {
     if (model.scatter.empty()) model.scatter = sums.second;
     sums.second = model.scatter;

@@ -67,6 +67,7 @@ struct Model {
   std::vector<double> precisions_cholesky;
 
   std::int32_t restart = 0;
+  double sweep_tolerance = 0;  // by how much rounding may move the mean log-likelihood of a sweep: float32 where it allows
   std::int32_t n_iter = 0;
   bool converged = false;
   std::vector<double> lower_bound;      // (n_iter) mean log-likelihood of a unit of weight before each M-step
@@ -74,7 +75,7 @@ struct Model {
   std::vector<std::int32_t> at_floor;   // components whose covariance the floor holds up (tied: every component)
   std::vector<std::int32_t> too_light;  // components with fewer rows than their covariance needs
 
-  bool final_parameters = false;     // the next sweep only measures the likelihood
+  bool final_parameters = false;     // the next sweep only measures the likelihood, in double
   std::int32_t lost_components = 0;  // > 0: the next sweep also looks for the rows of least likelihood
   std::vector<double> scatter;       // tied: lower triangle of the sum of w (x - c)(x - c)^T, w in steps, from the first sweep on
 

@@ -15,6 +15,9 @@
 namespace coterie::gaussian_mixture {
 namespace {
 
+// A sweep may err by a twentieth of the tolerance of the fit, so that no stop is decided by rounding.
+constexpr double kSweepsPerTolerance = 20;
+
 void check_shape(const char* name, const std::vector<double>& values, std::size_t expected) {
   if (!values.empty() && values.size() != expected)
     throw ArgumentError(fmt::format("the given {} hold {} values; this mixture needs {}", name, values.size(), expected));
@@ -109,7 +112,8 @@ void add_lower_triangle(const std::vector<double>& t, double weight, double* tri
 Moments hard_moments(const Model& model, const Sample& sample, const std::vector<std::int32_t>& label, std::span<const float> center) {
   const std::size_t d = static_cast<std::size_t>(model.n_columns), k = static_cast<std::size_t>(model.n_components);
   const bool full = model.covariance_type == CovarianceType::full, tied = model.covariance_type == CovarianceType::tied;
-  Moments moments{.weight = std::vector<double>(k),
+  Moments moments{.pivots = model.means,
+                  .weight = std::vector<double>(k),
                   .first = std::vector<double>(k * d),
                   .second = std::vector<double>(tied   ? triangle_cells(d)
                                                 : full ? k * triangle_cells(d)
@@ -145,7 +149,8 @@ std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& m
   check(moments, params, grid.steps.size());
   Model start{.covariance_type = params.covariance_type,
               .n_components = params.n_components,
-              .n_columns = static_cast<std::int32_t>(grid.steps.size())};
+              .n_columns = static_cast<std::int32_t>(grid.steps.size()),
+              .sweep_tolerance = params.tol / kSweepsPerTolerance};
   if (!params.weights_init.empty() && !params.means_init.empty() && !params.precisions_init.empty()) {
     set_given(start, params);
     return {start};

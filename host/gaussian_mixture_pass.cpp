@@ -2,8 +2,9 @@
 // once for all models of the sweep (gaussian_density.hpp).
 #include <algorithm>
 #include <cmath>
-#include <mutex>
+#include <tuple>
 #include <utility>
+#include <variant>
 
 #include "host/gaussian_density.hpp"
 #include "host/gaussian_mixture.hpp"
@@ -33,10 +34,19 @@ void add_quanta(WideSums& sums, std::size_t i, double quanta) {
   sums.add(i, (static_cast<int128>(static_cast<std::int64_t>(high)) << 48) + static_cast<std::int64_t>(quanta - high * 0x1p48));
 }
 
+using AnyComponents = std::variant<Components<float>, Components<double>>;
+
+// float32 where it moves the likelihood by less than the model allows; the last sweep is in double.
+AnyComponents components_of(const Model& model, const Grid& grid, std::span<const float> center) {
+  if (!model.final_parameters && gaussian::float_error(model, grid, center) < model.sweep_tolerance)
+    return Components<float>(model, center);
+  return Components<double>(model, center);
+}
+
 // One model during a sweep.
 struct Work {
   const Model* model;
-  Components<double> components;
+  AnyComponents components;
   Quanta quanta;
 
   bool wants_scatter() const {
@@ -69,9 +79,14 @@ struct Work {
   }
 };
 
+template <class T>
+struct Buffers {
+  Stretch<T> stretch;
+  Scratch<T> scratch;
+};
+
 struct Worker {
-  Stretch<double> stretch;
-  Scratch<double> scratch;
+  std::tuple<Buffers<float>, Buffers<double>> buffers;
   std::vector<BlockSums> sums;         // by model, of one block
   std::vector<Statistics> statistics;  // by model, of all blocks of this worker
 };
@@ -87,7 +102,7 @@ class CpuPass final : public Pass {
 
   void begin(std::span<const Model* const> models) override {
     work_.clear();
-    for (const Model* model : models) work_.push_back({model, Components<double>(*model, center_), Quanta(*model, grid_, moments_)});
+    for (const Model* model : models) work_.push_back({model, components_of(*model, grid_, center_), Quanta(*model, grid_, moments_)});
     workers_.clear();
     workers_.resize(static_cast<std::size_t>(context_.threads()));
   }
@@ -133,29 +148,43 @@ class CpuPass final : public Pass {
     prepare(worker);
     const std::int64_t last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows), step = gaussian::stretch_rows(tile.n_columns);
     for (std::int64_t row = first; row < last; row += step) {
-      gaussian::pack(tile.x + row * tile.n_columns, tile.weight != nullptr ? tile.weight + row : nullptr, std::min(step, last - row),
-                     center_, worker.stretch);
-      for (std::size_t m = 0; m < work_.size(); ++m) add_stretch(m, tile, row, worker);
+      pack<float>(tile, row, std::min(step, last - row), worker);
+      pack<double>(tile, row, std::min(step, last - row), worker);
+      for (std::size_t m = 0; m < work_.size(); ++m)
+        std::visit([&](const auto& components) { add_stretch(m, components, tile, row, worker); }, work_[m].components);
     }
     for (std::size_t m = 0; m < work_.size(); ++m) work_[m].flush(worker.sums[m], worker.statistics[m]);
   }
 
-  void add_stretch(std::size_t m, const Tile& tile, std::int64_t row, Worker& worker) const {
-    const Work& work = work_[m];
-    gaussian::log_densities(worker.stretch, work.components, worker.scratch);
-    gaussian::responsibilities(worker.stretch, work.components, worker.scratch);
-    gaussian::add_likelihood(worker.stretch, worker.scratch, worker.sums[m]);
-    if (work.model->lost_components > 0) offer_unlikely(tile, row, worker, worker.statistics[m].unlikely);
-    if (work.model->final_parameters) return;
-    gaussian::add_moments(worker.stretch, work.components, worker.scratch, worker.sums[m]);
-    if (work.wants_scatter()) gaussian::add_scatter(worker.stretch, worker.scratch, worker.sums[m].second);
+  template <class T>
+  void pack(const Tile& tile, std::int64_t row, std::int64_t n_rows, Worker& worker) const {
+    const auto wants = [](const Work& work) { return std::holds_alternative<Components<T>>(work.components); };
+    if (std::any_of(work_.begin(), work_.end(), wants))
+      gaussian::pack(tile.x + row * tile.n_columns, tile.weight != nullptr ? tile.weight + row : nullptr, n_rows, center_,
+                     std::get<Buffers<T>>(worker.buffers).stretch);
   }
 
-  static void offer_unlikely(const Tile& tile, std::int64_t first, const Worker& worker, FirstRows& unlikely) {
-    for (std::int64_t i = 0; i < worker.stretch.n_rows; ++i) {
+  template <class T>
+  void add_stretch(std::size_t m, const Components<T>& components, const Tile& tile, std::int64_t row, Worker& worker) const {
+    const Work& work = work_[m];
+    auto& [stretch, scratch] = std::get<Buffers<T>>(worker.buffers);
+    gaussian::log_densities(stretch, components, scratch);
+    gaussian::responsibilities(stretch, components, scratch);
+    gaussian::add_likelihood(stretch, scratch, worker.sums[m]);
+    if (work.model->lost_components > 0) offer_unlikely(tile, row, stretch, scratch, worker.statistics[m].unlikely);
+    if (work.model->final_parameters) return;
+    gaussian::add_moments(stretch, components, scratch, worker.sums[m]);
+    if (work.wants_scatter()) gaussian::add_scatter(stretch, scratch, worker.sums[m].second);
+  }
+
+  template <class T>
+  static void offer_unlikely(const Tile& tile, std::int64_t first, const Stretch<T>& stretch, const Scratch<T>& scratch,
+                             FirstRows& unlikely) {
+    for (std::int64_t i = 0; i < stretch.n_rows; ++i) {
       const std::size_t at = static_cast<std::size_t>(i);
-      if (worker.stretch.weight[at] > 0)
-        unlikely.offer(ascending_key(worker.scratch.row_likelihood[at]), tile.first_row + first + i, tile.x + (first + i) * tile.n_columns);
+      if (stretch.weight[at] > 0)
+        unlikely.offer(ascending_key(static_cast<double>(scratch.row_likelihood[at])), tile.first_row + first + i,
+                       tile.x + (first + i) * tile.n_columns);
     }
   }
 
@@ -198,12 +227,7 @@ class CpuPredictor final : public Predictor {
   }
 
  private:
-  struct Buffers {
-    Stretch<double> stretch;
-    Scratch<double> scratch;
-  };
-
-  void predict_stretch(const Tile& tile, std::int64_t first, Buffers& buffers) {
+  void predict_stretch(const Tile& tile, std::int64_t first, Buffers<double>& buffers) {
     const std::int64_t n_rows = std::min<std::int64_t>(gaussian::stretch_rows(tile.n_columns), tile.n_rows - first);
     gaussian::pack(tile.x + first * tile.n_columns, nullptr, n_rows, center_, buffers.stretch);
     gaussian::log_densities(buffers.stretch, components_, buffers.scratch);
@@ -239,7 +263,7 @@ class CpuPredictor final : public Predictor {
   bool all_probabilities_;
   std::vector<float> center_;  // (n_columns)
   Components<double> components_;
-  std::vector<Buffers> workers_;
+  std::vector<Buffers<double>> workers_;
   std::vector<std::int32_t> label_, second_;
   std::vector<double> probability_, entropy_, log_likelihood_, probabilities_;
 };

@@ -42,9 +42,15 @@ std::vector<float> center_of(const Grid& grid, const GridMoments& moments) {
   return center;
 }
 
+std::vector<double> offsets_of(const Model& model, std::span<const float> center) {
+  std::vector<double> offsets = model.means;
+  for (std::size_t i = 0; i < offsets.size(); ++i) offsets[i] -= static_cast<double>(center[i % center.size()]);
+  return offsets;
+}
+
 std::vector<double> pivots_of(const Model& model, std::span<const float> center) {
-  std::vector<double> pivots = model.means;
-  for (std::size_t i = 0; i < pivots.size(); ++i) pivots[i] -= static_cast<double>(center[i % center.size()]);
+  std::vector<double> pivots = offsets_of(model, center);
+  for (double& pivot : pivots) pivot = static_cast<double>(static_cast<float>(pivot));
   return pivots;
 }
 

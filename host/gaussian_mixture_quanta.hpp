@@ -13,7 +13,11 @@ namespace coterie::gaussian_mixture {
 // c: the mean row, rounded to the grid. x - c is a float32 without rounding: both are whole numbers of steps <= 2^23.
 std::vector<float> center_of(const Grid& grid, const GridMoments& moments);  // (n_columns)
 
-// p - c of one model, (n_components, n_columns): the means before the M-step.
+// Means less the center, (n_components, n_columns).
+std::vector<double> offsets_of(const Model& model, std::span<const float> center);
+
+// p - c of one model, (n_components, n_columns): the means before the M-step, less c, rounded to float32, so that float32
+// sums are about the same pivots as double ones.
 std::vector<double> pivots_of(const Model& model, std::span<const float> center);
 
 class Quanta {

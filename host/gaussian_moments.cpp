@@ -99,31 +99,54 @@ void add_diagonal_moments(const Stretch<T>& stretch, const Components<T>& compon
       add_diagonal_block<kSquares>(stretch, components, responsibility, k, j, sums);
 }
 
-// The rows of positive weight, side by side, as z = sqrt(weight) (x - pivot) and in a last column sqrt(weight):
-// cells (n_columns + 1 rounded up to kTile, stride). Returns how many, rounded up to whole vectors of zeros.
-template <class T>
-std::int64_t gather(const Stretch<T>& stretch, const T* weight, const T* pivot, std::vector<T>& cells) {
+// The rows of positive weight: their places in the stretch and the roots of their weights, rounded up to whole vectors
+// with roots of zero. Returns how many, and whether they are all rows.
+struct Chosen {
+  std::int64_t n_rows = 0;
+  bool all = false;
+};
+
+template <class T, class Index>
+Chosen choose_rows(const Stretch<T>& stretch, const T* weight, Index* index, T* root) {
   const hn::ScalableTag<T> d;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
-  const std::int32_t n = stretch.n_columns;
+  const hn::RebindToSigned<decltype(d)> di;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t count = 0;
   for (std::int64_t row = 0; row < stretch.n_rows; row += lanes) {
     const auto w = hn::LoadU(d, weight + row);
     const auto counts = hn::Gt(w, hn::Zero(d));
-    if (hn::AllFalse(d, counts)) continue;
-    const auto root = hn::Sqrt(w);
-    T* to = cells.data() + count;
-    for (std::int32_t j = 0; j < n; ++j, to += stride) {
-      const auto t = hn::Sub(hn::LoadU(d, stretch.cells.data() + j * stride + row), hn::Set(d, pivot[j]));
-      hn::StoreU(hn::Compress(hn::Mul(t, root), counts), d, to);
-    }
-    hn::StoreU(hn::Compress(root, counts), d, to);
+    hn::StoreU(hn::Compress(hn::Sqrt(w), counts), d, root + count);
+    hn::StoreU(hn::Compress(hn::Iota(di, static_cast<Index>(row)), hn::RebindMask(di, counts)), di, index + count);
     count += static_cast<std::int64_t>(hn::CountTrue(d, counts));
   }
   const std::int64_t padded = (count + lanes - 1) / lanes * lanes;
-  for (std::int32_t j = 0; j <= n; ++j) std::fill_n(cells.begin() + j * stride + count, padded - count, T{0});
-  for (std::int32_t j = n + 1; j % kTile != 0; ++j) std::fill_n(cells.begin() + j * stride, padded, T{0});
-  return padded;
+  std::fill(root + count, root + padded, T{0});
+  std::fill(index + count, index + padded, Index{0});
+  return {.n_rows = padded, .all = count == stretch.n_rows};
+}
+
+// The rows of positive weight, side by side, as z = sqrt(weight) (x - pivot) and in a last column sqrt(weight):
+// scratch.cells (n_columns + 1 rounded up to kTile, stride). Returns how many, rounded up to whole vectors of zeros.
+template <class T>
+std::int64_t gather(const Stretch<T>& stretch, const T* weight, const T* pivot, Scratch<T>& scratch) {
+  const hn::ScalableTag<T> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
+  const std::int32_t n = stretch.n_columns;
+  T* const root = scratch.cells.data() + n * stride;
+  auto* const index = scratch.places.data();
+  const auto [n_rows, all] = choose_rows(stretch, weight, index, root);
+  for (std::int32_t j = 0; j < n; ++j) {
+    const T* from = stretch.cells.data() + j * stride;
+    T* const to = scratch.cells.data() + j * stride;
+    const auto p = hn::Set(d, pivot[j]);
+    for (std::int64_t row = 0; row < n_rows; row += lanes) {
+      const auto cell = all ? hn::LoadU(d, from + row) : hn::GatherIndex(d, from, hn::LoadU(di, index + row));
+      hn::StoreU(hn::Mul(hn::Sub(cell, p), hn::LoadU(d, root + row)), d, to + row);
+    }
+  }
+  for (std::int32_t j = n + 1; j % kTile != 0; ++j) std::fill_n(scratch.cells.begin() + j * stride, n_rows, T{0});
+  return n_rows;
 }
 
 // Calls add(i, j, value) for the lower triangle of z^T z. z: (n rounded up to kTile, stride), n_rows used.
@@ -160,7 +183,7 @@ void add_full_moments(const Stretch<T>& stretch, const Components<T>& components
   for (std::size_t k = 0; k < sums.weight.size(); ++k) {
     const std::int32_t component = static_cast<std::int32_t>(k);
     const std::int64_t rows =
-        gather(stretch, scratch.log_density.data() + component * stretch.stride, components.pivot(component), scratch.cells);
+        gather(stretch, scratch.log_density.data() + component * stretch.stride, components.pivot(component), scratch);
     if (rows == 0) continue;
     double* const second = sums.second.data() + k * triangle_cells(n);
     double* const first = sums.first.data() + k * n;
@@ -184,7 +207,7 @@ void add_moments_target(const Stretch<T>& stretch, const Components<T>& componen
 template <class T>
 void add_scatter_target(const Stretch<T>& stretch, Scratch<T>& scratch, std::vector<double>& triangle) {
   const std::vector<T> zero(static_cast<std::size_t>(stretch.n_columns));
-  const std::int64_t rows = gather(stretch, stretch.weight.data(), zero.data(), scratch.cells);
+  const std::int64_t rows = gather(stretch, stretch.weight.data(), zero.data(), scratch);
   gram(scratch.cells.data(), rows, stretch.stride, stretch.n_columns,
        [&](std::size_t i, std::size_t j, double value) { triangle[gaussian_mixture::triangle_cells(i) + j] += value; });
 }
@@ -244,7 +267,6 @@ void add_moments(const Stretch<T>& stretch, const Components<T>& components, Scr
 
 template <class T>
 void add_scatter(const Stretch<T>& stretch, Scratch<T>& scratch, std::vector<double>& triangle) {
-  scratch.cells.resize(static_cast<std::size_t>((stretch.n_columns + kGroup) * stretch.stride));
   kernels<T>().add_scatter(stretch, scratch, triangle);
 }
 

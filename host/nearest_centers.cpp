@@ -10,6 +10,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "host/transpose-inl.hpp"  // after foreach_target
+
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
 namespace HWY_NAMESPACE {
@@ -95,21 +97,6 @@ HWY_INLINE void scan_panel(D d, const hn::TFromD<D>* panel, std::int32_t n_colum
   }
 }
 
-#if HWY_TARGET != HWY_SCALAR
-// Four columns of four rows, from rows `stride` apart to columns `width` apart.
-HWY_INLINE void transpose_4x4(const float* rows, std::size_t stride, float* columns, std::size_t width) {
-  const hn::FixedTag<float, 4> d;
-  const auto a = hn::LoadU(d, rows), b = hn::LoadU(d, rows + stride);
-  const auto e = hn::LoadU(d, rows + 2 * stride), f = hn::LoadU(d, rows + 3 * stride);
-  const auto ab_low = hn::InterleaveLower(d, a, b), ab_high = hn::InterleaveUpper(d, a, b);
-  const auto ef_low = hn::InterleaveLower(d, e, f), ef_high = hn::InterleaveUpper(d, e, f);
-  hn::StoreU(hn::ConcatLowerLower(d, ef_low, ab_low), d, columns);
-  hn::StoreU(hn::ConcatUpperUpper(d, ef_low, ab_low), d, columns + width);
-  hn::StoreU(hn::ConcatLowerLower(d, ef_high, ab_high), d, columns + 2 * width);
-  hn::StoreU(hn::ConcatUpperUpper(d, ef_high, ab_high), d, columns + 3 * width);
-}
-#endif
-
 // n_rows <= width rows into one panel (n_columns, width), zero-padded.
 void pack_panel(const float* x, std::size_t n_rows, std::size_t n_columns, std::size_t width, float* panel) {
   std::size_t whole_rows = 0, whole_columns = 0;
@@ -117,7 +104,10 @@ void pack_panel(const float* x, std::size_t n_rows, std::size_t n_columns, std::
   whole_rows = n_rows / 4 * 4;
   whole_columns = n_columns / 4 * 4;
   for (std::size_t r = 0; r < whole_rows; r += 4)
-    for (std::size_t j = 0; j < whole_columns; j += 4) transpose_4x4(x + r * n_columns + j, n_columns, panel + j * width + r, width);
+    for (std::size_t j = 0; j < whole_columns; j += 4)
+      coterie::HWY_NAMESPACE::transpose_4x4(x + r * n_columns + j, n_columns, [&](std::size_t column, auto cells) HWY_ATTR {
+        hn::StoreU(cells, hn::FixedTag<float, 4>(), panel + (j + column) * width + r);
+      });
 #endif
   for (std::size_t r = 0; r < n_rows; ++r)
     for (std::size_t j = r < whole_rows ? whole_columns : 0; j < n_columns; ++j) panel[j * width + r] = x[r * n_columns + j];

@@ -1,0 +1,104 @@
+#!/usr/bin/python3
+"""Gaussian mixtures beside scikit-learn: the same rows, start, iterations and threads, one after another in turn.
+
+    bench/gaussian_mixture_peers.py [--bench build/release/bench/gaussian_mixture_bench] [--rounds 3] [--shapes 200000x16x8,...]
+
+One iteration is one E-step and one M-step. Prints nanoseconds per row (median over rounds) and the ratio scikit-learn /
+coterie taken round by round, by the clock and by processor time, which a busy machine disturbs less. The answer is
+checked: after up to five iterations both must have reached the same mean log-likelihood. scikit-learn comes from Debian
+(python3-sklearn with libopenblas0-pthread).
+"""
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+SHAPES = "200000x16x8,100000x32x16,50000x64x16,1000000x64x64"
+TYPES = ("full", "tied", "diag", "spherical")  # in the order of CovarianceType
+ITERATIONS = 5
+THREADS = 2  # of the bench
+BOUND_TOLERANCE = 5 * 1e-3 / 20  # five sweeps, each within a twentieth of the default tol
+
+
+def fair_environment():
+    # Debian's OpenBLAS does not know every processor; unnamed, it may fall back to a kernel without AVX.
+    with open("/proc/cpuinfo", encoding="ascii") as info:
+        core = "SkylakeX" if "avx512f" in info.read() else "Haswell"
+    limits = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    return {**os.environ, "OPENBLAS_CORETYPE": core, **limits}
+
+
+def plain_start(rows, kind, k):
+    import numpy as np
+
+    d = rows.shape[1]
+    precisions = {"full": np.stack([np.eye(d)] * k), "tied": np.eye(d), "diag": np.ones((k, d)), "spherical": np.ones(k)}
+    return {"weights_init": np.full(k, 1 / k), "means_init": rows[:k], "precisions_init": precisions[kind]}
+
+
+def time_sklearn(rows, kind, k):
+    """Seconds and processor seconds of the fastest iteration, and all lower bounds."""
+    import numpy as np
+    from sklearn.mixture import GaussianMixture
+
+    model = GaussianMixture(k, covariance_type=kind, init_params="random", **plain_start(rows, kind, k))
+    model._initialize_parameters(rows, np.random.RandomState(0))
+    seconds, processor, bounds = [], [], []
+    for _ in range(ITERATIONS):
+        started, used = time.perf_counter(), time.process_time()
+        bound, log_resp = model._e_step(rows)
+        model._m_step(rows, log_resp)
+        bounds.append(float(bound))
+        seconds.append(time.perf_counter() - started)
+        processor.append(time.process_time() - used)
+    return min(seconds), min(processor), bounds
+
+
+def time_coterie(bench, folder, n, d, k, kind):
+    name = f"rows:{n}/columns:{d}/components:{k}/type:{TYPES.index(kind)}/"
+    command = [bench, f"--benchmark_filter={name}", "--benchmark_format=json", "--benchmark_min_time=0.5"]
+    output = subprocess.run(command, env={**os.environ, "COTERIE_BENCH_ROWS": folder}, check=True, capture_output=True).stdout
+    result = json.loads(output)["benchmarks"][0]
+    if "error_message" in result:
+        sys.exit(f"{name} {result['error_message']}")
+    return result["real_time"] / 1e3, result["cpu_time"] / 1e3, int(result["checked_iteration"]), result["checked_bound"]
+
+
+def compare(arguments, folder, shape, kind):
+    import numpy as np
+
+    n, d, k = shape
+    lines = []
+    for _ in range(arguments.rounds):
+        ours = time_coterie(arguments.bench, folder, n, d, k, kind)
+        rows = np.fromfile(f"{folder}/{n}x{d}x{k}.f32", np.float32).reshape(n, d).astype(np.float64)
+        theirs = time_sklearn(rows, kind, k)
+        if abs(ours[3] - theirs[2][ours[2] - 1]) > BOUND_TOLERANCE:
+            sys.exit(f"{shape} {kind}: coterie reaches {ours[3]}, scikit-learn {theirs[2][ours[2] - 1]}")
+        lines.append((ours[0] / n * 1e9, theirs[0] / n * 1e9, theirs[0] / ours[0], theirs[1] / ours[1]))
+    return [statistics.median(column) for column in zip(*lines)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bench", default="build/release/bench/gaussian_mixture_bench")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--shapes", default=SHAPES)
+    arguments = parser.parse_args()
+    if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
+        os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment())
+    print(f"{'rows x columns x components':30}{'type':>10}{'coterie':>10}{'sklearn':>10}{'ratio':>8}{'cpu ratio':>11}")
+    with tempfile.TemporaryDirectory() as folder:
+        for shape in (tuple(map(int, re.split("x", text))) for text in arguments.shapes.split(",")):
+            for kind in TYPES if shape[0] < 1000000 else ("diag",):
+                ours, theirs, ratio, cpu_ratio = compare(arguments, folder, shape, kind)
+                print(f"{'x'.join(map(str, shape)):30}{kind:>10}{ours:10.1f}{theirs:10.1f}{ratio:8.1f}{cpu_ratio:11.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+// float32 log-densities beside double ones: the predicted error holds, and it is not so careful that it forbids float32
+// where float32 is good.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "host/gaussian_covariance.hpp"
+#include "host/gaussian_density.hpp"
+#include "host/gaussian_mixture_quanta.hpp"
+#include "tests/support/grid_rows.hpp"
+#include "tests/support/instruction_sets.hpp"
+
+namespace coterie::gaussian {
+namespace {
+
+constexpr std::size_t kRows = 512;
+
+// Rows of three components whose standard deviation in the first column is `tightness` and whose last two columns are
+// `sd_apart` from collinear.
+struct Case {
+  CovarianceType type;
+  std::int32_t n_columns;
+  double tightness;
+  double sd_apart;
+};
+
+struct Problem {
+  testing::GridRows rows;
+  Model model;
+  std::vector<float> center;
+};
+
+Problem make_problem(const Case& c) {
+  const std::size_t d = static_cast<std::size_t>(c.n_columns);
+  std::mt19937 generator(17);
+  std::normal_distribution<double> normal;
+  Problem problem;
+  Model& model = problem.model;
+  model = {.covariance_type = c.type, .n_components = 3, .n_columns = c.n_columns, .weights = {0.5, 0.3, 0.2}};
+  for (std::size_t i = 0; i < 3 * d; ++i) model.means.push_back(2 * normal(generator));
+  const bool correlated = c.type == CovarianceType::full || c.type == CovarianceType::tied;
+  std::vector<double> values;
+  for (std::size_t row = 0; row < kRows; ++row) {
+    for (std::size_t j = 0; j < d; ++j) {
+      const double sd = j == 0 || c.type == CovarianceType::spherical ? c.tightness : 1;
+      values.push_back(model.means[row % 3 * d + j] + sd * normal(generator));
+    }
+    if (correlated)
+      values.back() =
+          model.means[row % 3 * d + d - 1] + values[values.size() - 2] - model.means[row % 3 * d + d - 2] + c.sd_apart * normal(generator);
+  }
+  std::vector<double> precision(d * d);
+  for (std::size_t j = 0; j < d; ++j) precision[j * d + j] = j == 0 ? std::pow(c.tightness, -2) : 1;
+  if (correlated) {  // the last column is the one before plus noise: its part of the precision is [[1 + a, -a], [-a, a]]
+    const double a = std::pow(c.sd_apart, -2);
+    precision[(d - 2) * d + d - 2] += a;
+    precision[(d - 2) * d + d - 1] = precision[(d - 1) * d + d - 2] = -a;
+    precision[(d - 1) * d + d - 1] = a;
+  }
+  std::vector<double> precisions;
+  switch (c.type) {
+    case CovarianceType::full:
+      for (int k = 0; k < 3; ++k) precisions.insert(precisions.end(), precision.begin(), precision.end());
+      break;
+    case CovarianceType::tied: precisions = precision; break;
+    case CovarianceType::diag:
+      for (std::size_t i = 0; i < 3 * d; ++i) precisions.push_back(precision[i % d * d + i % d]);
+      break;
+    case CovarianceType::spherical: precisions.assign(3, std::pow(c.tightness, -2)); break;
+  }
+  gaussian_mixture::set_precisions(model, precisions);
+  problem.rows = testing::on_grid(values, c.n_columns);
+  problem.center.assign(d, 0.0f);
+  return problem;
+}
+
+template <class T>
+std::vector<double> likelihoods(const Problem& problem) {
+  const Components<T> components(problem.model, problem.center);
+  Stretch<T> stretch;
+  Scratch<T> scratch;
+  std::vector<double> result;
+  const std::size_t d = problem.center.size(), step = static_cast<std::size_t>(stretch_rows(problem.model.n_columns));
+  for (std::size_t row = 0; row < kRows; row += step) {
+    pack(problem.rows.x.data() + row * d, nullptr, static_cast<std::int64_t>(step), problem.center, stretch);
+    log_densities(stretch, components, scratch);
+    responsibilities(stretch, components, scratch);
+    result.insert(result.end(), scratch.row_likelihood.begin(), scratch.row_likelihood.begin() + static_cast<std::ptrdiff_t>(step));
+  }
+  return result;
+}
+
+double measured_error(const Problem& problem) {
+  const std::vector<double> narrow = likelihoods<float>(problem), exact = likelihoods<double>(problem);
+  double square = 0;
+  for (std::size_t i = 0; i < kRows; ++i) square += (narrow[i] - exact[i]) * (narrow[i] - exact[i]);
+  return std::sqrt(square / kRows);
+}
+
+std::string type_name(CovarianceType type) {
+  constexpr const char* kNames[] = {"full", "tied", "diag", "spherical"};
+  return kNames[static_cast<int>(type)];
+}
+
+class GaussianRounding : public ::testing::TestWithParam<CovarianceType> {};
+
+TEST_P(GaussianRounding, StaysBelowThePrediction) {
+  testing::for_each_instruction_set([&] {
+    for (const std::int32_t d : {2, 8, 64, 128})
+      for (const double tightness : {1.0, 0.03, 0.001})
+        for (const double sd_apart : {1.0, 0.03, 0.001}) {
+          SCOPED_TRACE(::testing::Message() << d << " columns, " << tightness << ", " << sd_apart);
+          const Problem problem = make_problem({GetParam(), d, tightness, sd_apart});
+          EXPECT_LT(measured_error(problem), float_error(problem.model, problem.rows.grid, problem.center));
+        }
+  });
+}
+
+// Half a percent of the default tolerance of a fit for well-scaled rows.
+TEST_P(GaussianRounding, AllowsFloatForWellScaledRows) {
+  for (const std::int32_t d : {2, 16, 64}) {
+    const Problem problem = make_problem({GetParam(), d, 1, 1});
+    EXPECT_LT(float_error(problem.model, problem.rows.grid, problem.center), 1e-3 / 20);
+  }
+}
+
+TEST_P(GaussianRounding, ForbidsFloatBeyondItsRange) {
+  Problem problem = make_problem({GetParam(), 3, 1, 1});
+  problem.rows.grid.steps[1] = 0x1p30;
+  EXPECT_TRUE(std::isinf(float_error(problem.model, problem.rows.grid, problem.center)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, GaussianRounding,
+                         ::testing::Values(CovarianceType::full, CovarianceType::tied, CovarianceType::diag, CovarianceType::spherical),
+                         [](const auto& type) { return type_name(type.param); });
+
+}  // namespace
+}  // namespace coterie::gaussian
