@@ -74,10 +74,11 @@ class Verdict {
   }
 
   ValueType type() const {
-    if (known() == 0) return ValueType::empty;
+    if (known() == health_.infinite) return ValueType::empty;
     if (health_.min == health_.max) return ValueType::constant;
     const auto is_extreme = [&](double x) { return x == health_.min || x == health_.max; };
-    if (std::all_of(sample_.begin(), sample_.end(), is_extreme)) return ValueType::two_valued;
+    const bool both = !sample_.empty() && sample_.front() < sample_.back();
+    if (both && std::all_of(sample_.begin(), sample_.end(), is_extreme)) return ValueType::two_valued;
     return survey_.fractional[j_] == 0 ? ValueType::whole : ValueType::real;
   }
 

@@ -81,7 +81,7 @@ struct CsvBytes::Inflater {
 };
 
 CsvBytes::CsvBytes(const Context& context, const std::filesystem::path& path, const std::filesystem::path& spool_folder)
-    : name_(path == "-" ? "Standard input" : fmt::format("The file '{}'", path.string())), fd_(open_input(path, name_)) {
+    : name_(path == "-" ? "standard input" : fmt::format("file '{}'", path.string())), fd_(open_input(path, name_)) {
   try {
     struct stat status {};
     fstat(fd_, &status);

@@ -21,7 +21,7 @@ class CsvBytes {
   CsvBytes(const CsvBytes&) = delete;
   CsvBytes& operator=(const CsvBytes&) = delete;
 
-  const std::string& name() const { return name_; }  // for messages: the path, or "standard input"
+  const std::string& name() const { return name_; }  // for messages: "file 'x.csv'" or "standard input"
 
   // Back to the first byte. InputError when the file has changed since it was opened.
   void rewind();

@@ -47,7 +47,7 @@ class CsvTable {
   const std::vector<std::string>& header() const { return header_; }
   void rewind();
   const CsvBatch* next();                                            // nullptr after the last row
-  std::string place(const CsvBatch& batch, std::int64_t row) const;  // "line 17 of 'x.csv'"
+  std::string place(const CsvBatch& batch, std::int64_t row) const;  // "line 17 of file 'x.csv'"
 
  private:
   bool open_next_file();

@@ -57,6 +57,7 @@ std::vector<float> changed(std::vector<float> cells, auto change) {
 
 TEST(Inspection, TellsTypesOfValues) {
   EXPECT_EQ(inspect_column({kMissing, kMissing}).type, ValueType::empty);
+  EXPECT_EQ(inspect_column({std::numeric_limits<float>::infinity(), kMissing}).type, ValueType::empty);
   EXPECT_EQ(inspect_column({3, 3, kMissing}).type, ValueType::constant);
   EXPECT_EQ(inspect_column({0, 1, 1, 0, kMissing}).type, ValueType::two_valued);
   EXPECT_EQ(inspect_column({0.5, 2.5, 2.5}).type, ValueType::two_valued);
