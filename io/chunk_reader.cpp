@@ -143,7 +143,7 @@ void ChunkReader::fetch_chunk(std::int64_t row, std::int64_t column) {
         fmt::format("{}: the chunk at row {}, column {} takes {} bytes in the file but {} in memory; the file is damaged; nothing was "
                     "written",
                     hdf5::describe(dataset_.id()), row, column, bytes, plan_.chunk_bytes));
-  const std::size_t begin = stored_.size();
+  const std::size_t begin = (stored_.size() + 7) / 8 * 8;  // cells may be used where they lie, when only a checksum follows them
   stored_.resize(begin + bytes);
   std::uint32_t skipped = 0;
   hdf5::check(H5Dread_chunk(dataset_.id(), H5P_DEFAULT, offset, &skipped, stored_.data() + begin), dataset_.id(), what());

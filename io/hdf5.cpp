@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
 
 #include "host/error.hpp"
@@ -82,6 +83,12 @@ hid_t checked_open(hid_t id, hid_t location, const std::string& path) {
   return check_id(id, location, "open the object", path);
 }
 
+// Whether the file could not be locked because its file system knows no locks (some network ones), not because it is in use.
+bool lacks_locks(const std::string& description) {
+  int code = EAGAIN;
+  return std::sscanf(description.c_str(), "unable to lock file, errno = %d", &code) == 1 && code != EAGAIN;
+}
+
 // The ways in which HDF5 files most often do not open, and what to do about each.
 std::string open_failure(const std::string& description) {
   unsigned long long size = 0, base = 0, expected = 0;
@@ -102,7 +109,6 @@ hid_t class_id(PropertyClass property_class) {
     case PropertyClass::file_creation: return H5P_FILE_CREATE;
     case PropertyClass::dataset_access: return H5P_DATASET_ACCESS;
     case PropertyClass::dataset_creation: return H5P_DATASET_CREATE;
-    case PropertyClass::transfer: return H5P_DATASET_XFER;
   }
   return H5I_INVALID_HID;
 }
@@ -199,7 +205,12 @@ File create_file(const std::filesystem::path& path, unsigned flags, const Proper
 
 File open_file(const std::filesystem::path& path, const PropertyList& access) {
   const Lock lock;
-  const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id());
+  hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id());
+  if (id < 0 && lacks_locks(last_description())) {
+    const PropertyList unlocked(H5Pcopy(access.id()));
+    H5Pset_file_locking(unlocked.id(), false, true);
+    id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, unlocked.id());
+  }
   if (id < 0) throw InputError(fmt::format("file '{}': {}; nothing was written", path.string(), open_failure(last_description())));
   return File(id);
 }

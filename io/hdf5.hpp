@@ -80,7 +80,7 @@ void Handle<kClose>::close() {
 
 // Files. open_file is read-only and tells truncated, locked and unclosed files apart (InputError); that `path` is a regular
 // file with HDF5's signature is known by then (input_file.hpp).
-enum class PropertyClass { file_access, file_creation, dataset_access, dataset_creation, transfer };
+enum class PropertyClass { file_access, file_creation, dataset_access, dataset_creation };
 PropertyList property_list(PropertyClass property_class);
 File create_file(const std::filesystem::path& path, unsigned flags, const PropertyList& creation, const PropertyList& access);
 File open_file(const std::filesystem::path& path, const PropertyList& access);

@@ -475,6 +475,24 @@ TEST(FeatureFileRefuses, IdsThatWereNeverWritten) {
   EXPECT_THAT(message, HasSubstr("dataset '/ids': the id in row 2 (counted from 0) was never written"));
 }
 
+TEST(FeatureFileRefuses, IdsWhoseTextLiesNowhere) {
+  const ScratchFolder folder;
+  const auto path = make_file(folder, [](hid_t file) {
+    write_plain_matrix(file);
+    write_texts(file, "/ids", {"a", "b", "c", "d"});
+  });
+  const std::string sound = read_file(path);
+  const std::size_t heap = sound.find("GCOL");  // 16 bytes of header, then objects: index (2 bytes), count, reserved, size at 8
+  ASSERT_NE(heap, std::string::npos);
+  for (const std::size_t byte : {heap, heap + 8, heap + 16, heap + 17, heap + 24, heap + 31}) {
+    std::string bytes = sound;
+    bytes[byte] = static_cast<char>(bytes[byte] + 100);
+    write_file(path, bytes);
+    const auto file = FeatureFile::open(path);
+    EXPECT_THAT(message_of<InputError>([&] { file->ids(0, 4); }), HasSubstr("dataset '/ids': the text in row")) << byte - heap;
+  }
+}
+
 TEST(FeatureFileRefuses, IdsThatAreNeitherWholeNumbersNorText) {
   const ScratchFolder folder;
   const auto path = make_file(folder, [](hid_t file) {
