@@ -243,8 +243,9 @@ __device__ void flush_full_clusters(const SweepBlock<kWeighted>& block, const Pa
     const bool exists = cluster < model.n_clusters;
     const int added = exists ? block.counts[first_cluster + cluster] : 0;
     const bool full = exists && (all || block.pending[first_cluster + cluster] + added > Limbs<kWeighted>::kRows);
-    for (unsigned rest = __ballot_sync(kAllLanes, full); rest != 0; rest &= rest - 1)
-      flush_cluster(block, model, first + __ffs(static_cast<int>(rest)) - 1);
+    const unsigned flushed = __ballot_sync(kAllLanes, full);
+    __syncwarp();  // every lane has read `pending` before one lane writes it
+    for (unsigned rest = flushed; rest != 0; rest &= rest - 1) flush_cluster(block, model, first + __ffs(static_cast<int>(rest)) - 1);
     __syncwarp();
     if (!exists) continue;
     block.pending[first_cluster + cluster] += added;
@@ -309,7 +310,7 @@ __device__ void sweep_strip(const SweepBlock<kWeighted>& block, const float* str
 }
 
 template <bool kWeighted>
-__global__ void __launch_bounds__(kSweepThreads) sweep_models_kernel(Sweep sweep) {
+__global__ void __launch_bounds__(kSweepThreads, 3) sweep_models_kernel(Sweep sweep) {
   SHARED_BYTES(memory);
   const SweepBlock<kWeighted> block(sweep, reinterpret_cast<int*>(memory));
   prepare_block(block);

@@ -19,6 +19,8 @@ void __tsan_destroy_fiber(void* fiber);
 void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 void __tsan_acquire(void* tag);
 void __tsan_release(void* tag);
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
 void AnnotateIgnoreWritesBegin(const char* file, int line);
 void AnnotateIgnoreWritesEnd(const char* file, int line);
 }
@@ -172,8 +174,14 @@ void Fiber::switch_to(Fiber& from, Fiber& to, [[maybe_unused]] bool from_ends) {
 #if defined(COTERIE_TSAN)
 void release_memory(void* tag) { __tsan_release(tag); }
 void acquire_memory(void* tag) { __tsan_acquire(tag); }
-UntouchedMemory::UntouchedMemory() { AnnotateIgnoreWritesBegin(__FILE__, __LINE__); }
-UntouchedMemory::~UntouchedMemory() { AnnotateIgnoreWritesEnd(__FILE__, __LINE__); }
+UntouchedMemory::UntouchedMemory() {
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+UntouchedMemory::~UntouchedMemory() {
+  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
 #else
 void release_memory(void*) {}
 void acquire_memory(void*) {}

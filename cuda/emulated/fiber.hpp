@@ -47,7 +47,8 @@ class Fiber {
 void release_memory(void* tag);
 void acquire_memory(void* tag);
 
-// While one lives, ThreadSanitizer takes what the caller allocates, maps or frees as memory that nobody has touched.
+// While one lives, ThreadSanitizer sees no access of the caller, and takes what it allocates, maps or frees as memory that
+// nobody has touched: for the bookkeeping of the emulated device itself.
 class UntouchedMemory {
  public:
   UntouchedMemory();
