@@ -30,8 +30,8 @@ std::string positive_number(const ImportedColumn& column, const ColumnTally& tal
     return positive;
   }
   const auto one = [&](double value) { return value == tally.min || value == tally.max; };
-  if (!tally.levels.few() || !std::all_of(values.begin(), values.end(), one))
-    refuse_level(column.name, "is an outcome with more than two values");
+  if (!tally.levels.few()) refuse_level(column.name, "is an outcome with more than two values");
+  if (!std::all_of(values.begin(), values.end(), one)) return {};          // codes of a few classes
   std::string text = fmt::format("{}", tally.max == 0 ? 1.0 : tally.max);  // all 0: nobody has it yet
   std::replace(text.begin(), text.end(), '.', decimal);
   return text;
@@ -78,13 +78,14 @@ void make_id(ImportedColumn& column, ColumnTally& tally) {
 void make_outcome(ImportedColumn& column, const ColumnTally& tally, const ImportOptions& options, const std::string& positive) {
   if (column.kind == ColumnKind::empty) refuse(column.name, "is an outcome without a known value", "Name another column in --outcome.");
   column.use = ColumnUse::outcome;
-  if (tally.numbers == tally.known()) {
+  const bool numbers = tally.numbers == tally.known();
+  if (numbers) column.positive = positive_number(column, tally, options.decimal, positive);
+  if (numbers && !column.positive.empty()) {
     column.kind = ColumnKind::number;
-    column.positive = positive_number(column, tally, options.decimal, positive);
   } else if (tally.levels.few()) {
     column.kind = ColumnKind::category;
     column.levels = tally.levels.sorted();
-    column.positive = positive_level(column, positive);
+    if (!numbers) column.positive = positive_level(column, positive);
   } else {
     refuse(column.name, fmt::format("is an outcome with more than {} levels", kMostLevels), "Name a column with two levels in --outcome.");
   }

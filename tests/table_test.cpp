@@ -45,6 +45,7 @@ TEST(Numbers, ReadLikePeopleWriteThem) {
   EXPECT_EQ(percent(0.1234), "12.3 %");
   EXPECT_EQ(percent(std::numeric_limits<double>::quiet_NaN()), "-");
   EXPECT_EQ(short_number(1234.4), "1,234");
+  EXPECT_EQ(short_number(72), "72");
   EXPECT_EQ(short_number(57.26), "57.3");
   EXPECT_EQ(short_number(1.2345), "1.23");
   EXPECT_EQ(short_number(0.00012), "1.20e-04");

@@ -223,6 +223,7 @@ TEST(TypeRules, OutcomesNameTheirPositiveLevel) {
 }
 
 TEST(TypeRules, OutcomesWithoutAPositiveLevelAreDescribed) {
+  EXPECT_THAT(decide_cells({"1", "2", "3"}, outcome()), Is(ColumnKind::category, ColumnUse::outcome));
   const ImportedColumn column = decide_cells({"setosa", "versicolor", "virginica"}, outcome());
   EXPECT_THAT(column, Is(ColumnKind::category, ColumnUse::outcome));
   EXPECT_EQ(column.positive, "");
@@ -231,7 +232,6 @@ TEST(TypeRules, OutcomesWithoutAPositiveLevelAreDescribed) {
 
 TEST(TypeRules, OutcomesThatAreNotClearAreRefused) {
   EXPECT_THAT(refusal<ArgumentError>({"left", "stayed"}, outcome()), HasSubstr("neither of which says yes"));
-  EXPECT_THAT(refusal<ArgumentError>({"1", "2", "3"}, outcome()), HasSubstr("more than two values"));
   EXPECT_THAT(refusal<ArgumentError>(numbered("", 60), outcome()), HasSubstr("more than two values"));
   EXPECT_THAT(refusal<ArgumentError>({"Yes", "No"}, outcome("Maybe")), HasSubstr("does not have the level"));
   EXPECT_THAT(refusal<ArgumentError>({"0", "1"}, outcome("2")), HasSubstr("does not have the level"));

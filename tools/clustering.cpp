@@ -10,19 +10,15 @@
 
 namespace coterie::tools {
 
-namespace {
-
 std::vector<RawColumn> raw_columns(const std::vector<io::FeatureColumn>& columns) {
   std::vector<RawColumn> raw;
   for (const io::FeatureColumn& column : columns) raw.push_back({column.name, column.role == io::Role::active});
   return raw;
 }
 
-}  // namespace
-
 Clustering::Clustering(Session& session, Input& input, const TransformOptions& options, std::int32_t max_clusters) : session_(session) {
   Context& context = session.context();
-  const ColumnSurvey survey = survey_columns(context, input.raw());
+  const ColumnSurvey survey = survey_columns(context, input.raw(), raw_columns(input.columns()));
   chosen_ = choose_transform(context, input.raw(), survey, raw_columns(input.columns()), options);
   for (const ColumnNote& note : chosen_.notes)
     if (note.warning)

@@ -15,6 +15,8 @@
 
 namespace coterie::tools {
 
+std::vector<RawColumn> raw_columns(const std::vector<io::FeatureColumn>& columns);
+
 class Clustering {
  public:
   // Reads the input as often as the transform needs. max_clusters: the largest k that will be fitted.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "io/result_file.hpp"
 #include "tools/table.hpp"
@@ -34,10 +35,21 @@ void add_outcomes(Description& description, const Input& input, std::span<const 
   }
 }
 
+// A column of zeros and ones, whose mean is a share.
 bool is_indicator(const profile::Profile& profile, std::int32_t column) {
+  constexpr double kRounding = 1e-9;  // mean and share round differently
   const std::int32_t all = profile.n_segments;
   return profile.min.at(all, column) == 0 && profile.max.at(all, column) == 1 &&
-         profile.mean.at(all, column) == profile.share_nonzero.at(all, column);
+         std::abs(profile.mean.at(all, column) - profile.share_nonzero.at(all, column)) < kRounding;
+}
+
+std::string mark_text(const Description& description, std::int32_t segment, std::int32_t column) {
+  const profile::Profile& profile = description.profile;
+  const double mean = profile.mean.at(segment, column);
+  const double population = profile.mean.at(profile.n_segments, column);
+  const std::string& name = description.columns[static_cast<std::size_t>(column)].name;
+  if (is_indicator(profile, column)) return fmt::format("{} {:.0f} % (all {:.0f} %)", name, 100 * mean, 100 * population);
+  return fmt::format("{} {} (all {})", name, short_number(mean), short_number(population));
 }
 
 // The first n_segments entries of a column that ends with the population.
@@ -69,13 +81,13 @@ Description describe_segments(Session& session, Input& input, std::span<const st
 std::vector<std::string> marks(const Description& description, std::int32_t segment, std::size_t most) {
   const profile::Profile& profile = description.profile;
   std::vector<std::string> texts;
+  std::vector<double> effects;
   for (const profile::Marker& marker : profile::markers(profile, segment, static_cast<std::size_t>(profile.n_columns))) {
-    const io::FeatureColumn& column = description.columns[static_cast<std::size_t>(marker.column)];
-    if (column.role == io::Role::ignore) continue;
-    const double mean = profile.mean.at(segment, marker.column);
-    const double population = profile.mean.at(profile.n_segments, marker.column);
-    const auto show = is_indicator(profile, marker.column) ? percent : short_number;
-    texts.push_back(fmt::format("{} {} (all {})", column.name, show(mean), show(population)));
+    if (description.columns[static_cast<std::size_t>(marker.column)].role == io::Role::ignore) continue;
+    // Indicators of the same customers ("no internet" in five columns) have the same effect and say the same.
+    if (std::find(effects.begin(), effects.end(), marker.cohen_d) != effects.end()) continue;
+    effects.push_back(marker.cohen_d);
+    texts.push_back(mark_text(description, segment, marker.column));
     if (texts.size() == most) break;
   }
   return texts;

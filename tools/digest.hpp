@@ -1,31 +1,23 @@
-// SHA-256 over typed values as their little-endian bytes.
+// The digest that `cluster --json` promises: SHA-256 of int32 labels | float32 centers in clustering units | float64
+// inertia, all little-endian. Equal digests are equal results, bit for bit.
 #pragma once
 
-#include <memory>
+#include <cstdint>
 #include <span>
 #include <string>
 
 #include "host/kmeans.hpp"
+#include "io/sha256.hpp"
 
 namespace coterie::tools {
 
-class Digest {
+class ResultDigest {
  public:
-  Digest();
-  ~Digest();
-  void add(std::span<const std::byte> bytes);
-  template <class T>
-  void add(std::span<const T> values) {
-    add(std::as_bytes(values));
-  }
-  std::string hex();  // ends the digest
+  void add_labels(std::span<const std::int32_t> labels) { sha256_.update(std::as_bytes(labels)); }  // in row order
+  std::string finish(const kmeans::Model& model);
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  io::Sha256 sha256_;
 };
-
-// What `cluster --json` promises: int32 labels | float32 centers in clustering units | float64 inertia.
-std::string result_digest(std::span<const std::int32_t> labels, const kmeans::Model& model);
 
 }  // namespace coterie::tools

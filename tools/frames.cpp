@@ -12,7 +12,7 @@ namespace coterie::tools {
 namespace {
 
 // A terminal line holds a table and one sentence; longer text is for the file.
-constexpr std::size_t kWidestText = 100;
+constexpr std::size_t kWidestText = 120;
 
 bool is_share(const std::string& name) { return name.ends_with("share") || name.ends_with("rate") || name == "explained"; }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace coterie::tools {
@@ -15,6 +16,23 @@ constexpr double kSmallestShare = 0.02;
 double smallest_share(const kmeans::Model& model) {
   const auto& weights = model.cluster_weights;
   return *std::min_element(weights.begin(), weights.end()) / std::accumulate(weights.begin(), weights.end(), 0.0);
+}
+
+// Per model: by how much the log of the unexplained variance falls per log of the number of segments, since the model before
+// it; the first counts from one segment, which explains nothing. Constant where the data has no groups (inertia ~ k^(-2/d)).
+std::vector<double> returns_on_segments(std::span<const kmeans::Model> models, std::span<const kmeans::Quality> qualities) {
+  constexpr double kLeast = 1e-3;  // restarts may leave a larger k no better than a smaller one; keeps ratios finite
+  std::vector<double> returns;
+  double unexplained = 1, n_clusters = 1;
+  for (std::size_t m = 0; m < models.size(); ++m) {
+    const double next_unexplained = std::max(1 - qualities[m].explained, 1e-12);  // nothing left to explain is a limit, not a zero
+    const double next_n_clusters = models[m].n_clusters;
+    const double growth = next_n_clusters > n_clusters ? std::log(next_n_clusters / n_clusters) : 1;
+    returns.push_back(std::max(std::log(unexplained / next_unexplained) / growth, kLeast));
+    unexplained = next_unexplained;
+    n_clusters = next_n_clusters;
+  }
+  return returns;
 }
 
 }  // namespace
@@ -52,16 +70,20 @@ io::DataFrame sweep_frame(std::span<const kmeans::Model> models, std::span<const
 }
 
 Choice choose_granularity(std::span<const kmeans::Model> models, std::span<const kmeans::Quality> qualities) {
+  const std::vector<double> returns = returns_on_segments(models, qualities);
+  const auto drop_after = [&](std::size_t m) { return m + 1 < models.size() ? returns[m] / returns[m + 1] : 0; };
+  const auto is_eligible = [&](std::size_t m) { return smallest_share(models[m]) >= kSmallestShare; };
   std::size_t best = 0;
-  bool found = false;
-  for (std::size_t m = 0; m < models.size(); ++m) {
-    if (smallest_share(models[m]) < kSmallestShare) continue;
-    if (!found || qualities[m].silhouette > qualities[best].silhouette) best = m;
-    found = true;
-  }
-  return {best, fmt::format("{} segments: the clearest separation (simplified silhouette {:.3f}) among the tried numbers of segments whose "
-                            "smallest segment holds at least {:.0f} % of the customers.",
-                            models[best].n_clusters, qualities[best].silhouette, 100 * kSmallestShare)};
+  for (std::size_t m = 1; m < models.size(); ++m)
+    if (is_eligible(m) && (!is_eligible(best) || drop_after(m) > drop_after(best))) best = m;
+  const std::string floor = fmt::format("{:.0f} % of the customers", 100 * kSmallestShare);
+  if (!is_eligible(best))
+    return {best,
+            fmt::format("{} segments: every number that was tried leaves a segment of less than {}.", models[best].n_clusters, floor)};
+  return {best, fmt::format(
+                    "{} segments: the return on a further segment falls most sharply here, by a factor of {:.1f}, and the smallest segment "
+                    "holds at least {}.",
+                    models[best].n_clusters, drop_after(best), floor)};
 }
 
 }  // namespace coterie::tools

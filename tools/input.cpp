@@ -25,9 +25,23 @@ Input::Input(Session& session, const InputOptions& options) : file_(io::FeatureF
   roles_ = file_->roles();
   settle_column_roles(options);
   settle_obs_roles(options);
+  check_ids(session, options.unique_ids);
   if (!roles_.weight.empty()) weights_ = quantise_weights(file_->numbers(roles_.weight));
   raw_ = file_->tiles(session.context());
   session.progress().set_row_bytes(std::int64_t{raw_->n_columns()} * (raw_->is_wide() ? 8 : 4));
+}
+
+void Input::check_ids(Session& session, bool must_be_unique) {
+  constexpr std::int64_t kBytesPerId = 16;  // of the search, which a tight budget does without
+  if (!has_ids()) return;
+  if (!must_be_unique && file_->n_rows() * kBytesPerId > session.context().memory().available())
+    return session.warn("ids were not searched for repeats: that needs more --memory");
+  repeated_ids_ = io::count_duplicate_ids(*file_, session.context());
+  if (repeated_ids_ == 0) return;
+  const std::string message = fmt::format("file '{}', ids {}: {} of {} rows repeat the id of an earlier row", file_->path().string(),
+                                          file_->id_name(), repeated_ids_, file_->n_rows());
+  if (must_be_unique) throw ContentsError(message + ". Nothing was written. Remove them, or leave --unique-ids out.");
+  session.warn(message);
 }
 
 void Input::settle_column_roles(const InputOptions& options) {

@@ -15,10 +15,13 @@ namespace coterie::tools {
 
 class Input {
  public:
-  // InputError, ContentsError as FeatureFile::open; ArgumentError for a column that the file does not have.
+  // InputError, ContentsError as FeatureFile::open; ArgumentError for a column that the file does not have; ContentsError
+  // for repeated ids where they were forbidden.
   Input(Session& session, const InputOptions& options);
 
   const io::FeatureFile& file() const { return *file_; }
+  bool has_ids() const { return file_->id_name() != "row"; }  // otherwise rows are numbered from 0
+  std::int64_t repeated_ids() const { return repeated_ids_; }
   TileSource& raw() { return *raw_; }  // all columns of X
   const std::vector<io::FeatureColumn>& columns() const { return columns_; }
   const io::ObsRoles& roles() const { return roles_; }
@@ -28,6 +31,7 @@ class Input {
   void settle_column_roles(const InputOptions& options);
   void settle_obs_roles(const InputOptions& options);
   io::FeatureColumn& column(const std::string& name, const char* option);
+  void check_ids(Session& session, bool must_be_unique);
   void require_obs(const std::string& name, const char* option) const;
 
   std::unique_ptr<io::FeatureFile> file_;
@@ -35,6 +39,7 @@ class Input {
   std::vector<io::FeatureColumn> columns_;
   io::ObsRoles roles_;
   Weights weights_;
+  std::int64_t repeated_ids_ = 0;
 };
 
 io::IdFormat id_format(const io::FeatureFile& file);

@@ -43,13 +43,13 @@ void add_job(CLI::App& app, JobOptions& options) {
   add_output(app, options.output, "Write the customers as CSV too; - is standard output");
   add_transform(app, options.transform);
   add_fit(app, options.fit);
+  add_device(app, options.resources);
   add_resources(app, options.resources);
   add_json(app, options.json);
 }
 
 Job::Job(const JobOptions& options, std::vector<std::int32_t> defaults) : options_(options), session_(options.resources) {
-  if (options.json && options.output.csv == "-")
-    throw ArgumentError("--json and --csv -: both want standard output. Give the CSV a file name.");
+  refuse_shared_stdout(options.json, options.output.csv);
   session_.backend();  // a device that cannot be had is no reason to read first
   const Stopwatch stopwatch(seconds_.read);
   if (const auto path = centers_path(options.fit.init)) start_ = read_start_centers(session_, *path);
@@ -94,7 +94,9 @@ Segmentation Job::finish(const kmeans::Model& model, const std::optional<io::Dat
   Segmentation result;
   result.model = model;
   const std::vector<std::int32_t> labels = predict(model);
-  result.sha256 = result_digest(labels, model);
+  ResultDigest digest;
+  digest.add_labels(labels);
+  result.sha256 = digest.finish(model);
   {
     const Stopwatch stopwatch(seconds_.write);
     const Description description = describe_segments(session_, *input_, labels, model.n_clusters);
@@ -137,15 +139,7 @@ void Job::write(const kmeans::Model& model, const Description& description, cons
   io::write_outcomes(file, description.outcomes, description.names);
   io::write_values(file, description.values, description.names);
   io::write_model(file, model_record(model, chosen.transform, description, input_->weights().step, session_.context().seed()));
-  RunRecord record;
-  record.device = session_.backend().description();
-  record.seed = session_.context().seed();
-  record.threads = session_.context().threads();
-  record.input_name = input_->file().path().filename().string();
-  record.input_fingerprint = input_->file().fingerprint();
-  record.seconds = {{"read", seconds_.read}, {"fit", seconds_.fit}, {"predict", seconds_.predict}};
-  record.warnings = session_.warnings();
-  write_run_record(file, record);
+  write_run_record(file, session_, input_->file(), seconds_);
 }
 
 nlohmann::ordered_json segmentation_json(const Segmentation& result, const std::string& device, const std::vector<std::string>& warnings) {
@@ -164,7 +158,7 @@ nlohmann::ordered_json segmentation_json(const Segmentation& result, const std::
 std::string segments_table(const io::DataFrame& segments) {
   std::vector<std::string> shown;
   for (const auto& [name, column] : segments.columns)
-    if (name != "weight" && !name.ends_with("_sum")) shown.push_back(name);
+    if (name != "segment_id" && name != "weight" && !name.ends_with("_sum") && !name.ends_with("_mean")) shown.push_back(name);
   return frame_table(selected(sorted_descending(segments, "n"), shown));
 }
 

@@ -60,12 +60,16 @@ std::string parse_message(const CLI::App& root, const CLI::ParseError& error) {
   return fmt::format("{}. See {} --help.", error.what(), &verb == &root ? "coterie" : "coterie " + verb.get_name());
 }
 
-int fail(ExitCode code, const std::string& message) {
+int fail(ExitCode code, std::string message) {
+  if (!message.ends_with('.') && !message.ends_with('?')) message += '.';
   std::fprintf(stderr, "error: %s\n", printable(message).c_str());
   return static_cast<int>(code);
 }
 
-std::vector<Verb> add_verbs(CLI::App& root) { return {add_devices(root)}; }
+std::vector<Verb> add_verbs(CLI::App& root) {
+  return {add_run(root),   add_inspect(root), add_import(root),  add_synth(root),  add_cluster(root),
+          add_sweep(root), add_assign(root),  add_profile(root), add_export(root), add_devices(root)};
+}
 
 int run(int argc, char** argv) {
   CLI::App root("Find the customers who belong together: segments from behavioural features, on the CPU or a GPU.", "coterie");

@@ -79,8 +79,11 @@ CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& d
   return app;
 }
 
-void add_resources(CLI::App& app, ResourceOptions& options) {
+void add_device(CLI::App& app, ResourceOptions& options) {
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:I")->capture_default_str();
+}
+
+void add_resources(CLI::App& app, ResourceOptions& options) {
   add_number(app, "--threads", options.threads, 0, 4096, "Threads; 0 uses every core this process may use");
   app.add_option_function<std::string>(
       "--memory", [&options](const std::string& text) { options.memory_bytes = parse_bytes(text, "--memory"); },
@@ -88,11 +91,16 @@ void add_resources(CLI::App& app, ResourceOptions& options) {
   add_number(app, "--seed", options.seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(), "Seed of every random choice");
 }
 
-void add_input(CLI::App& app, InputOptions& options) {
+void add_input_file(CLI::App& app, InputOptions& options) {
   app.add_option("FILE", options.path, "Customers: an AnnData .h5ad or another HDF5 file with a numeric matrix")->required();
   app.add_option("--x", options.layout.x, "Dataset of the matrix, where the file is no .h5ad");
   app.add_option("--ids", options.layout.ids, "Dataset of the customer ids");
   app.add_option("--names", options.layout.names, "Dataset of the column names");
+  app.add_flag("--unique-ids", options.unique_ids, "Refuse repeated ids instead of warning");
+}
+
+void add_input(CLI::App& app, InputOptions& options) {
+  add_input_file(app, options);
   app.add_option("--active", options.active, "Columns that drive the segments")->delimiter(',');
   app.add_option("--profile", options.profile, "Columns that only describe the segments")->delimiter(',');
   app.add_option("--ignore", options.ignore, "Columns that are not used")->delimiter(',');
@@ -114,10 +122,11 @@ void add_transform(CLI::App& app, TransformOptions& options) {
                             "auto", "Missing cells: error, median, or auto (error with --transform none, median otherwise)");
 }
 
-void add_output(CLI::App& app, OutputOptions& options, const std::string& csv_description) {
-  app.add_option("-o,--output", options.path, "Result file (.h5ad)")->required();
+CLI::Option* add_output(CLI::App& app, OutputOptions& options, const std::string& csv_description) {
+  CLI::Option* output = app.add_option("-o,--output", options.path, "Result file (.h5ad)")->required();
   if (!csv_description.empty()) app.add_option("--csv", options.csv, csv_description);
   app.add_flag("--overwrite", options.overwrite, "Replace existing output files");
+  return output;
 }
 
 void add_fit(CLI::App& app, FitOptions& options) {
@@ -134,6 +143,10 @@ void add_fit(CLI::App& app, FitOptions& options) {
 }
 
 void add_json(CLI::App& app, bool& json) { app.add_flag("--json", json, "Print one JSON object instead of tables"); }
+
+void refuse_shared_stdout(bool json, const std::string& csv) {
+  if (json && csv == "-") throw ArgumentError("--json and --csv -: both want standard output. Give the CSV a file name.");
+}
 
 std::optional<CentersPath> centers_path(const std::string& init) {
   if (init == "k-means++" || init == "random") return std::nullopt;

@@ -15,7 +15,7 @@
 
 namespace coterie::tools {
 
-// --threads --memory --seed --device
+// --device --threads --memory --seed
 struct ResourceOptions {
   std::string device = "auto";
   std::int32_t threads = 0;       // 0: every core this process may use
@@ -30,6 +30,7 @@ struct InputOptions {
   std::vector<std::string> active, profile, ignore;  // column names whose role is set here instead of by the file
   std::optional<std::string> weight, value;          // obs columns; an empty name means none
   std::vector<std::string> outcomes;
+  bool unique_ids = false;  // repeated ids are an error rather than a warning
 };
 
 // -o --csv --overwrite
@@ -62,12 +63,17 @@ CLI::Option* add_number(CLI::App& app, const std::string& names, Number& value, 
 
 // A subcommand with one example line, shown by --help.
 CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example);
-void add_resources(CLI::App& app, ResourceOptions& options);
-void add_input(CLI::App& app, InputOptions& options);
+void add_device(CLI::App& app, ResourceOptions& options);
+void add_resources(CLI::App& app, ResourceOptions& options);  // all but --device
+void add_input_file(CLI::App& app, InputOptions& options);    // FILE --x --ids --names --unique-ids
+void add_input(CLI::App& app, InputOptions& options);         // and the roles of columns
 void add_transform(CLI::App& app, TransformOptions& options);
-void add_output(CLI::App& app, OutputOptions& options, const std::string& csv_description);
+// Returns --output, which is required. No --csv where csv_description is empty.
+CLI::Option* add_output(CLI::App& app, OutputOptions& options, const std::string& csv_description);
 void add_fit(CLI::App& app, FitOptions& options);
 void add_json(CLI::App& app, bool& json);
+// ArgumentError when both the JSON object and the CSV want standard output.
+void refuse_shared_stdout(bool json, const std::string& csv);
 
 // Start centers are read from the file of --init in the caller, which knows the columns.
 kmeans::Params fit_params(const FitOptions& options, std::int32_t n_clusters);

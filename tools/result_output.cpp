@@ -13,8 +13,11 @@ namespace coterie::tools {
 
 namespace {
 
-io::OutputRequest request(const OutputOptions& options, const Input& input, std::int64_t estimated_bytes) {
-  return {options.path, options.overwrite, {input.file().path()}, estimated_bytes};
+io::OutputRequest request(const OutputOptions& options, const io::FeatureFile& input, const std::string& model,
+                          std::int64_t estimated_bytes) {
+  io::OutputRequest request{options.path, options.overwrite, {input.path()}, estimated_bytes};
+  if (!model.empty()) request.inputs.emplace_back(model);
+  return request;
 }
 
 // This process's command line, every path shortened to its base name: a result that is passed on tells no folders.
@@ -41,10 +44,10 @@ CsvOutput::CsvOutput(const std::string& path, bool overwrite, const std::string&
   }
 }
 
-ResultOutput::ResultOutput(const OutputOptions& options, const Input& input, std::int32_t n_segments)
+ResultOutput::ResultOutput(const OutputOptions& options, const Input& input, std::int32_t n_segments, const std::string& model)
     : input_(input.file()),
       columns_(io::customer_columns(id_format(input_), std::vector<std::string>(static_cast<std::size_t>(n_segments), "S"))),
-      output_(request(options, input, input_.n_rows() * io::row_bytes(columns_))),
+      output_(request(options, input_, model, input_.n_rows() * io::row_bytes(columns_))),
       file_(output_, io::result_options(input_.n_rows(), input_.id_name())) {
   if (!options.csv.empty()) csv_.emplace(options.csv, options.overwrite, input_.path().string());
 }
@@ -79,20 +82,21 @@ void ResultOutput::commit() {
   file_.commit();
 }
 
-void write_run_record(io::H5adWriter& file, const RunRecord& record) {
+void write_run_record(io::H5adWriter& file, Session& session, const io::FeatureFile& input, const Seconds& seconds) {
   const auto write = [&](const std::string& name, const io::Value& value) { file.write_value("uns/run/" + name, value); };
   write("tool", std::string("coterie"));
   write("version", std::string(COTERIE_VERSION));
   write("command", command_line());
   write("created", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))));
-  write("device", record.device);
-  write("seed", static_cast<std::int64_t>(record.seed));
-  write("threads", std::int64_t{record.threads});
-  write("input", record.input_name);
-  write("input_fingerprint", record.input_fingerprint);
-  for (const auto& [name, seconds] : record.seconds) write("seconds_" + name, seconds);
-  write("warnings", record.warnings);
-  write("notes", record.notes);
+  write("device", session.backend().description());
+  write("seed", std::to_string(session.context().seed()));  // 64 bits without a sign
+  write("threads", std::int64_t{session.context().threads()});
+  write("input", input.path().filename().string());
+  write("input_fingerprint", input.fingerprint());
+  write("seconds_read", seconds.read);
+  write("seconds_fit", seconds.fit);
+  write("seconds_predict", seconds.predict);
+  write("warnings", session.warnings());
 }
 
 }  // namespace coterie::tools

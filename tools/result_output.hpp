@@ -14,6 +14,7 @@
 #include "io/csv_writer.hpp"
 #include "io/result_file.hpp"
 #include "tools/input.hpp"
+#include "tools/stopwatch.hpp"
 
 namespace coterie::tools {
 
@@ -32,8 +33,9 @@ class CsvOutput {
 
 class ResultOutput {
  public:
-  // Everything that can be refused is refused here. n_segments: the most that will be written.
-  ResultOutput(const OutputOptions& options, const Input& input, std::int32_t n_segments);
+  // Everything that can be refused is refused here. n_segments: the most that will be written; model: the file that the
+  // segments come from, where it is not the input.
+  ResultOutput(const OutputOptions& options, const Input& input, std::int32_t n_segments, const std::string& model = {});
 
   // Opens the customers' columns; then one call per tile, in row order.
   void begin_rows(const std::vector<std::string>& segment_names);
@@ -52,14 +54,6 @@ class ResultOutput {
 };
 
 // uns/run: which program, command, seed, device, input, seconds and warnings led to this file. Paths are base names.
-struct RunRecord {
-  std::string device;
-  std::uint64_t seed = 0;
-  std::int32_t threads = 0;
-  std::string input_name, input_fingerprint;
-  std::vector<std::pair<std::string, double>> seconds;
-  std::vector<std::string> warnings, notes;
-};
-void write_run_record(io::H5adWriter& file, const RunRecord& record);
+void write_run_record(io::H5adWriter& file, Session& session, const io::FeatureFile& input, const Seconds& seconds);
 
 }  // namespace coterie::tools

@@ -119,6 +119,7 @@ std::string percent(double share) { return std::isnan(share) ? "-" : fmt::format
 std::string short_number(double value) {
   if (std::isnan(value)) return "-";
   const double size = std::abs(value);
+  if (size < 1e15 && value == std::round(value)) return with_separators(std::llround(value));
   if (size >= 1000 && size < 1e15) return with_separators(std::llround(value));
   return size != 0 && (size < 0.001 || size >= 1e15) ? fmt::format("{:.2e}", value) : fmt::format("{:.{}f}", value, size < 10 ? 2 : 1);
 }

@@ -1,0 +1,10 @@
+# Installs BUILD_DIR to a prefix of its own, then configures, builds and runs the program of this folder against it.
+set(work ${BUILD_DIR}/tests/consumer)
+file(REMOVE_RECURSE ${work})
+macro(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
+endmacro()
+run(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${work}/prefix)
+run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${work}/build -G Ninja -DCMAKE_PREFIX_PATH=${work}/prefix)
+run(${CMAKE_COMMAND} --build ${work}/build)
+run(${work}/build/consumer)

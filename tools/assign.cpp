@@ -1,0 +1,137 @@
+// coterie assign: places customers in the segments of an earlier result. Nothing is learned; the model in the result file
+// says which columns count and how they are transformed.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "host/error.hpp"
+#include "host/passes.hpp"
+#include "io/model_file.hpp"
+#include "tools/digest.hpp"
+#include "tools/frames.hpp"
+#include "tools/result_output.hpp"
+#include "tools/stopwatch.hpp"
+#include "tools/verbs.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+struct AssignOptions {
+  ResourceOptions resources;
+  InputOptions input;
+  OutputOptions output;
+  std::string model;
+  bool json = false;
+};
+
+// The model's transform with its sources pointing at the columns of the same name in this file. ContentsError names
+// what is missing; columns that the model does not know are reported.
+Transform matched_transform(Session& session, const io::SegmentationModel& model, const Input& input) {
+  const auto index_of = [&](const std::string& name) {
+    const auto& columns = input.columns();
+    return std::find_if(columns.begin(), columns.end(), [&](const io::FeatureColumn& c) { return c.name == name; }) - columns.begin();
+  };
+  Transform transform = model.transform;
+  std::vector<std::string> missing;
+  for (ColumnTransform& column : transform.columns) {
+    const std::string& name = model.raw_columns[static_cast<std::size_t>(column.source)];
+    const auto index = index_of(name);
+    if (index == std::ssize(input.columns()))
+      missing.push_back(name);
+    else
+      column.source = static_cast<std::int32_t>(index);
+  }
+  missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
+  if (!missing.empty())
+    throw ContentsError(
+        fmt::format("file '{}' lacks columns that the model needs: {}. Nothing was written. Add them, missing cells are allowed.",
+                    input.file().path().string(), fmt::join(missing, ", ")));
+  std::vector<std::string> unknown;
+  for (const io::FeatureColumn& column : input.columns())
+    if (std::find(model.raw_columns.begin(), model.raw_columns.end(), column.name) == model.raw_columns.end())
+      unknown.push_back(column.name);
+  if (!unknown.empty()) session.warn(fmt::format("columns that the model does not know are ignored: {}", fmt::join(unknown, ", ")));
+  return transform;
+}
+
+struct Placement {
+  std::vector<std::int64_t> sizes;
+  std::string sha256;
+};
+
+Placement place(Session& session, Input& input, const io::SegmentationModel& model, ResultOutput& output) {
+  const auto rows = transformed(session.context(), input.raw(), matched_transform(session, model, input));
+  const auto staged = session.backend().stage(*rows);
+  const auto predictor = session.backend().kmeans_predictor();
+  Placement placement{std::vector<std::int64_t>(static_cast<std::size_t>(model.kmeans.n_clusters)), {}};
+  ResultDigest digest;
+  output.begin_rows(model.segment_names);
+  map_tiles(session.context(), *staged, *predictor, model.kmeans, [&](std::int64_t first_row, const kmeans::Assignment& assignment) {
+    for (const std::int32_t label : assignment.label) ++placement.sizes[static_cast<std::size_t>(label)];
+    digest.add_labels(assignment.label);
+    output.write_rows(first_row, assignment);
+  });
+  placement.sha256 = digest.finish(model.kmeans);
+  return placement;
+}
+
+io::DataFrame sizes_frame(const std::vector<std::string>& names, const std::vector<std::int64_t>& sizes, std::int64_t n_rows) {
+  std::vector<double> shares;
+  for (const std::int64_t size : sizes) shares.push_back(static_cast<double>(size) / static_cast<double>(n_rows));
+  return {"segment", names, {{"n", sizes}, {"share", shares}}};
+}
+
+void assign(const AssignOptions& options) {
+  refuse_shared_stdout(options.json, options.output.csv);
+  Session session(options.resources);
+  session.backend();
+  Seconds seconds;
+  const io::SegmentationModel model = io::read_model(options.model);
+  Input input(session, options.input);
+  ResultOutput output(options.output, input, model.kmeans.n_clusters, {options.model});
+  Placement placement;
+  {
+    const Stopwatch stopwatch(seconds.predict);
+    placement = place(session, input, model, output);
+  }
+  const io::DataFrame sizes = sizes_frame(model.segment_names, placement.sizes, input.file().n_rows());
+  {
+    const Stopwatch stopwatch(seconds.write);
+    output.file().write_frame("uns/segmentation/segments", sizes);
+    write_run_record(output.file(), session, input.file(), seconds);
+    session.context().check_cancelled();
+    output.commit();
+  }
+  if (options.json)
+    print(nlohmann::ordered_json{{"n_clusters", model.kmeans.n_clusters},
+                                 {"sizes", placement.sizes},
+                                 {"device", session.backend().name()},
+                                 {"seconds", {{"predict", seconds.predict}, {"write", seconds.write}}},
+                                 {"sha256", placement.sha256},
+                                 {"warnings", session.warnings()}}
+              .dump() +
+          '\n');
+  else if (options.output.csv != "-")
+    print(frame_table(sorted_descending(sizes, "n")));
+  session.say(fmt::format("Result: {}", options.output.path));
+}
+
+}  // namespace
+
+Verb add_assign(CLI::App& root) {
+  CLI::App* app = add_verb(root, "assign", "Place customers in the segments of an earlier result",
+                           "new.h5ad --model result.h5ad -o labels.h5ad --csv labels.csv");
+  auto options = std::make_shared<AssignOptions>();
+  add_input_file(*app, options->input);
+  app->add_option("--model", options->model, "Result file of `cluster` or `run`")->required();
+  add_output(*app, options->output, "Write the labels as CSV too; - is standard output");
+  add_device(*app, options->resources);
+  add_resources(*app, options->resources);
+  add_json(*app, options->json);
+  return {app, [options] { assign(*options); }};
+}
+
+}  // namespace coterie::tools

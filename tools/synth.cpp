@@ -1,0 +1,85 @@
+// coterie synth: synthetic customers with planted personas, for trying things out and for benchmarks.
+#include "host/synth.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "io/atomic_output.hpp"
+#include "io/feature_writer.hpp"
+#include "tools/description.hpp"
+#include "tools/options.hpp"
+#include "tools/session.hpp"
+#include "tools/verbs.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+struct SynthRequest {
+  ResourceOptions resources;
+  SynthOptions synth;
+  OutputOptions output;
+};
+
+io::FeatureFileLayout layout_of(const SynthOptions& synth) {
+  io::FeatureFileLayout layout;
+  layout.n_rows = synth.rows;
+  const std::size_t width = std::to_string(synth.features - 1).size();
+  for (std::int32_t j = 0; j < synth.features; ++j) layout.columns.push_back({.name = fmt::format("x{:0{}}", j, width)});
+  layout.obs.push_back({.name = "customer_id", .type = io::CellType::int64});
+  layout.obs.push_back({.name = "persona", .type = io::CellType::int32});
+  return layout;
+}
+
+void write_rows(Session& session, const SynthOptions& synth, io::FeatureWriter& writer) {
+  // Tiles of about 16 MiB: large enough to stream, small beside any budget.
+  const std::int64_t tile_rows = std::max(kBlockRows, (std::int64_t{4} << 20) / synth.features / kBlockRows * kBlockRows);
+  std::vector<float> x;
+  std::vector<std::int32_t> persona;
+  std::vector<std::int64_t> ids;
+  for (std::int64_t row = 0; row < synth.rows; row += tile_rows) {
+    const std::int64_t n_rows = std::min(tile_rows, synth.rows - row);
+    x.resize(static_cast<std::size_t>(n_rows * synth.features));
+    persona.resize(static_cast<std::size_t>(n_rows));
+    ids.resize(static_cast<std::size_t>(n_rows));
+    generate(session.context(), synth, row, n_rows, x.data(), persona.data());
+    for (std::int64_t i = 0; i < n_rows; ++i) ids[static_cast<std::size_t>(i)] = synth.first_row + row + i;
+    writer.write(row, std::span<const float>(x),
+                 std::vector<io::Cells>{std::span<const std::int64_t>(ids), std::span<const std::int32_t>(persona)});
+    session.context().report({"synth", row + n_rows, synth.rows});
+  }
+}
+
+void synth(SynthRequest request) {
+  request.synth.seed = request.resources.seed;
+  Session session(request.resources);
+  session.progress().set_row_bytes(std::int64_t{4} * request.synth.features);
+  const io::FeatureFileLayout layout = layout_of(request.synth);
+  io::AtomicOutput output({request.output.path, request.output.overwrite, {}, io::estimated_bytes(layout)});
+  io::FeatureWriter writer(output, layout);
+  write_rows(session, request.synth, writer);
+  session.context().check_cancelled();
+  writer.commit();
+  session.say(fmt::format("{} customers, {} features, {} personas (obs/persona): {}. Next: coterie run {} -o result.h5ad",
+                          request.synth.rows, request.synth.features, request.synth.personas, request.output.path, request.output.path));
+}
+
+}  // namespace
+
+Verb add_synth(CLI::App& root) {
+  CLI::App* app = add_verb(root, "synth", "Make synthetic customers with planted personas",
+                           "-o big.h5ad --rows 1000000 --features 32 --personas 8 --seed 7");
+  auto request = std::make_shared<SynthRequest>();
+  add_output(*app, request->output, "");
+  add_number<std::int64_t>(*app, "--rows", request->synth.rows, 1, std::int64_t{1} << 40, "Customers")->required();
+  add_number(*app, "--features", request->synth.features, 1, 1 << 20, "Columns");
+  add_number(*app, "--personas", request->synth.personas, 1, 1 << 20, "Planted groups");
+  add_number<std::int64_t>(*app, "--first-row", request->synth.first_row, 0, std::int64_t{1} << 40,
+                           "Rows of the endless table to leave out: the same personas, other customers");
+  add_resources(*app, request->resources);
+  return {app, [request] { synth(*request); }};
+}
+
+}  // namespace coterie::tools
