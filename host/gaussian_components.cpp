@@ -41,7 +41,7 @@ std::vector<double> whiten(const std::vector<double>& means, const std::vector<d
 }  // namespace
 
 std::int64_t stretch_rows(std::int32_t n_columns) {
-  return std::clamp<std::int64_t>((std::int64_t{1} << 15) / n_columns / 64 * 64, 64, 512);
+  return std::clamp<std::int64_t>((std::int64_t{1} << 15) / n_columns / 64 * 64, 64, 1024);
 }
 
 template <class T>
@@ -51,6 +51,8 @@ Components<T>::Components(const Model& model, std::span<const float> center)
   const std::vector<double> means = gaussian_mixture::offsets_of(model, center), pivots = gaussian_mixture::pivots_of(model, center);
   means_.assign(means.begin(), means.end());
   pivots_.assign(pivots.begin(), pivots.end());
+  about_center_ = std::all_of(pivots.begin(), pivots.end(), [](double pivot) { return pivot == 0; });
+  factors_.assign(static_cast<std::size_t>(n_components_), T(-0.5));
   for (std::int32_t k = 0; k < n_components_; ++k)
     constants_.push_back(static_cast<T>(std::log(model.weights[static_cast<std::size_t>(k)]) + log_determinant(model, k) -
                                         0.5 * n_columns_ * std::log(2 * std::numbers::pi)));
@@ -60,15 +62,17 @@ Components<T>::Components(const Model& model, std::span<const float> center)
       break;
     case CovarianceType::tied:
       add_triangle(model.precisions_cholesky.data());
-      set_groups(whiten(means, model.precisions_cholesky, d), std::vector<double>(means.size(), 1.0));
+      centers_ = in_groups(whiten(means, model.precisions_cholesky, d));
       break;
-    case CovarianceType::diag: set_groups(means, model.precisions_cholesky); break;
-    case CovarianceType::spherical: {
-      std::vector<double> scales(means.size());
-      for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = model.precisions_cholesky[i / d];
-      set_groups(means, scales);
+    case CovarianceType::diag:
+      centers_ = in_groups(means);
+      scales_ = in_groups(model.precisions_cholesky);
       break;
-    }
+    case CovarianceType::spherical:
+      centers_ = in_groups(means);
+      std::transform(model.precisions_cholesky.begin(), model.precisions_cholesky.end(), factors_.begin(),
+                     [](double p) { return static_cast<T>(-0.5 * p * p); });
+      break;
   }
 }
 
@@ -83,16 +87,12 @@ void Components<T>::add_triangle(const double* p) {
 }
 
 template <class T>
-void Components<T>::set_groups(const std::vector<double>& centers, const std::vector<double>& scales) {
+std::vector<T> Components<T>::in_groups(const std::vector<double>& values) const {
   const std::size_t d = static_cast<std::size_t>(n_columns_);
-  centers_.assign(static_cast<std::size_t>(n_groups()) * d * kGroup, T{0});
-  scales_.assign(centers_.size(), T{0});
+  std::vector<T> groups(static_cast<std::size_t>(n_groups()) * d * kGroup);
   for (std::size_t k = 0; k < static_cast<std::size_t>(n_components_); ++k)
-    for (std::size_t j = 0; j < d; ++j) {
-      const std::size_t at = (k / kGroup * d + j) * kGroup + k % kGroup;
-      centers_[at] = static_cast<T>(centers[k * d + j]);
-      scales_[at] = static_cast<T>(scales[k * d + j]);
-    }
+    for (std::size_t j = 0; j < d; ++j) groups[(k / kGroup * d + j) * kGroup + k % kGroup] = static_cast<T>(values[k * d + j]);
+  return groups;
 }
 
 template class Components<float>;

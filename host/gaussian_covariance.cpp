@@ -82,32 +82,38 @@ void set_column_variances(Model& model, std::size_t k, const Floor& floor) {
   }
 }
 
-// shift: (n_columns) new mean less pivot. Returns whether the floor holds the component up.
-bool set_covariance(Model& model, std::size_t k, const Moments& moments, const std::vector<double>& shift, const Floor& floor) {
+bool set_full_covariance(Model& model, std::size_t k, const Moments& moments, const std::vector<double>& shift, const Floor& floor) {
   const std::size_t d = columns_of(model);
-  const double weight = moments.weight[k];
-  if (model.covariance_type == CovarianceType::full) {
-    const Eigen::Map<const Eigen::VectorXd> delta(shift.data(), model.n_columns);
-    Matrix covariance = from_triangle(moments.second.data() + k * triangle_cells(d), d) / weight - delta * delta.transpose();
-    covariance.diagonal().array() += floor.reg_covar;
-    const bool held = hold_up(covariance, floor);
-    set_matrix(model, k, covariance);
-    return held;
-  }
-  std::vector<double> variance(d);
-  for (std::size_t j = 0; j < d; ++j) variance[j] = moments.second[k * d + j] / weight - shift[j] * shift[j] + floor.reg_covar;
-  if (model.covariance_type == CovarianceType::spherical) {
-    const double mean = mean_of(variance), least = floor.least * mean_of(floor.unit);
-    set_variance(model, k, std::max(mean, least));
-    return mean < least;
-  }
+  const Eigen::Map<const Eigen::VectorXd> delta(shift.data(), model.n_columns);
+  Matrix covariance = from_triangle(moments.second.data() + k * triangle_cells(d), d) / moments.weight[k] - delta * delta.transpose();
+  covariance.diagonal().array() += floor.reg_covar;
+  const bool held = hold_up(covariance, floor);
+  set_matrix(model, k, covariance);
+  return held;
+}
+
+bool set_diagonal_covariance(Model& model, std::size_t k, const Moments& moments, const std::vector<double>& shift, const Floor& floor) {
+  const std::size_t d = columns_of(model);
   bool held = false;
   for (std::size_t j = 0; j < d; ++j) {
+    const double variance = moments.second[k * d + j] / moments.weight[k] - shift[j] * shift[j] + floor.reg_covar;
     const double least = floor.least * floor.unit[j];
-    held = held || variance[j] < least;
-    set_variance(model, k * d + j, std::max(variance[j], least));
+    held = held || variance < least;
+    set_variance(model, k * d + j, std::max(variance, least));
   }
   return held;
+}
+
+bool set_spherical_covariance(Model& model, std::size_t k, const Moments& moments, std::span<const float> center, const Floor& floor) {
+  const std::size_t d = columns_of(model);
+  double square = moments.second[k] / moments.weight[k];
+  for (std::size_t j = 0; j < d; ++j) {
+    const double offset = model.means[k * d + j] - static_cast<double>(center[j]);
+    square -= offset * offset;
+  }
+  const double variance = square / static_cast<double>(d) + floor.reg_covar, least = floor.least * mean_of(floor.unit);
+  set_variance(model, k, std::max(variance, least));
+  return variance < least;
 }
 
 // Total scatter about the center less the scatter of the means: what is left lies within the components.
@@ -149,7 +155,7 @@ Floor::Floor(const Grid& grid, const GridMoments& moments, const Params& params)
   }
 }
 
-void maximise(Model& model, const Moments& moments, const Grid& grid, const GridMoments& grid_moments, const Floor& floor) {
+void maximise(Model& model, const Moments& moments, std::span<const float> center, const Floor& floor) {
   const std::size_t d = columns_of(model);
   const double total = std::accumulate(moments.weight.begin(), moments.weight.end(), 0.0);
   const bool tied = model.covariance_type == CovarianceType::tied;
@@ -157,7 +163,7 @@ void maximise(Model& model, const Moments& moments, const Grid& grid, const Grid
   model.precisions_cholesky.resize(model.covariances.size());
   model.weights.resize(components_of(model));
   model.at_floor.clear();
-  std::vector<double> shift(d);
+  std::vector<double> shift(d);  // new mean less pivot
   for (std::size_t k = 0; k < components_of(model); ++k) {
     model.weights[k] = moments.weight[k] / total;
     if (!(moments.weight[k] > 0)) {
@@ -168,9 +174,16 @@ void maximise(Model& model, const Moments& moments, const Grid& grid, const Grid
       shift[j] = moments.first[k * d + j] / moments.weight[k];
       model.means[k * d + j] = moments.pivots[k * d + j] + shift[j];
     }
-    if (!tied && set_covariance(model, k, moments, shift, floor)) model.at_floor.push_back(static_cast<std::int32_t>(k));
+    bool held = false;
+    switch (model.covariance_type) {
+      case CovarianceType::full: held = set_full_covariance(model, k, moments, shift, floor); break;
+      case CovarianceType::tied: break;
+      case CovarianceType::diag: held = set_diagonal_covariance(model, k, moments, shift, floor); break;
+      case CovarianceType::spherical: held = set_spherical_covariance(model, k, moments, center, floor); break;
+    }
+    if (held) model.at_floor.push_back(static_cast<std::int32_t>(k));
   }
-  if (tied && set_tied_covariance(model, moments, center_of(grid, grid_moments), floor)) {
+  if (tied && set_tied_covariance(model, moments, center, floor)) {
     model.at_floor.resize(components_of(model));
     std::iota(model.at_floor.begin(), model.at_floor.end(), 0);
   }

@@ -1,19 +1,19 @@
 // The M-step: sums become weights, means, covariances and their Cholesky factors, held above the floor.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "host/gaussian_mixture.hpp"
 
 namespace coterie::gaussian_mixture {
 
-// Statistics as doubles: weight in steps, moments about the pivots (full: lower triangles) or, tied, the one scatter
-// about the center.
+// Statistics as doubles, in weight steps.
 struct Moments {
   std::vector<double> pivots;  // (n_components, n_columns) p
   std::vector<double> weight;  // (n_components)
   std::vector<double> first;   // (n_components, n_columns)
-  std::vector<double> second;  // as Statistics::second; tied: (n_columns (n_columns + 1) / 2)
+  std::vector<double> second;  // as Statistics::second
 };
 
 // What holds covariances up.
@@ -26,7 +26,7 @@ struct Floor {
 
 // Sets weights, means, covariances, precisions_cholesky and at_floor. A component of no weight keeps its mean and gets
 // the variances of the columns.
-void maximise(Model& model, const Moments& moments, const Grid& grid, const GridMoments& grid_moments, const Floor& floor);
+void maximise(Model& model, const Moments& moments, std::span<const float> center, const Floor& floor);
 
 // Component k starts over: mean (n_columns), weight 1 / n_components, the variances of the columns (tied keeps the
 // common covariance).

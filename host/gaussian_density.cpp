@@ -82,34 +82,39 @@ void pack_target(const float* x, const std::int32_t* weight, std::int64_t n_rows
   std::fill(stretch.weight.begin() + n_rows, stretch.weight.end(), T{0});
 }
 
-// out (n_components padded to groups, stride): constant - |(cells - center) scale|^2 / 2.
-template <class T>
-void diagonal_densities(const T* cells, std::int64_t n_rows, std::int64_t stride, const Components<T>& components, T* out) {
+// log_density of scratch: constant + factor |(cells - center) scale|^2, without scales where kScaled is false.
+// cells: (n_columns, stride) of the stretch, or whitened.
+template <bool kScaled, class T>
+void diagonal_densities(const T* cells, const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch) {
   using D = hn::ScalableTag<T>;
   const D d;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t row = 0; row < n_rows; row += kVectors * lanes) {
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
+  for (std::int64_t row = 0; row < stretch.n_rows; row += kVectors * lanes) {
     for (std::int32_t group = 0; group < components.n_groups(); ++group) {
       Accumulators<D> sum;
       clear(d, sum);
       const T* center = components.centers(group);
-      const T* scale = components.scales(group);
+      const T* scale = kScaled ? components.scales(group) : nullptr;
       const T* x = cells + row;
-      for (std::int32_t j = 0; j < components.n_columns(); ++j, x += stride, center += kGroup, scale += kGroup) {
+      for (std::int32_t j = 0; j < components.n_columns(); ++j, x += stride, center += kGroup) {
         hn::Vec<D> cell[kVectors];
         for (std::int64_t v = 0; v < kVectors; ++v) cell[v] = hn::LoadU(d, x + v * lanes);
         for (std::int32_t k = 0; k < kGroup; ++k) {
-          const auto c = hn::Set(d, center[k]), s = hn::Set(d, scale[k]);
+          const auto c = hn::Set(d, center[k]);
           for (std::int64_t v = 0; v < kVectors; ++v) {
-            const auto t = hn::Mul(hn::Sub(cell[v], c), s);
+            auto t = hn::Sub(cell[v], c);
+            if constexpr (kScaled) t = hn::Mul(t, hn::Set(d, scale[k]));
             sum[v][k] = hn::MulAdd(t, t, sum[v][k]);
           }
         }
+        if constexpr (kScaled) scale += kGroup;
       }
-      for (std::int32_t k = 0; k < std::min(kGroup, components.n_components() - group * kGroup); ++k)
+      for (std::int32_t k = 0; k < kGroup && group * kGroup + k < components.n_components(); ++k) {
+        const std::int32_t component = group * kGroup + k;
+        const auto factor = hn::Set(d, components.factor(component)), constant = hn::Set(d, components.constant(component));
         for (std::int64_t v = 0; v < kVectors; ++v)
-          hn::StoreU(hn::NegMulAdd(hn::Set(d, T(0.5)), sum[v][k], hn::Set(d, components.constant(group * kGroup + k))), d,
-                     out + (group * kGroup + k) * stride + row + v * lanes);
+          hn::StoreU(hn::MulAdd(factor, sum[v][k], constant), d, scratch.log_density.data() + component * stride + row + v * lanes);
+      }
     }
   }
 }
@@ -172,7 +177,7 @@ void tied_densities(const Stretch<T>& stretch, const Components<T>& components, 
                   for (std::int64_t v = 0; v < kVectors; ++v)
                     hn::StoreU(y[v][i], d, scratch.cells.data() + (first + i) * stretch.stride + row + v * lanes);
               });
-  diagonal_densities(scratch.cells.data(), stretch.n_rows, stretch.stride, components, scratch.log_density.data());
+  diagonal_densities<false>(scratch.cells.data(), stretch, components, scratch);
 }
 
 template <class T>
@@ -180,9 +185,8 @@ void log_densities_target(const Stretch<T>& stretch, const Components<T>& compon
   switch (components.type()) {
     case CovarianceType::full: return full_densities(stretch, components, scratch);
     case CovarianceType::tied: return tied_densities(stretch, components, scratch);
-    case CovarianceType::diag:
-    case CovarianceType::spherical:
-      return diagonal_densities(stretch.cells.data(), stretch.n_rows, stretch.stride, components, scratch.log_density.data());
+    case CovarianceType::diag: return diagonal_densities<true>(stretch.cells.data(), stretch, components, scratch);
+    case CovarianceType::spherical: return diagonal_densities<false>(stretch.cells.data(), stretch, components, scratch);
   }
 }
 

@@ -3,7 +3,8 @@
 // added across lanes but at the end of a stretch. One text for float32 and double; instruction sets are chosen at run
 // time (Highway).
 //
-//   diagonal   |(x - mean) s|^2 column by column, never expanded: no cancellation however tight a component is
+//   diag       |(x - mean) s|^2 column by column, never expanded: no cancellation however tight a component is
+//   spherical  s^2 |x - mean|^2
 //   full       |P^T (x - mean)|^2, P upper triangular
 //   tied       y = P^T x once per row, then |y - P^T mean|^2
 #pragma once
@@ -22,7 +23,7 @@ using gaussian_mixture::Model;
 
 inline constexpr std::int32_t kGroup = 8;  // components, or columns of P, per register block
 
-// Rows per stretch: half a megabyte of double cells at most, which stays in a core's L2 cache. Depends on the columns
+// Rows per stretch: a quarter of a megabyte of double cells, which stays in a core's L2 cache. Depends on the columns
 // only, because sums over a stretch fix bits.
 std::int64_t stretch_rows(std::int32_t n_columns);
 
@@ -52,8 +53,10 @@ class Components {
   std::int32_t n_groups() const { return (n_components_ + kGroup - 1) / kGroup; }
   const T* mean(std::int32_t k) const { return means_.data() + std::int64_t{k} * n_columns_; }    // (n_columns) less center
   const T* pivot(std::int32_t k) const { return pivots_.data() + std::int64_t{k} * n_columns_; }  // (n_columns) p - center
-  T constant(std::int32_t k) const { return constants_[static_cast<std::size_t>(k)]; }            // log weight + log density at mean
-  // Centers and scales of a group of components for the diagonal form, (n_columns, kGroup); zero beyond n_components.
+  bool about_center() const { return about_center_; }                                             // all pivots are zero
+  T factor(std::int32_t k) const { return factors_[static_cast<std::size_t>(k)]; }      // of the squared length: -1/2, spherical -s^2/2
+  T constant(std::int32_t k) const { return constants_[static_cast<std::size_t>(k)]; }  // log weight + log density at mean
+  // Centers and, diag, scales of a group of components, (n_columns, kGroup); zero beyond n_components.
   const T* centers(std::int32_t group) const { return centers_.data() + std::int64_t{group} * n_columns_ * kGroup; }
   const T* scales(std::int32_t group) const { return scales_.data() + std::int64_t{group} * n_columns_ * kGroup; }
   // P of component k (0 for tied) by groups of columns: group g holds rows 0 .. min(n_columns, (g + 1) kGroup) - 1, each
@@ -62,13 +65,14 @@ class Components {
 
  private:
   void add_triangle(const double* p);
-  void set_groups(const std::vector<double>& centers, const std::vector<double>& scales);
+  std::vector<T> in_groups(const std::vector<double>& values) const;
 
   CovarianceType type_ = CovarianceType::full;
   std::int32_t n_components_ = 0;
   std::int32_t n_columns_ = 0;
   std::int64_t triangle_size_ = 0;
-  std::vector<T> means_, pivots_, constants_, centers_, scales_, triangles_;
+  bool about_center_ = false;
+  std::vector<T> means_, pivots_, constants_, factors_, centers_, scales_, triangles_;
 };
 
 // By how much, in root mean square, the log-density of a row under its component moves when it is computed in float32;
@@ -77,10 +81,11 @@ double float_error(const Model& model, const kmeans::Grid& grid, std::span<const
 
 template <class T>
 struct Scratch {
-  std::vector<T> log_density;     // (padded n_components, stride): log (weight_k N_k), later w r_k
-  std::vector<T> row_likelihood;  // (stride) log p(x)
-  std::vector<T> row_certainty;   // (stride) log max_k r_k
-  std::vector<T> cells;           // whitened columns, or rows of one component
+  std::vector<T> log_density;      // (padded n_components, stride): log (weight_k N_k), later w r_k
+  std::vector<T> row_likelihood;   // (stride) log p(x)
+  std::vector<T> row_certainty;    // (stride) log max_k r_k
+  std::vector<double> row_square;  // (stride) |x - center|^2
+  std::vector<T> cells;            // whitened columns, or rows of one component
   std::vector<std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>> places;  // (stride) rows of one component
 };
 

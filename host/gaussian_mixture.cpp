@@ -20,22 +20,23 @@ std::vector<double> in_units(const WideSums& sums, const auto& quantum_of) {
   return values;
 }
 
-// A sum per weight step, back in whole doubles. `second` follows the layout of Statistics::second.
+std::vector<double> second_in_units(const Model& model, const WideSums& second, const Quanta& quanta) {
+  const std::size_t d = static_cast<std::size_t>(model.n_columns);
+  if (model.covariance_type == CovarianceType::spherical) return in_units(second, [&](std::size_t) { return quanta.square(); });
+  if (model.covariance_type == CovarianceType::diag) return in_units(second, [&](std::size_t i) { return quanta.second(i % d, i % d); });
+  std::vector<double> of_cell;
+  for (std::size_t i = 0; i < d; ++i)
+    for (std::size_t j = 0; j <= i; ++j) of_cell.push_back(quanta.second(i, j));
+  return in_units(second, [&](std::size_t i) { return of_cell[i % of_cell.size()]; });
+}
+
 Moments moments_of(const Model& model, const Statistics& statistics, const Quanta& quanta, std::span<const float> center) {
   const std::size_t d = static_cast<std::size_t>(model.n_columns);
   Moments moments{.pivots = pivots_of(model, center),
                   .weight = in_units(statistics.weight, [&](std::size_t) { return quanta.weight(); }),
                   .first = in_units(statistics.first, [&](std::size_t i) { return quanta.first(i % d); }),
-                  .second = {}};
+                  .second = second_in_units(model, statistics.second, quanta)};
   for (std::size_t i = 0; i < moments.pivots.size(); ++i) moments.pivots[i] += static_cast<double>(center[i % d]);
-  if (model.covariance_type == CovarianceType::diag || model.covariance_type == CovarianceType::spherical) {
-    moments.second = in_units(statistics.second, [&](std::size_t i) { return quanta.second(i % d, i % d); });
-    return moments;
-  }
-  std::vector<double> of_cell;
-  for (std::size_t i = 0; i < d; ++i)
-    for (std::size_t j = 0; j <= i; ++j) of_cell.push_back(quanta.second(i, j));
-  moments.second = in_units(statistics.second, [&](std::size_t i) { return of_cell[i % of_cell.size()]; });
   return moments;
 }
 
@@ -215,12 +216,13 @@ void update(Model& model, const Statistics& statistics, const Grid& grid, const 
     return settle(model, log_likelihood,
                   static_cast<double>(statistics.log_likelihood.value(1)) * quanta.log_likelihood() * grid.weight_step, weight);
   const Floor floor(grid, moments, params);
-  Moments sums = moments_of(model, statistics, quanta, center_of(grid, moments));
+  const std::vector<float> center = center_of(grid, moments);
+  Moments sums = moments_of(model, statistics, quanta, center);
   if (model.covariance_type == CovarianceType::tied) {
     if (model.scatter.empty()) model.scatter = sums.second;
     sums.second = model.scatter;
   }
-  maximise(model, sums, grid, moments, floor);
+  maximise(model, sums, center, floor);
   ++model.n_iter;
   model.lower_bound.push_back(log_likelihood / weight);
   model.too_light = too_light(model, sums, grid, moments);

@@ -89,8 +89,9 @@ struct Model {
 struct Statistics {
   WideSums weight;  // (n_components) sum of w r
   WideSums first;   // (n_components, n_columns) sum of w r (x - p)
-  // Sum of w r (x - p)(x - p)^T: full (n_components, n_columns (n_columns + 1) / 2) lower triangles; diag and spherical
-  // (n_components, n_columns) diagonals. Tied: one lower triangle of the sum of w (x - c)(x - c)^T, in the first sweep.
+  // full: (n_components, n_columns (n_columns + 1) / 2) lower triangles of the sum of w r (x - p)(x - p)^T; diag:
+  // (n_components, n_columns) its diagonals; spherical: (n_components) sum of w r |x - c|^2; tied: in the first sweep one
+  // lower triangle of the sum of w (x - c)(x - c)^T.
   WideSums second;
   WideSums log_likelihood;  // (2) sum of w log p(x), sum of w log max_k r_k
   FirstRows unlikely;       // lost_components rows of least likelihood; values: row

@@ -108,16 +108,13 @@ void add_lower_triangle(const std::vector<double>& t, double weight, double* tri
     for (std::size_t j = 0; j <= i; ++j) *triangle++ += weight * t[i] * t[j];
 }
 
-// Moments about the means of `model` (tied: the scatter about the center) when row i lies in component label[i].
+// Moments about the means of `model` when row i lies in component label[i].
 Moments hard_moments(const Model& model, const Sample& sample, const std::vector<std::int32_t>& label, std::span<const float> center) {
   const std::size_t d = static_cast<std::size_t>(model.n_columns), k = static_cast<std::size_t>(model.n_components);
-  const bool full = model.covariance_type == CovarianceType::full, tied = model.covariance_type == CovarianceType::tied;
   Moments moments{.pivots = model.means,
                   .weight = std::vector<double>(k),
                   .first = std::vector<double>(k * d),
-                  .second = std::vector<double>(tied   ? triangle_cells(d)
-                                                : full ? k * triangle_cells(d)
-                                                       : k * d)};
+                  .second = std::vector<double>(second_cells(model.covariance_type, k, d))};
   std::vector<double> t(d), of_center(d);
   for (std::size_t i = 0; i < label.size(); ++i) {
     const std::size_t own = static_cast<std::size_t>(label[i]);
@@ -128,10 +125,11 @@ Moments hard_moments(const Model& model, const Sample& sample, const std::vector
       t[j] = static_cast<double>(x[j]) - model.means[own * d + j];
       of_center[j] = static_cast<double>(x[j]) - static_cast<double>(center[j]);
       moments.first[own * d + j] += weight * t[j];
-      if (!full && !tied) moments.second[own * d + j] += weight * t[j] * t[j];
+      if (model.covariance_type == CovarianceType::diag) moments.second[own * d + j] += weight * t[j] * t[j];
+      if (model.covariance_type == CovarianceType::spherical) moments.second[own] += weight * of_center[j] * of_center[j];
     }
-    if (full) add_lower_triangle(t, weight, moments.second.data() + own * triangle_cells(d));
-    if (tied) add_lower_triangle(of_center, weight, moments.second.data());
+    if (model.covariance_type == CovarianceType::full) add_lower_triangle(t, weight, moments.second.data() + own * triangle_cells(d));
+    if (model.covariance_type == CovarianceType::tied) add_lower_triangle(of_center, weight, moments.second.data());
   }
   return moments;
 }
@@ -163,7 +161,7 @@ std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& m
     Model& model = models.emplace_back(start);
     model.restart = static_cast<std::int32_t>(models.size()) - 1;
     model.means.assign(clusters.cluster_centers.begin(), clusters.cluster_centers.end());
-    maximise(model, hard_moments(model, sample, nearest_clusters(context, sample, clusters), center), grid, moments, floor);
+    maximise(model, hard_moments(model, sample, nearest_clusters(context, sample, clusters), center), center, floor);
     set_given(model, params);
   }
   return models;

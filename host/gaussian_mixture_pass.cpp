@@ -18,16 +18,6 @@ using gaussian::Components;
 using gaussian::Scratch;
 using gaussian::Stretch;
 
-std::size_t second_cells(CovarianceType type, std::size_t n_components, std::size_t n_columns) {
-  switch (type) {
-    case CovarianceType::full: return n_components * triangle_cells(n_columns);
-    case CovarianceType::tied: return triangle_cells(n_columns);
-    case CovarianceType::diag:
-    case CovarianceType::spherical: return n_components * n_columns;
-  }
-  return 0;
-}
-
 // |value| < 2^100 quanta, so both halves fit 64 bits; the rounding to whole quanta is below that of the block's sums.
 void add_quanta(WideSums& sums, std::size_t i, double quanta) {
   const double high = std::trunc(quanta * 0x1p-48);
@@ -68,14 +58,26 @@ struct Work {
     const std::size_t d = static_cast<std::size_t>(model->n_columns);
     for (std::size_t k = 0; k < sums.weight.size(); ++k) add_quanta(statistics.weight, k, sums.weight[k] / quanta.weight());
     for (std::size_t i = 0; i < sums.first.size(); ++i) add_quanta(statistics.first, i, sums.first[i] / quanta.first(i % d));
-    const bool diagonal = model->covariance_type == CovarianceType::diag || model->covariance_type == CovarianceType::spherical;
-    std::size_t row = 0, column = 0;
-    for (std::size_t i = 0; i < sums.second.size(); ++i) {
-      add_quanta(statistics.second, i, sums.second[i] / (diagonal ? quanta.second(i % d, i % d) : quanta.second(row, column)));
-      if (++column > row) column = 0, row = row + 1 < d ? row + 1 : 0;
-    }
+    flush_second(sums.second, statistics.second);
     add_quanta(statistics.log_likelihood, 0, sums.log_likelihood / quanta.log_likelihood());
     add_quanta(statistics.log_likelihood, 1, sums.log_certainty / quanta.log_likelihood());
+  }
+
+ private:
+  void flush_second(const std::vector<double>& sums, WideSums& second) const {
+    const std::size_t d = static_cast<std::size_t>(model->n_columns);
+    std::size_t row = 0, column = 0;  // of a lower triangle
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      switch (model->covariance_type) {
+        case CovarianceType::full:
+        case CovarianceType::tied:
+          add_quanta(second, i, sums[i] / quanta.second(row, column));
+          if (++column > row) column = 0, row = row + 1 < d ? row + 1 : 0;
+          break;
+        case CovarianceType::diag: add_quanta(second, i, sums[i] / quanta.second(i % d, i % d)); break;
+        case CovarianceType::spherical: add_quanta(second, i, sums[i] / quanta.square()); break;
+      }
+    }
   }
 };
 

@@ -48,9 +48,24 @@ std::vector<double> offsets_of(const Model& model, std::span<const float> center
   return offsets;
 }
 
+double variance_of(const Model& model, std::size_t k, std::size_t column) {
+  const std::size_t d = static_cast<std::size_t>(model.n_columns);
+  switch (model.covariance_type) {
+    case CovarianceType::full: return model.covariances[(k * d + column) * d + column];
+    case CovarianceType::tied: return model.covariances[column * d + column];
+    case CovarianceType::diag: return model.covariances[k * d + column];
+    case CovarianceType::spherical: return model.covariances[k];
+  }
+  return 0;
+}
+
 std::vector<double> pivots_of(const Model& model, std::span<const float> center) {
+  constexpr double kFarSquared = 32 * 32;
   std::vector<double> pivots = offsets_of(model, center);
-  for (double& pivot : pivots) pivot = static_cast<double>(static_cast<float>(pivot));
+  bool far = false;
+  for (std::size_t i = 0; i < pivots.size(); ++i)
+    far = far || pivots[i] * pivots[i] > kFarSquared * variance_of(model, i / center.size(), i % center.size());
+  for (double& pivot : pivots) pivot = far ? static_cast<double>(static_cast<float>(pivot)) : 0.0;
   return pivots;
 }
 
@@ -62,6 +77,9 @@ Quanta::Quanta(const Model& model, const Grid& grid, const GridMoments& moments)
     bound = std::max(bound, 2 * std::abs(model.means[i]));
   }
   std::transform(bound_.begin(), bound_.end(), bound_.begin(), power_of_two_above);
+  square_ = 0;
+  for (const double bound : bound_) square_ += bound * bound;
+  square_ = power_of_two_above(square_);
   log_likelihood_ = weight_ * power_of_two_above(log_likelihood_bound(model, bound_));
 }
 

@@ -31,33 +31,56 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Components and columns per register block of the diagonal sums: 4 x 2 x 2 accumulators and 4 x 2 pivots.
-constexpr std::int32_t kComponents = 4, kColumns = 2;
+// Components and columns per register block of the diagonal sums: 16 accumulators, with squares two per cell.
+constexpr std::int32_t kComponents = 4;
+template <bool kSquares>
+constexpr std::int32_t kColumnsOf = kSquares ? 2 : 4;
 // Rows and columns per register block of a Gram matrix: 16 accumulators.
 constexpr std::int32_t kTile = 4;
+
+template <class D, class T>
+HWY_INLINE hn::Vec<D> load_wide(D d, const T* from) {
+  if constexpr (sizeof(T) == sizeof(double))
+    return hn::LoadU(d, from);
+  else
+    return hn::PromoteTo(d, hn::LoadU(hn::Rebind<T, D>(), from));
+}
 
 template <class D>
 HWY_INLINE double sum_of_lanes(D d, hn::Vec<D> v) {
   return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v)));
 }
 
+// Sum of weight * value over rows, in double.
+template <class T, class V>
+HWY_INLINE double weighted_sum(const T* weight, const V* value, std::int64_t n_rows) {
+  const hn::ScalableTag<double> d;
+  auto sum = hn::Zero(d);
+  for (std::int64_t row = 0; row < n_rows; row += static_cast<std::int64_t>(hn::Lanes(d)))
+    sum = hn::MulAdd(load_wide(d, weight + row), load_wide(d, value + row), sum);
+  return sum_of_lanes(d, sum);
+}
+
 template <class T>
-void add_weights(const Stretch<T>& stretch, const Components<T>& components, const T* responsibility, BlockSums& sums) {
-  const hn::ScalableTag<T> d;
-  for (std::int32_t k = 0; k < components.n_components(); ++k) {
+void add_weights(const Stretch<T>& stretch, const Scratch<T>& scratch, BlockSums& sums) {
+  const hn::ScalableTag<double> d;
+  for (std::size_t k = 0; k < sums.weight.size(); ++k) {
+    const T* responsibility = scratch.log_density.data() + static_cast<std::int64_t>(k) * stretch.stride;
     auto sum = hn::Zero(d);
     for (std::int64_t row = 0; row < stretch.n_rows; row += static_cast<std::int64_t>(hn::Lanes(d)))
-      sum = hn::Add(sum, hn::LoadU(d, responsibility + k * stretch.stride + row));
-    sums.weight[static_cast<std::size_t>(k)] += sum_of_lanes(d, sum);
+      sum = hn::Add(sum, load_wide(d, responsibility + row));
+    sums.weight[k] += sum_of_lanes(d, sum);
   }
 }
 
-// Columns beyond n_columns repeat the last one; components beyond n_components have responsibility zero.
-template <bool kSquares, class T>
+// Sums of a block of components and columns, about zero or about the pivots. Columns beyond n_columns repeat
+// the last one; components beyond n_components have responsibility zero.
+template <bool kAboutZero, bool kSquares, class T>
 void add_diagonal_block(const Stretch<T>& stretch, const Components<T>& components, const T* responsibility, std::int32_t first_component,
                         std::int32_t first_column, BlockSums& sums) {
   using D = hn::ScalableTag<T>;
   const D d;
+  constexpr std::int32_t kColumns = kColumnsOf<kSquares>;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
   const T* x[kColumns];
   hn::Vec<D> pivot[kComponents][kColumns], first[kComponents][kColumns], second[kComponents][kColumns];
@@ -71,15 +94,17 @@ void add_diagonal_block(const Stretch<T>& stretch, const Components<T>& componen
   }
   const T* r = responsibility + first_component * stride;
   for (std::int64_t row = 0; row < stretch.n_rows; row += lanes) {
-    hn::Vec<D> cell[kColumns];
-    for (std::int32_t j = 0; j < kColumns; ++j) cell[j] = hn::LoadU(d, x[j] + row);
+    hn::Vec<D> cell[kColumns], square[kColumns];
+    for (std::int32_t j = 0; j < kColumns; ++j) {
+      cell[j] = hn::LoadU(d, x[j] + row);
+      square[j] = hn::Mul(cell[j], cell[j]);
+    }
     for (std::int32_t k = 0; k < kComponents; ++k) {
       const auto weight = hn::LoadU(d, r + k * stride + row);
       for (std::int32_t j = 0; j < kColumns; ++j) {
-        const auto t = hn::Sub(cell[j], pivot[k][j]);
-        const auto weighted = hn::Mul(weight, t);
-        first[k][j] = hn::Add(first[k][j], weighted);
-        if constexpr (kSquares) second[k][j] = hn::MulAdd(weighted, t, second[k][j]);
+        const auto t = kAboutZero ? cell[j] : hn::Sub(cell[j], pivot[k][j]);
+        first[k][j] = hn::MulAdd(weight, t, first[k][j]);
+        if constexpr (kSquares) second[k][j] = hn::MulAdd(weight, kAboutZero ? square[j] : hn::Mul(t, t), second[k][j]);
       }
     }
   }
@@ -92,11 +117,32 @@ void add_diagonal_block(const Stretch<T>& stretch, const Components<T>& componen
 }
 
 template <bool kSquares, class T>
-void add_diagonal_moments(const Stretch<T>& stretch, const Components<T>& components, const T* responsibility, BlockSums& sums) {
-  add_weights(stretch, components, responsibility, sums);
+void add_diagonal_moments(const Stretch<T>& stretch, const Components<T>& components, const Scratch<T>& scratch, BlockSums& sums) {
+  add_weights(stretch, scratch, sums);
+  const auto add_block = components.about_center() ? add_diagonal_block<true, kSquares, T> : add_diagonal_block<false, kSquares, T>;
   for (std::int32_t k = 0; k < components.n_components(); k += kComponents)
-    for (std::int32_t j = 0; j < stretch.n_columns; j += kColumns)
-      add_diagonal_block<kSquares>(stretch, components, responsibility, k, j, sums);
+    for (std::int32_t j = 0; j < stretch.n_columns; j += kColumnsOf<kSquares>)
+      add_block(stretch, components, scratch.log_density.data(), k, j, sums);
+}
+
+// The squares of rows about the center are the same for all components, so they cost nothing beside the first moments;
+// in double, because the squared mean is taken off them.
+template <class T>
+void add_spherical_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
+  add_diagonal_moments<false>(stretch, components, scratch, sums);
+  const hn::ScalableTag<double> d;
+  scratch.row_square.resize(static_cast<std::size_t>(stretch.stride));
+  for (std::int64_t row = 0; row < stretch.n_rows; row += static_cast<std::int64_t>(hn::Lanes(d))) {
+    auto square = hn::Zero(d);
+    for (std::int32_t j = 0; j < stretch.n_columns; ++j) {
+      const auto cell = load_wide(d, stretch.cells.data() + j * stretch.stride + row);
+      square = hn::MulAdd(cell, cell, square);
+    }
+    hn::StoreU(square, d, scratch.row_square.data() + row);
+  }
+  for (std::size_t k = 0; k < sums.second.size(); ++k)
+    sums.second[k] +=
+        weighted_sum(scratch.log_density.data() + static_cast<std::int64_t>(k) * stretch.stride, scratch.row_square.data(), stretch.n_rows);
 }
 
 // The rows of positive weight: their places in the stretch and the roots of their weights, rounded up to whole vectors
@@ -198,9 +244,9 @@ template <class T>
 void add_moments_target(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
   switch (components.type()) {
     case CovarianceType::full: return add_full_moments(stretch, components, scratch, sums);
-    case CovarianceType::tied: return add_diagonal_moments<false>(stretch, components, scratch.log_density.data(), sums);
-    case CovarianceType::diag:
-    case CovarianceType::spherical: return add_diagonal_moments<true>(stretch, components, scratch.log_density.data(), sums);
+    case CovarianceType::tied: return add_diagonal_moments<false>(stretch, components, scratch, sums);
+    case CovarianceType::diag: return add_diagonal_moments<true>(stretch, components, scratch, sums);
+    case CovarianceType::spherical: return add_spherical_moments(stretch, components, scratch, sums);
   }
 }
 
@@ -210,21 +256,6 @@ void add_scatter_target(const Stretch<T>& stretch, Scratch<T>& scratch, std::vec
   const std::int64_t rows = gather(stretch, stretch.weight.data(), zero.data(), scratch);
   gram(scratch.cells.data(), rows, stretch.stride, stretch.n_columns,
        [&](std::size_t i, std::size_t j, double value) { triangle[gaussian_mixture::triangle_cells(i) + j] += value; });
-}
-
-template <class T>
-HWY_INLINE double weighted_sum(const T* weight, const T* value, std::int64_t n_rows) {
-  const hn::ScalableTag<double> d;
-  const hn::Rebind<T, decltype(d)> narrow;
-  auto sum = hn::Zero(d);
-  for (std::int64_t row = 0; row < n_rows; row += static_cast<std::int64_t>(hn::Lanes(d))) {
-    const auto w = hn::LoadU(narrow, weight + row), v = hn::LoadU(narrow, value + row);
-    if constexpr (sizeof(T) == sizeof(double))
-      sum = hn::MulAdd(w, v, sum);
-    else
-      sum = hn::MulAdd(hn::PromoteTo(d, w), hn::PromoteTo(d, v), sum);
-  }
-  return sum_of_lanes(d, sum);
 }
 
 template <class T>

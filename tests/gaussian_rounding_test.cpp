@@ -14,7 +14,7 @@
 namespace coterie::gaussian {
 namespace {
 
-constexpr std::size_t kRows = 512;
+constexpr std::size_t kRows = 1024;  // a multiple of every stretch
 
 // Rows of three components whose standard deviation in the first column is `tightness` and whose last two columns are
 // `sd_apart` from collinear.
