@@ -10,18 +10,18 @@ namespace coterie {
 
 enum class ExitCode : int {
   ok = 0,
-  internal = 1,      // a bug of ours
-  arguments = 2,     // options, paths given on the command line
-  input_file = 3,    // the file cannot be opened, read or understood
-  contents = 4,      // the file is sound, what it holds is refused
-  numeric = 5,       // arithmetic failed or did not converge where that was required
-  resource = 6,      // memory, file descriptors
-  output = 7,        // the result cannot be written
-  device = 8,        // GPU
-  distributed = 9,   // ranks
-  policy = 10,       // refused for safety or privacy
-  interrupted = 130, // SIGINT
-  terminated = 143,  // SIGTERM
+  internal = 1,       // a bug of ours
+  arguments = 2,      // options, paths given on the command line
+  input_file = 3,     // the file cannot be opened, read or understood
+  contents = 4,       // the file is sound, what it holds is refused
+  numeric = 5,        // arithmetic failed or did not converge where that was required
+  resource = 6,       // memory, file descriptors
+  output = 7,         // the result cannot be written
+  device = 8,         // GPU
+  distributed = 9,    // ranks
+  policy = 10,        // refused for safety or privacy
+  interrupted = 130,  // SIGINT
+  terminated = 143,   // SIGTERM
 };
 
 class Error : public std::runtime_error {
