@@ -1,0 +1,40 @@
+"""Twenty million customers within 512 MiB: the resident set, and the same digest as with all the memory one could want."""
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+BINARY = os.environ["COTERIE"]
+ROWS, COLUMNS = 20_000_000, 32
+BUDGET_MIB, LIBRARIES_MIB = 512, 64  # libraries, code and stacks lie outside the ledger
+
+
+def cluster(folder, memory):
+    """The answer of `cluster --json` and the peak resident set in MiB of that process."""
+    command = [BINARY, "cluster", os.path.join(folder, "customers.h5ad"), "-o", os.path.join(folder, "result.h5ad"), "--overwrite",
+               "--n-clusters", "8", "--n-init", "1", "--memory", memory, "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    answer = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stdout.close()
+    if process.returncode != 0:
+        raise AssertionError(f"{command} ended with {process.returncode}")
+    return json.loads(answer), usage.ru_maxrss / 1024
+
+
+class Memory(unittest.TestCase):
+    def test_budget_holds_and_changes_nothing(self):
+        with tempfile.TemporaryDirectory(dir=os.environ.get("COTERIE_LARGE_DIR")) as folder:
+            subprocess.run([BINARY, "synth", "-o", os.path.join(folder, "customers.h5ad"), "--rows", str(ROWS), "--features", str(COLUMNS),
+                            "--personas", "8", "--seed", "7"], check=True)
+            tight, resident = cluster(folder, f"{BUDGET_MIB}M")
+            wide, _ = cluster(folder, "8G")
+            print(f"{ROWS} x {COLUMNS} with --memory {BUDGET_MIB}M: {resident:.0f} MiB resident")
+            self.assertLess(resident, BUDGET_MIB + LIBRARIES_MIB)
+            self.assertEqual(tight["sha256"], wide["sha256"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
