@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <random>
+#include <sstream>
 
 #include "host/error.hpp"
 #include "host/passes.hpp"
@@ -119,6 +121,35 @@ TEST(KMeansFit, MatchesReferenceOnBlobs) {
   expect_matches_reference(blobs_problem(20011, 7, 5, 4));
   expect_matches_reference(blobs_problem(9000, 3, 12, 0.5));
   expect_matches_reference(blobs_problem(4096, 33, 9, 1));
+}
+
+// The numbers of datasets/telco_churn, z-scored here; the eleven blank totals count as 0.
+std::vector<double> telco_customers() {
+  std::ifstream file(COTERIE_SOURCE_DIR "/datasets/telco_churn/telco_churn.csv");
+  constexpr std::size_t kNumbers[] = {1, 2, 3, 4, 5, 6, 16, 18, 19}, kColumns = std::size(kNumbers);
+  std::vector<double> values;
+  std::string line;
+  for (std::getline(file, line); std::getline(file, line);) {
+    std::vector<std::string> cells;
+    std::istringstream stream(line + ",");
+    for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(cell);
+    for (const std::size_t column : kNumbers) values.push_back(std::strtod(cells.at(column).c_str(), nullptr));
+  }
+  const double n = static_cast<double>(values.size() / kColumns);
+  for (std::size_t j = 0; j < kColumns; ++j) {
+    double sum = 0, squares = 0;
+    for (std::size_t i = j; i < values.size(); i += kColumns) sum += values[i], squares += values[i] * values[i];
+    const double deviation = std::sqrt(squares / n - sum / n * (sum / n));
+    for (std::size_t i = j; i < values.size(); i += kColumns) values[i] = (values[i] - sum / n) / deviation;
+  }
+  return values;
+}
+
+TEST(KMeansFit, MatchesReferenceOnTheRealTable) {
+  const std::vector<double> customers = telco_customers();
+  ASSERT_EQ(customers.size(), 7043u * 9);
+  for (const std::int32_t k : {3, 8})
+    expect_matches_reference({.rows = testing::on_grid(customers, 9), .weights = {}, .params = {{.n_clusters = k}}});
 }
 
 TEST(KMeansFit, MatchesReferenceOnOffsets) {
