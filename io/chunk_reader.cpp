@@ -174,7 +174,7 @@ void ChunkReader::scatter(const StoredChunk& chunk, const Stored* decoded, const
     T* cells = row < target.end_row ? target.cells + (row - target.first_row) * plan_.n_columns
                                     : target.carry + (row - target.end_row) * plan_.n_columns;
     const Stored* from = decoded + (row - chunk.row) * plan_.chunk_columns;
-    for (std::int64_t j = 0; j < columns; ++j) cells[chunk.column + j] = static_cast<T>(from[j]);
+    for (std::int64_t j = 0; j < columns; ++j) cells[chunk.column + j] = static_cast<T>(+from[j]);
   }
 }
 

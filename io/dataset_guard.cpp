@@ -1,7 +1,6 @@
 #include "io/dataset_guard.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 

@@ -1,7 +1,6 @@
 // AnnData (.h5ad): the matrix in X, customers in the data frame obs, features in the data frame var, parts that obs columns
 // play in uns/coterie/roles. On-disk encodings 0.1.0 and 0.2.0 (anndata.readthedocs.io, "On-disk format").
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>

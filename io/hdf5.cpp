@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <cstdio>
+#include <charconv>
+#include <optional>
 
 #include "host/error.hpp"
 #include "io/global_heap.hpp"
@@ -83,18 +84,28 @@ hid_t checked_open(hid_t id, hid_t location, const std::string& path) {
   return check_id(id, location, "open the object", path);
 }
 
+// The number that follows `key` in one of HDF5's descriptions, or nothing.
+std::optional<std::uint64_t> number_after(const std::string& description, std::string_view key) {
+  const std::size_t at = description.find(key);
+  if (at == std::string::npos) return std::nullopt;
+  std::uint64_t number = 0;
+  const char* begin = description.data() + at + key.size();
+  if (std::from_chars(begin, description.data() + description.size(), number).ec != std::errc{}) return std::nullopt;
+  return number;
+}
+
 // Whether the file could not be locked because its file system knows no locks (some network ones), not because it is in use.
 bool lacks_locks(const std::string& description) {
-  int code = EAGAIN;
-  return std::sscanf(description.c_str(), "unable to lock file, errno = %d", &code) == 1 && code != EAGAIN;
+  const auto code = number_after(description, "unable to lock file, errno = ");
+  return code && *code != EAGAIN;
 }
 
 // The ways in which HDF5 files most often do not open, and what to do about each.
 std::string open_failure(const std::string& description) {
-  unsigned long long size = 0, base = 0, expected = 0;
-  if (std::sscanf(description.c_str(), "truncated file: eof = %llu, sblock->base_addr = %llu, stored_eof = %llu", &size, &base,
-                  &expected) == 3)
-    return fmt::format("the file is truncated: it has {} bytes of {}. Copy or download it again", size, base + expected);
+  const auto size = number_after(description, "truncated file: eof = "), base = number_after(description, "base_addr = "),
+             expected = number_after(description, "stored_eof = ");
+  if (size && base && expected)
+    return fmt::format("the file is truncated: it has {} bytes of {}. Copy or download it again", *size, *base + *expected);
   if (description.find("unable to lock file") != std::string::npos)
     return fmt::format("another program has the file open for writing ({}). Close that program or wait for it", tidy_reason(description));
   if (description.find("already open for write") != std::string::npos)

@@ -175,7 +175,7 @@ void read_rows(const Dataset& dataset, std::int64_t first_row, std::int64_t n_ro
 #define COTERIE_INSTANTIATE(T)                         \
   template Datatype native_type<T>();                  \
   template std::vector<T> read_all<T>(const Dataset&); \
-  template void read_rows<T>(const Dataset&, std::int64_t, std::int64_t, T*);
+  template void read_rows<T>(const Dataset&, std::int64_t, std::int64_t, std::add_pointer_t<T>);
 COTERIE_INSTANTIATE(float)
 COTERIE_INSTANTIATE(double)
 COTERIE_INSTANTIATE(std::int8_t)

@@ -119,8 +119,8 @@ std::vector<FeatureColumn> name_columns(const InputFile& file, const std::option
     check_length(file, *names, n_columns, "features");
     return name_columns(file, read_labels(file, *names), n_columns);
   }
-  std::vector<std::string> made;
-  for (std::int32_t i = 0; i < n_columns; ++i) made.push_back(fmt::format("x{}", i));
+  std::vector<std::string> made(static_cast<std::size_t>(n_columns));
+  for (std::size_t i = 0; i < made.size(); ++i) made[i] = fmt::format("x{}", i);
   return name_columns(file, made, n_columns);
 }
 

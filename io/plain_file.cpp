@@ -1,7 +1,6 @@
 // Plain HDF5 as h5py users write it: a matrix somewhere, names in an attribute or a list beside it, ids and further columns
 // of customers as lists beside it. What the user names wins; the rest is looked for.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -58,19 +57,18 @@ std::vector<Candidate> matrices_of(const std::vector<Candidate>& all) {
 }
 
 [[noreturn]] void refuse_records(const InputFile& file, const std::string& path) {
-  throw InputError(fmt::format(
-      "file '{0}': '{1}' is a table of records, which is recognised but not read; nothing was written. To convert it: "
-      R"(python3 -c 'import h5py, pandas; pandas.DataFrame(h5py.File("{0}")["{1}"][:]).to_csv("out.csv")', then coterie import out.csv -o out.h5ad)",
-      file.path().string(), path));
+  throw InputError(
+      fmt::format("file '{0}': '{1}' is a table of records, which is recognised but not read; nothing was written. To convert it: "
+                  R"(python3 -c 'import h5py, pandas; pandas.DataFrame(h5py.File("{0}")["{1}"][:]).to_csv("out.csv")', )"
+                  "then coterie import out.csv -o out.h5ad",
+                  file.path().string(), path));
 }
 
 std::string find_matrix(const InputFile& file, const std::string& wanted) {
+  if (!wanted.empty() && hdf5::is_dataset(file.id(), wanted)) return wanted;
   const std::vector<Candidate> all = list_datasets(file);
   const std::vector<Candidate> matrices = matrices_of(all);
-  if (!wanted.empty()) {
-    if (hdf5::is_dataset(file.id(), wanted)) return wanted;
-    refuse(file, fmt::format("there is no dataset '{}'. Two-dimensional datasets of numbers in it", wanted), matrices);
-  }
+  if (!wanted.empty()) refuse(file, fmt::format("there is no dataset '{}'. Two-dimensional datasets of numbers in it", wanted), matrices);
   for (const std::string_view path : kMatrixPaths)
     if (std::any_of(matrices.begin(), matrices.end(), [&](const Candidate& candidate) { return candidate.path == path; }))
       return std::string(path);
@@ -85,7 +83,7 @@ std::string find_matrix(const InputFile& file, const std::string& wanted) {
 std::optional<StoredColumn> find_list(const InputFile& file, const std::string& folder, std::span<const std::string_view> names,
                                       std::int64_t n_rows) {
   for (const std::string_view name : names)
-    if (const auto column = find_column(file, fmt::format("{}/{}", folder, name)); column && column->n_rows == n_rows) return column;
+    if (auto column = find_column(file, fmt::format("{}/{}", folder, name)); column && column->n_rows == n_rows) return column;
   return std::nullopt;
 }
 

@@ -10,7 +10,7 @@ namespace coterie::io {
 namespace {
 
 constexpr std::size_t kBytes = 1024;
-const std::vector<H5Z_filter_t> kEncoderFilters = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE, H5Z_FILTER_FLETCHER32};
+std::vector<H5Z_filter_t> encoder_filters() { return {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE, H5Z_FILTER_FLETCHER32}; }
 
 std::vector<std::byte> some_cells() {
   std::vector<std::byte> cells(kBytes);
@@ -24,7 +24,7 @@ TEST(ChunkDecoder, UndoesWhatTheEncoderDoes) {
   const std::vector<std::byte> cells = some_cells();
   for (const std::size_t cell_bytes : {1, 2, 4, 8}) {
     const std::vector<std::byte> stored = encode_chunk(cells, cell_bytes);
-    ChunkDecoder decoder(kEncoderFilters, cell_bytes, kBytes);
+    ChunkDecoder decoder(encoder_filters(), cell_bytes, kBytes);
     EXPECT_TRUE(equal(decoder.decode(stored, 0), cells)) << cell_bytes;
     EXPECT_TRUE(equal(decoder.decode(stored, 0), cells)) << "a second time, " << cell_bytes;
   }
@@ -32,13 +32,13 @@ TEST(ChunkDecoder, UndoesWhatTheEncoderDoes) {
 
 TEST(ChunkDecoder, LeavesSkippedFiltersAlone) {
   const std::vector<std::byte> cells = some_cells();
-  ChunkDecoder decoder(kEncoderFilters, 4, kBytes);
+  ChunkDecoder decoder(encoder_filters(), 4, kBytes);
   EXPECT_TRUE(equal(decoder.decode(cells, 0b111), cells));
 }
 
 TEST(ChunkDecoder, GivesNothingForAnyDamagedByte) {
   const std::vector<std::byte> stored = encode_chunk(some_cells(), 4);
-  ChunkDecoder decoder(kEncoderFilters, 4, kBytes);
+  ChunkDecoder decoder(encoder_filters(), 4, kBytes);
   for (std::size_t i = 0; i < stored.size(); ++i) {
     std::vector<std::byte> damaged = stored;
     damaged[i] ^= std::byte{0x10};
@@ -49,8 +49,8 @@ TEST(ChunkDecoder, GivesNothingForAnyDamagedByte) {
 TEST(ChunkDecoder, GivesNothingForAnotherLength) {
   const std::vector<std::byte> stored = encode_chunk(some_cells(), 4);
   for (const std::size_t chunk_bytes : {kBytes - 4, kBytes + 4, std::size_t{4}})
-    EXPECT_TRUE(ChunkDecoder(kEncoderFilters, 4, chunk_bytes).decode(stored, 0).empty()) << chunk_bytes;
-  ChunkDecoder decoder(kEncoderFilters, 4, kBytes);
+    EXPECT_TRUE(ChunkDecoder(encoder_filters(), 4, chunk_bytes).decode(stored, 0).empty()) << chunk_bytes;
+  ChunkDecoder decoder(encoder_filters(), 4, kBytes);
   for (std::size_t size = 0; size < stored.size(); ++size) EXPECT_TRUE(decoder.decode(std::span(stored).first(size), 0).empty()) << size;
 }
 

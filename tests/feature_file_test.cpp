@@ -47,7 +47,7 @@ void write_plain_matrix(hid_t file, const std::string& path = "/X", hsize_t rows
 // Makes a file by calling fill(file id) and returns its path.
 template <class Fill>
 std::filesystem::path make_file(const ScratchFolder& folder, const Fill& fill) {
-  const auto path = folder / "in.h5";
+  auto path = folder / "in.h5";
   hdf5::File file = new_file(path);
   fill(file.id());
   file.close();

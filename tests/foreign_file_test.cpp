@@ -120,11 +120,9 @@ TEST_F(ForeignFile, LayoutsThatAreNotReadComeWithAConverter) {
                                                          {"vaex.hdf5", "vaex", "export_csv"},
                                                          {"matlab.mat", "MATLAB", "[:].T"},
                                                          {"genes.h5", "10x", "read_10x_h5"}};
-  for (const auto& [name, what, converter] : files) {
-    const std::string message = message_of<InputError>([&] { open(name); });
-    EXPECT_THAT(message, HasSubstr(name));
-    EXPECT_THAT(message, HasSubstr(what));
-    EXPECT_THAT(message, HasSubstr(converter));
+  for (const auto& file : files) {
+    const std::string message = message_of<InputError>([&] { open(file[0]); });
+    for (const char* part : file) EXPECT_THAT(message, HasSubstr(part));
   }
 }
 

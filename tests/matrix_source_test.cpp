@@ -248,7 +248,7 @@ TEST(MatrixSource, DecodesEachChunkOncePerSweep) {
 TEST(MatrixSource, RefusesChunksThatDoNotFitTheMemory) {
   const ScratchFolder folder;
   hdf5::File file = new_file(folder / "a.h5");
-  const std::vector<float> cells(200000 * 5, 1.0f);
+  const std::vector<float> cells(std::size_t{200000} * 5, 1.0f);
   write_dataset(file.id(), "X", copy_type(H5T_IEEE_F32LE), {200000, 5}, cells, {.chunk = {200000, 5}, .gzip = true});
   file.close();
   Context context(memory_of(8 << 20));  // the one chunk takes 3.8 MiB, three times over
@@ -263,7 +263,7 @@ TEST(MatrixSource, GivesItsMemoryBack) {
   Context context(memory_of(64 << 20));
   {
     const auto source = open_source(context, folder / "a.h5", kBlockRows);
-    const std::int64_t buffers = 2 * kBlockRows * kColumns * 4, chunks = 2 * 700 * 3 * 4;
+    const std::int64_t buffers = 2 * kBlockRows * kColumns * 4, chunks = std::int64_t{2} * 700 * 3 * 4;
     EXPECT_LT(context.memory().available(), (64 << 20) - buffers - chunks);
     source->rewind();
     source->next();

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -76,8 +77,8 @@ void write_dataset(hid_t file, const std::string& path, const io::hdf5::Datatype
 
 inline void write_texts(hid_t file, const std::string& path, const std::vector<std::string>& texts, bool scalar = false) {
   using namespace io::hdf5;
-  std::vector<const char*> pointers;
-  for (const std::string& text : texts) pointers.push_back(text.c_str());
+  std::vector<const char*> pointers(texts.size());
+  std::transform(texts.begin(), texts.end(), pointers.begin(), [](const std::string& text) { return text.c_str(); });
   const hsize_t n = texts.size();
   Dataset dataset = create_dataset(file, path, string_type(), scalar ? scalar_space() : simple_space({&n, 1}), creation_list({}));
   write(dataset, string_type(), {}, {}, pointers.data());
