@@ -3,11 +3,14 @@
 #include <cmath>
 #include <numbers>
 
+#include "host/elementary.hpp"
 #include "host/gaussian_density.hpp"
 #include "host/gaussian_mixture_quanta.hpp"
 
 namespace coterie::gaussian {
 namespace {
+
+constexpr double kLogTwoPi = coterie::log(2 * std::numbers::pi);
 
 // log determinant of P for component k: the sum of the logarithms of its diagonal.
 double log_determinant(const Model& model, std::int32_t k) {
@@ -16,15 +19,15 @@ double log_determinant(const Model& model, std::int32_t k) {
   double sum = 0;
   switch (model.covariance_type) {
     case CovarianceType::full:
-      for (std::size_t j = 0; j < d; ++j) sum += std::log(p[component * d * d + j * d + j]);
+      for (std::size_t j = 0; j < d; ++j) sum += coterie::log(p[component * d * d + j * d + j]);
       return sum;
     case CovarianceType::tied:
-      for (std::size_t j = 0; j < d; ++j) sum += std::log(p[j * d + j]);
+      for (std::size_t j = 0; j < d; ++j) sum += coterie::log(p[j * d + j]);
       return sum;
     case CovarianceType::diag:
-      for (std::size_t j = 0; j < d; ++j) sum += std::log(p[component * d + j]);
+      for (std::size_t j = 0; j < d; ++j) sum += coterie::log(p[component * d + j]);
       return sum;
-    case CovarianceType::spherical: return static_cast<double>(d) * std::log(p[component]);
+    case CovarianceType::spherical: return static_cast<double>(d) * coterie::log(p[component]);
   }
   return sum;
 }
@@ -54,8 +57,8 @@ Components<T>::Components(const Model& model, std::span<const float> center)
   about_center_ = std::all_of(pivots.begin(), pivots.end(), [](double pivot) { return pivot == 0; });
   factors_.assign(static_cast<std::size_t>(n_components_), T(-0.5));
   for (std::int32_t k = 0; k < n_components_; ++k)
-    constants_.push_back(static_cast<T>(std::log(model.weights[static_cast<std::size_t>(k)]) + log_determinant(model, k) -
-                                        0.5 * n_columns_ * std::log(2 * std::numbers::pi)));
+    constants_.push_back(static_cast<T>(coterie::log(model.weights[static_cast<std::size_t>(k)]) + log_determinant(model, k) -
+                                        0.5 * n_columns_ * kLogTwoPi));
   switch (type_) {
     case CovarianceType::full:
       for (std::int32_t k = 0; k < n_components_; ++k) add_triangle(model.precisions_cholesky.data() + static_cast<std::size_t>(k) * d * d);

@@ -7,9 +7,10 @@
 #include <cmath>
 #include <numeric>
 
+#include "host/elementary.hpp"
 #include "host/gaussian_covariance.hpp"
 #include "host/gaussian_mixture_quanta.hpp"
-#include "host/passes.hpp"
+#include "host/shared_sweeps.hpp"
 
 namespace coterie::gaussian_mixture {
 namespace {
@@ -109,8 +110,8 @@ void permute(Model& model, const std::vector<std::int32_t>& order) {
 void sort_components(Model& model) {
   std::vector<std::int32_t> order(static_cast<std::size_t>(model.n_components));
   std::iota(order.begin(), order.end(), 0);
-  const auto mean = [&](std::int32_t k) {
-    return std::span(model.means).subspan(static_cast<std::size_t>(k * model.n_columns), static_cast<std::size_t>(model.n_columns));
+  const auto mean = [&, d = static_cast<std::size_t>(model.n_columns)](std::int32_t k) {
+    return std::span(model.means).subspan(static_cast<std::size_t>(k) * d, d);
   };
   std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
     const double of_a = model.weights[static_cast<std::size_t>(a)], of_b = model.weights[static_cast<std::size_t>(b)];
@@ -124,34 +125,14 @@ void settle(Model& model, double log_likelihood, double log_certainty, double we
   const double parameters = static_cast<double>(n_parameters(model));
   model.log_likelihood = log_likelihood;
   model.aic = -2 * log_likelihood + 2 * parameters;
-  model.bic = -2 * log_likelihood + parameters * std::log(weight);
+  model.bic = -2 * log_likelihood + parameters * coterie::log(weight);
   model.icl = model.bic - 2 * log_certainty;
   model.scatter.clear();
   sort_components(model);
   model.settled = true;
 }
 
-// One restart of one params entry on its way.
-struct Job {
-  Model model;
-  const Params* params;
-};
-
-// The unsettled jobs that share the next sweep: as many as the ledger's free memory holds, at least one.
-std::vector<Job*> next_group(Context& context, std::vector<Job>& jobs, Reservation& scratch) {
-  std::vector<Job*> group;
-  std::int64_t bytes = 0;
-  for (Job& job : jobs) {
-    if (job.model.settled) continue;
-    const std::int64_t more =
-        statistics_bytes(job.model.covariance_type, job.model.n_components, job.model.n_columns) * (context.threads() + 1);
-    if (!group.empty() && bytes + more > context.memory().available()) break;
-    bytes += more;
-    group.push_back(&job);
-  }
-  if (!group.empty()) scratch = context.memory().reserve("the sums of the mixture", bytes);
-  return group;
-}
+using Jobs = std::vector<Job<Model, Params>>;
 
 // A likelihood that only the floor keeps finite is no merit: such restarts come last.
 bool is_better(const Model& a, const Model& b) {
@@ -160,11 +141,11 @@ bool is_better(const Model& a, const Model& b) {
 }
 
 // Ties go to the first restart.
-Model best_of(std::vector<Job>& jobs, const Params& params) {
-  Model* best = nullptr;
-  for (Job& job : jobs)
-    if (job.params == &params && (best == nullptr || is_better(job.model, *best))) best = &job.model;
-  return std::move(*best);
+Model best_of(const Jobs& jobs, const Params& params) {
+  std::vector<const Model*> restarts;
+  for (const auto& job : jobs)
+    if (job.params == &params) restarts.push_back(&job.model);
+  return **std::max_element(restarts.begin(), restarts.end(), [](const Model* a, const Model* b) { return is_better(*b, *a); });
 }
 
 void warn_about(const Model& model, const Params& params, std::vector<std::string>& warnings) {
@@ -235,19 +216,15 @@ void update(Model& model, const Statistics& statistics, const Grid& grid, const 
 }
 
 Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments, std::span<const Params> params, Pass& pass) {
-  std::vector<Job> jobs;
+  Jobs jobs;
   for (const Params& entry : params)
     for (Model& model : seed(context, grid, moments, entry)) jobs.push_back({std::move(model), &entry});
   Fit result;
-  for (Reservation scratch;; ++result.sweeps) {
-    scratch.release();
-    const std::vector<Job*> group = next_group(context, jobs, scratch);
-    if (group.empty()) break;
-    std::vector<const Model*> models;
-    for (const Job* job : group) models.push_back(&job->model);
-    const SweepStatistics statistics = reduce_tiles(context, source, pass, std::span<const Model* const>(models));
-    for (std::size_t m = 0; m < group.size(); ++m) update(group[m]->model, statistics.models[m], grid, moments, *group[m]->params);
-  }
+  const SumsMemory memory{"the sums of the mixture",
+                          [](const Model& model) { return statistics_bytes(model.covariance_type, model.n_components, model.n_columns); }};
+  result.sweeps = sweep_until_settled(
+      context, source, pass, jobs, memory,
+      [&](Model& model, const Statistics& statistics, const Params& own) { update(model, statistics, grid, moments, own); });
   for (const Params& entry : params) {
     result.best.push_back(best_of(jobs, entry));
     warn_about(result.best.back(), entry, result.warnings);

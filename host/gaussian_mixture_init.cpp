@@ -86,6 +86,7 @@ std::vector<kmeans::Model> cluster(Context& context, const Grid& grid, const Sam
                     .init = params.init == Init::kmeans ? kmeans::Init::kmeans_plus_plus : kmeans::Init::random});
   if (params.init == Init::random) return seeds;
   std::vector<kmeans::Params> from_seeds;
+  from_seeds.reserve(seeds.size());
   for (const kmeans::Model& model : seeds)
     from_seeds.push_back(
         {.n_clusters = params.n_components, .n_init = 1, .init = kmeans::Init::given, .given_centers = model.cluster_centers});

@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "host/elementary.hpp"
 #include "host/gaussian_density.hpp"
 #include "host/gaussian_mixture.hpp"
 #include "host/gaussian_mixture_quanta.hpp"
@@ -247,7 +248,7 @@ class CpuPredictor final : public Predictor {
     double entropy = 0;
     for (std::int32_t k = 0; k < n; ++k) {
       const double probability = r[k * stride];
-      if (probability > 0) entropy -= probability * std::log(probability);
+      if (probability > 0) entropy -= probability * coterie::log(probability);
       if (all_probabilities_) probabilities_[row * static_cast<std::size_t>(n) + static_cast<std::size_t>(k)] = probability;
       if (k == 0) continue;
       if (probability > r[best * stride])
@@ -280,10 +281,11 @@ std::unique_ptr<Predictor> make_cpu_predictor(Context& context, bool all_probabi
   return std::make_unique<CpuPredictor>(context, all_probabilities);
 }
 
-// A double of the block and two limbs of the sweep per sum.
+// A double of the block and two limbs of the sweep per sum, and the log-densities of a stretch.
 std::int64_t statistics_bytes(CovarianceType type, std::int32_t n_components, std::int32_t n_columns) {
   const std::size_t k = static_cast<std::size_t>(n_components), d = static_cast<std::size_t>(n_columns);
-  return static_cast<std::int64_t>((k + k * d + second_cells(type, k, d)) * 3 * sizeof(double));
+  const std::size_t log_densities = k * static_cast<std::size_t>(gaussian::stretch_rows(n_columns));
+  return static_cast<std::int64_t>(((k + k * d + second_cells(type, k, d)) * 3 + log_densities) * sizeof(double));
 }
 
 }  // namespace coterie::gaussian_mixture

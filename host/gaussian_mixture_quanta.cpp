@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "host/elementary.hpp"
+
 namespace coterie::gaussian_mixture {
 namespace {
 
@@ -18,17 +20,17 @@ std::size_t column_of(const Model& model, std::size_t i) {
 // by Cauchy and Schwarz at most n_columns times the sum of squares of all P_ji (x - p)_j, and log p(x) lies between the
 // best of them and that plus log n_components.
 double log_likelihood_bound(const Model& model, const std::vector<double>& bound) {
-  double square = 0, logarithms = 1 + std::log(model.n_components);
+  double square = 0, logarithms = 1 + coterie::log(model.n_components);
   const auto add = [&](double p, double length) { square += p * p * length * length; };
   for (std::size_t i = 0; i < model.precisions_cholesky.size(); ++i) {
     const double p = model.precisions_cholesky[i];
-    if (p != 0) logarithms += std::abs(std::log(std::abs(p)));
+    if (p != 0) logarithms += std::abs(coterie::log(std::abs(p)));
     if (model.covariance_type == CovarianceType::spherical)
       for (const double length : bound) add(p, length);
     else
       add(p, bound[column_of(model, i)]);
   }
-  for (const double w : model.weights) logarithms += w > 0 ? std::abs(std::log(w)) : 0;
+  for (const double w : model.weights) logarithms += w > 0 ? std::abs(coterie::log(w)) : 0;
   return static_cast<double>(bound.size()) * (square + logarithms + 1);
 }
 

@@ -34,15 +34,9 @@ Whitening whitening_of(const Model& model, std::size_t k, const std::vector<doub
   const std::size_t d = static_cast<std::size_t>(model.n_columns);
   Whitening whitening{.deviation = std::vector<double>(d), .p = std::vector<double>(d * d)};
   for (std::size_t j = 0; j < d; ++j) {
-    double variance = 0;
-    switch (model.covariance_type) {
-      case CovarianceType::full: variance = model.covariances[(k * d + j) * d + j]; break;
-      case CovarianceType::tied:  // P multiplies rows less the center, not less the mean
-        variance = model.covariances[j * d + j] + mean_square(offsets, model.weights, j, d);
-        break;
-      case CovarianceType::diag: variance = model.covariances[k * d + j]; break;
-      case CovarianceType::spherical: variance = model.covariances[k]; break;
-    }
+    double variance = gaussian_mixture::variance_of(model, k, j);
+    if (model.covariance_type == CovarianceType::tied)  // P multiplies rows less the center, not less the mean
+      variance += mean_square(offsets, model.weights, j, d);
     whitening.deviation[j] = std::sqrt(variance);
     whitening.p[j * d + j] = 1 / whitening.deviation[j];
   }

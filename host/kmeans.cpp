@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "host/error.hpp"
-#include "host/passes.hpp"
+#include "host/shared_sweeps.hpp"
 
 namespace coterie::kmeans {
 namespace {
@@ -102,31 +102,12 @@ std::int32_t count_empty(const Statistics& statistics) {
   return static_cast<std::int32_t>(std::count(statistics.weight_in_clusters.begin(), statistics.weight_in_clusters.end(), 0));
 }
 
-// One restart of one params entry on its way.
-struct Job {
-  Model model;
-  const Params* params;
-};
-
-// The unsettled jobs that share the next sweep: as many as the ledger's free memory holds, at least one.
-std::vector<Job*> next_group(Context& context, std::vector<Job>& jobs, Reservation& scratch) {
-  std::vector<Job*> group;
-  std::int64_t bytes = 0;
-  for (Job& job : jobs) {
-    if (job.model.settled) continue;
-    const std::int64_t more = statistics_bytes(job.model.n_clusters, job.model.n_columns) * (context.threads() + 1);
-    if (!group.empty() && bytes + more > context.memory().available()) break;
-    bytes += more;
-    group.push_back(&job);
-  }
-  if (!group.empty()) scratch = context.memory().reserve("the sums of k-means", bytes);
-  return group;
-}
+using Jobs = std::vector<Job<Model, Params>>;
 
 // The restart of least inertia, ties to the first.
-Model best_of(const std::vector<Job>& jobs, const Params& params) {
+Model best_of(const Jobs& jobs, const Params& params) {
   std::vector<const Model*> restarts;
-  for (const Job& job : jobs)
+  for (const auto& job : jobs)
     if (job.params == &params) restarts.push_back(&job.model);
   return **std::min_element(restarts.begin(), restarts.end(), [](const Model* a, const Model* b) { return a->inertia < b->inertia; });
 }
@@ -175,19 +156,14 @@ void update(Model& model, const Statistics& statistics, const Grid& grid, const 
 }
 
 Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments, std::span<const Params> params, Pass& pass) {
-  std::vector<Job> jobs;
+  Jobs jobs;
   for (const Params& entry : params)
     for (Model& model : seed(context, grid, moments, entry)) jobs.push_back({std::move(model), &entry});
   Fit result;
-  for (Reservation scratch;; ++result.sweeps) {
-    scratch.release();
-    const std::vector<Job*> group = next_group(context, jobs, scratch);
-    if (group.empty()) break;
-    std::vector<const Model*> models(group.size());
-    std::transform(group.begin(), group.end(), models.begin(), [](const Job* job) { return &job->model; });
-    const SweepStatistics statistics = reduce_tiles(context, source, pass, std::span<const Model* const>(models));
-    for (std::size_t m = 0; m < group.size(); ++m) update(group[m]->model, statistics.models[m], grid, moments, *group[m]->params);
-  }
+  const SumsMemory memory{"the sums of k-means", [](const Model& model) { return statistics_bytes(model.n_clusters, model.n_columns); }};
+  result.sweeps = sweep_until_settled(
+      context, source, pass, jobs, memory,
+      [&](Model& model, const Statistics& statistics, const Params& own) { update(model, statistics, grid, moments, own); });
   for (const Params& entry : params) {
     result.best.push_back(best_of(jobs, entry));
     warn_about(result.best.back(), entry, result.warnings);
