@@ -8,7 +8,7 @@
 // results are added as whole numbers of a quantum that follows from column ranges, weights and model: bit-identical for
 // any threads, tiles, memory and ranks on one instruction set.
 //
-// No fit aborts: in units of the columns' standard deviations no eigenvalue of a covariance falls below covariance_floor
+// No fit aborts: with columns scaled to variance 1 no eigenvalue of a covariance falls below covariance_floor
 // (clipping is the exact M-step under that constraint), and a component that loses its rows is seeded anew once.
 #pragma once
 

@@ -587,6 +587,22 @@ TEST_F(GaussianMixtureBits, IgnoreRankCount) {
   }
 }
 
+// The default tol lets sweeps run in float32, a tiny one does not; the last sweep is in double either way.
+TEST(GaussianMixtureFit, FloatSweepsStayWithinTheirTolerance) {
+  for (const CovarianceType type : kTypes) {
+    SCOPED_TRACE(static_cast<int>(type));
+    Problem exact = blobs_problem(20000, 8, 5, 3);
+    exact.params = {{.n_components = 5, .covariance_type = type, .max_iter = 8, .tol = 1e-12}};
+    Problem narrow = exact;
+    narrow.params.front().tol = 1e-3;
+    start_from(plain_start(exact), exact.params.front());
+    start_from(plain_start(exact), narrow.params.front());
+    const Model a = fit_one(exact), b = fit_one(narrow);
+    EXPECT_NE(a.lower_bound.front(), b.lower_bound.front());
+    for (std::size_t i = 0; i < b.lower_bound.size(); ++i) EXPECT_NEAR(a.lower_bound[i], b.lower_bound[i], b.sweep_tolerance) << "at " << i;
+  }
+}
+
 TEST(GaussianMixtureFit, MatchesReferenceOnEveryInstructionSet) {
   testing::for_each_instruction_set([&] {
     for (const CovarianceType type : kTypes) expect_matches_reference(blobs_problem(1500, 5, 3, 2), type);
