@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "host/error.hpp"
 #include "io/result_file.hpp"
@@ -15,13 +14,17 @@ namespace coterie::tools {
 namespace {
 
 // What --table names, and where it lies in the file; the customers are the obs columns.
-const std::map<std::string, std::string> kTables{{"segments", "uns/segmentation/segments"},
-                                                 {"profile", "uns/segmentation/profile_table"},
-                                                 {"levels", "uns/segmentation/levels"},
-                                                 {"outcomes", "uns/segmentation/outcomes"},
-                                                 {"values", "uns/segmentation/values"},
-                                                 {"columns", "var"},
-                                                 {"sweep", "uns/sweep"}};
+struct TablePath {
+  const char* name;
+  const char* path;
+};
+constexpr TablePath kTables[] = {{"segments", "uns/segmentation/segments"},
+                                 {"profile", "uns/segmentation/profile_table"},
+                                 {"levels", "uns/segmentation/levels"},
+                                 {"outcomes", "uns/segmentation/outcomes"},
+                                 {"values", "uns/segmentation/values"},
+                                 {"columns", "var"},
+                                 {"sweep", "uns/sweep"}};
 constexpr char kCustomers[] = "customers";
 
 struct ExportOptions {
@@ -44,23 +47,27 @@ void export_customers(const io::ResultReader& reader, io::CsvWriter& csv) {
   }
 }
 
+// The path behind --table; nullptr for the customers.
+const char* table_path(const std::string& table) {
+  if (table == kCustomers) return nullptr;
+  std::string known = kCustomers;
+  for (const auto& [name, path] : kTables) {
+    if (table == name) return path;
+    known += std::string(", ") + name;
+  }
+  throw ArgumentError(fmt::format("--table {}: expected one of {}.", table, known));
+}
+
 void export_csv(const ExportOptions& options) {
-  const auto table = kTables.find(options.table);
-  if (table == kTables.end() && options.table != kCustomers) {
-    std::string known = kCustomers;
-    for (const auto& [name, path] : kTables) known += ", " + name;
-    throw ArgumentError(fmt::format("--table {}: expected one of {}.", options.table, known));
-  }
+  const char* path = table_path(options.table);
   const io::ResultReader reader(options.path);
+  if (path != nullptr && !reader.contains(path))
+    throw ContentsError(fmt::format("file '{}' holds no table {} ({}). Nothing was written.", options.path, options.table, path));
   CsvOutput output(options.csv, options.overwrite, options.path);
-  if (table == kTables.end()) {
+  if (path == nullptr)
     export_customers(reader, output.writer());
-  } else {
-    if (!reader.contains(table->second))
-      throw ContentsError(
-          fmt::format("file '{}' holds no table {} ({}). Nothing was written.", options.path, options.table, table->second));
-    io::write_csv(output.writer(), reader.frame(table->second));
-  }
+  else
+    io::write_csv(output.writer(), reader.frame(path));
   output.commit();
 }
 
