@@ -7,83 +7,11 @@
 #include <sstream>
 
 #include "host/error.hpp"
-#include "host/passes.hpp"
-#include "host/weights.hpp"
 #include "tests/reference/kmeans.hpp"
-#include "tests/support/backends.hpp"
-#include "tests/support/grid_rows.hpp"
-#include "tests/support/instruction_sets.hpp"
-#include "tests/support/thread_communicator.hpp"
+#include "tests/support/kmeans_problem.hpp"
 
 namespace coterie::kmeans {
 namespace {
-
-// Everything that one run is asked for; two runs that differ only here must agree in every bit.
-struct Setting {
-  int threads = 2;
-  std::int64_t tile_rows = 4 * kBlockRows;
-  std::int64_t memory = std::int64_t{1} << 30;
-  std::int64_t gpu_memory = 0;  // all of it
-};
-
-struct Problem {
-  testing::GridRows rows;
-  Weights weights;
-  std::vector<Params> params;
-  std::uint64_t seed = 1;
-
-  Grid grid() const { return {.steps = rows.grid.steps, .weight_step = weights.step}; }
-  std::vector<double> weight_steps() const {
-    if (weights.steps.empty()) return std::vector<double>(static_cast<std::size_t>(rows.n_rows), 1.0);
-    return {weights.steps.begin(), weights.steps.end()};
-  }
-};
-
-struct Outcome {
-  Fit fit;
-  std::vector<std::int32_t> label, second;  // of the first params entry
-  std::vector<double> squared_distance;
-  std::vector<Quality> quality;
-};
-
-Outcome run(const Problem& problem, const Setting& setting = {}) {
-  Context context({.threads = setting.threads, .memory_bytes = setting.memory, .seed = problem.seed, .progress = {}});
-  MemoryTileSource rows(problem.rows.x, problem.rows.n_columns, setting.tile_rows);
-  ZippedSource source(rows, {.weight = problem.weights.steps, .label = {}});
-  std::int32_t most = 0;
-  for (const Params& params : problem.params) most = std::max(most, params.n_clusters);
-  const Grid grid = problem.grid();
-  const GridMoments moments = measure_moments(context, source, grid, most);
-  const auto backend = testing::make_backend(context, setting.gpu_memory);
-  const auto staged = backend->stage(source);
-  const auto pass = backend->kmeans_pass(grid, problem.rows.n_columns);
-  Outcome outcome{
-      .fit = fit(context, *staged, grid, moments, problem.params, *pass), .label = {}, .second = {}, .squared_distance = {}, .quality = {}};
-  const auto predictor = backend->kmeans_predictor();
-  map_tiles(context, *staged, *predictor, outcome.fit.best.front(), [&](std::int64_t, const Assignment& rows_of_tile) {
-    outcome.label.insert(outcome.label.end(), rows_of_tile.label.begin(), rows_of_tile.label.end());
-    outcome.second.insert(outcome.second.end(), rows_of_tile.second.begin(), rows_of_tile.second.end());
-    outcome.squared_distance.insert(outcome.squared_distance.end(), rows_of_tile.squared_distance.begin(),
-                                    rows_of_tile.squared_distance.end());
-  });
-  outcome.quality = measure_quality(context, source, grid, moments, outcome.fit.best, [&] { return backend->kmeans_predictor(); });
-  return outcome;
-}
-
-void expect_same_bits(const Outcome& a, const Outcome& b) {
-  ASSERT_EQ(a.fit.best.size(), b.fit.best.size());
-  for (std::size_t m = 0; m < a.fit.best.size(); ++m) {
-    EXPECT_EQ(a.fit.best[m].cluster_centers, b.fit.best[m].cluster_centers);
-    EXPECT_EQ(a.fit.best[m].inertia, b.fit.best[m].inertia);
-    EXPECT_EQ(a.fit.best[m].n_iter, b.fit.best[m].n_iter);
-    EXPECT_EQ(a.fit.best[m].cluster_sizes, b.fit.best[m].cluster_sizes);
-    EXPECT_EQ(a.quality[m].silhouette, b.quality[m].silhouette);
-    EXPECT_EQ(a.quality[m].davies_bouldin, b.quality[m].davies_bouldin);
-  }
-  EXPECT_EQ(a.label, b.label);
-  EXPECT_EQ(a.second, b.second);
-  EXPECT_EQ(a.squared_distance, b.squared_distance);
-}
 
 // kInertia: the reference adds n doubles of relative error 2^-53 in long double; 1e-12 is the promise.
 constexpr double kInertia = 1e-12;
@@ -103,10 +31,6 @@ void expect_matches_reference(Problem problem) {
   EXPECT_EQ(model.cluster_centers, expected.centers);
   EXPECT_EQ(model.n_iter, expected.n_iter);
   EXPECT_NEAR(model.inertia, expected.inertia * problem.weights.step, kInertia * expected.inertia * problem.weights.step);
-}
-
-Problem blobs_problem(std::int64_t n, std::int32_t d, std::int32_t k, double separation) {
-  return {.rows = testing::on_grid(testing::blobs(n, d, k, separation, 3), d), .weights = {}, .params = {{.n_clusters = k}}};
 }
 
 std::vector<double> heavy_tails(std::int64_t n, std::int32_t d) {
@@ -290,79 +214,6 @@ TEST(KMeansFit, SweepOverKEqualsFitsOneByOne) {
     EXPECT_EQ(model.cluster_centers, together.fit.best[static_cast<std::size_t>(params.n_clusters - 1)].cluster_centers);
   }
   for (std::size_t i = 1; i < 9; ++i) EXPECT_LE(together.fit.best[i].inertia, together.fit.best[i - 1].inertia);
-}
-
-class KMeansBits : public ::testing::Test {
- protected:
-  // Three cuts of tiles, weights, two values of k and restarts that settle at different sweeps.
-  static Problem problem() {
-    constexpr std::int32_t kMaxIter = testing::size_for(300, 3);
-    Problem problem = blobs_problem(testing::size_for<std::int64_t>(30011, 8301), 6, 7, 0.8);
-    problem.params = {{.n_clusters = 7, .n_init = 4, .max_iter = kMaxIter}, {.n_clusters = 11, .n_init = 2, .max_iter = kMaxIter}};
-    std::vector<double> weights;
-    for (std::int64_t i = 0; i < problem.rows.n_rows; ++i) weights.push_back(1 + static_cast<double>(i * 7919 % 1000) / 37);
-    problem.weights = quantise_weights(weights);
-    return problem;
-  }
-};
-
-TEST_F(KMeansBits, IgnoreThreadCount) {
-  const Outcome expected = run(problem(), {.threads = 1});
-  for (const int threads : {2, 3, 8}) expect_same_bits(expected, run(problem(), {.threads = threads}));
-}
-
-TEST_F(KMeansBits, IgnoreTileRows) {
-  const Outcome expected = run(problem());
-  for (const std::int64_t blocks : {1, 2, 5, 100}) expect_same_bits(expected, run(problem(), {.tile_rows = blocks * kBlockRows}));
-}
-
-TEST_F(KMeansBits, IgnoreMemoryBudget) {
-  const Outcome expected = run(problem());
-  expect_same_bits(expected, run(problem(), {.memory = 3 << 20}));
-}
-
-#ifndef COTERIE_EMULATED
-TEST_F(KMeansBits, IgnoreInstructionSet) {
-  const Outcome expected = run(problem());
-  testing::for_each_instruction_set([&] { expect_same_bits(expected, run(problem())); });
-}
-#endif
-
-// Ranks hold consecutive rows from a multiple of kBlockRows on; every rank must end with the same model as one alone.
-TEST_F(KMeansBits, IgnoreRankCount) {
-  const Problem all = problem();
-  const Outcome expected = run(all);
-  for (const int ranks : {2, 3, 5}) {
-    testing::run_ranks(ranks, [&](Communicator& communicator) {
-      Context context({.threads = 1, .memory_bytes = std::int64_t{1} << 30, .seed = all.seed, .communicator = &communicator});
-      const std::int64_t blocks = (all.rows.n_rows + kBlockRows - 1) / kBlockRows;
-      const std::int64_t first = std::min(all.rows.n_rows, blocks * communicator.rank() / ranks * kBlockRows);
-      const std::int64_t last = std::min(all.rows.n_rows, blocks * (communicator.rank() + 1) / ranks * kBlockRows);
-      const std::size_t n = static_cast<std::size_t>(last - first), d = static_cast<std::size_t>(all.rows.n_columns);
-      MemoryTileSource rows(std::span(all.rows.x).subspan(static_cast<std::size_t>(first) * d, n * d), all.rows.n_columns, kBlockRows,
-                            first);
-      ZippedSource source(rows, {.weight = std::span(all.weights.steps).subspan(static_cast<std::size_t>(first), n)});
-      const GridMoments moments = measure_moments(context, source, all.grid(), 11);
-      const auto backend = testing::make_backend(context);
-      const auto staged = backend->stage(source);
-      const auto pass = backend->kmeans_pass(all.grid(), all.rows.n_columns);
-      const Fit fit_of_rank = fit(context, *staged, all.grid(), moments, all.params, *pass);
-      for (std::size_t m = 0; m < fit_of_rank.best.size(); ++m) {
-        EXPECT_EQ(fit_of_rank.best[m].cluster_centers, expected.fit.best[m].cluster_centers);
-        EXPECT_EQ(fit_of_rank.best[m].inertia, expected.fit.best[m].inertia);
-        EXPECT_EQ(fit_of_rank.best[m].cluster_sizes, expected.fit.best[m].cluster_sizes);
-      }
-    });
-  }
-}
-
-TEST_F(KMeansBits, FollowTheSeed) {
-  Problem other = problem();
-  other.seed = 2;
-  other.params.front().max_iter = 1;
-  Problem same = problem();
-  same.params.front().max_iter = 1;
-  EXPECT_NE(run(other).fit.best.front().cluster_centers, run(same).fit.best.front().cluster_centers);
 }
 
 TEST(KMeansInit, PlusPlusBeatsRandomOnSeparatedBlobs) {
