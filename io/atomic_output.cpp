@@ -192,8 +192,8 @@ bool AtomicOutput::try_lock() {
     if (errno == EWOULDBLOCK) refuse(path_, "another run is writing the same file", "wait for it or choose another path with -o");
     return false;
   }
-  struct stat held {
-  }, named{};
+  struct stat held {};
+  struct stat named {};
   const bool current = ::fstat(lock_fd_, &held) == 0 && ::fstatat(folder_, name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
                        held.st_dev == named.st_dev && held.st_ino == named.st_ino;
   if (!current) errno = ESTALE;
@@ -231,7 +231,8 @@ void AtomicOutput::commit() {
   if (::fsync(fd_) != 0) fail(errno);  // never retried: after a failure the kernel has dropped the bytes
   const char* temporary = slot_->temporary.data();
   int result = ::renameat2(folder_, temporary, folder_, name_.c_str(), replaces_ ? 0 : RENAME_NOREPLACE);
-  if (result != 0 && (errno == EINVAL || errno == ENOSYS)) result = ::renameat(folder_, temporary, folder_, name_.c_str());
+  const bool no_flags = result != 0 && (errno == EINVAL || errno == ENOSYS);  // a file system that cannot rename without replacing
+  if (no_flags) result = ::renameat(folder_, temporary, folder_, name_.c_str());
   if (result != 0) fail(errno);
   slot_->has_temporary.store(false);
   const bool durable = ::fsync(folder_) == 0 || errno == EINVAL;  // EINVAL: a file system that does not sync folders

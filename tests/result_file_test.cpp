@@ -5,6 +5,7 @@
 
 #include "host/error.hpp"
 #include "io/hdf5.hpp"
+#include "tests/support/child_process.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/sample_result.hpp"
 #include "tests/support/scratch_folder.hpp"
@@ -15,6 +16,7 @@ namespace {
 using coterie::testing::read_file;
 using coterie::testing::SampleResult;
 using coterie::testing::ScratchFolder;
+using coterie::testing::write_file;
 using coterie::testing::write_sample_result;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -31,6 +33,15 @@ void write_result(const std::filesystem::path& path, const SampleResult& sample,
 }
 
 hdf5::File open(const std::filesystem::path& path) { return hdf5::open_file(path, hdf5::property_list(hdf5::PropertyClass::file_access)); }
+
+std::vector<float> read_margin(const std::filesystem::path& path) {  // nothing when the file is refused
+  try {
+    const hdf5::File file = open(path);
+    return hdf5::read_all<float>(hdf5::open_dataset(file.id(), "obs/segment_margin"));
+  } catch (const InputError&) {
+    return {};
+  }
+}
 
 TEST(ResultFile, BytesIgnoreTileRowsAndThreadCount) {
   const ScratchFolder folder;
@@ -77,30 +88,23 @@ TEST(ResultFile, ProfilesLieFeaturesByRow) {
 TEST(ResultFile, NoFlippedByteOfARowColumnReadsBackSilently) {
   const ScratchFolder folder;
   write_result(folder / "r", {.n_rows = 2000}, 2000);
-  std::string bytes = read_file(folder / "r");
-  const auto read_margin = [&]() -> std::vector<float> {
-    try {
-      const hdf5::File file = open(folder / "damaged");
-      return hdf5::read_all<float>(hdf5::open_dataset(file.id(), "obs/segment_margin"));
-    } catch (const InputError&) {
-      return {};
-    }
-  };
-  coterie::testing::write_file(folder / "damaged", bytes);
-  const std::vector<float> intact = read_margin();
+  const std::vector<float> intact = read_margin(folder / "r");
   ASSERT_EQ(intact.size(), 2000u);
-  int refused = 0;
-  for (std::size_t at = 0; at < bytes.size(); at += 101) {
-    bytes[at] = static_cast<char>(bytes[at] ^ 0x10);
-    coterie::testing::write_file(folder / "damaged", bytes);
-    bytes[at] = static_cast<char>(bytes[at] ^ 0x10);
-    const std::vector<float> found = read_margin();
-    if (found.empty())
-      ++refused;
-    else
-      EXPECT_EQ(found, intact) << "byte " << at;
-  }
-  EXPECT_GT(refused, 10);
+  EXPECT_TRUE(coterie::testing::passes_in_child([&] {
+    std::string bytes = read_file(folder / "r");
+    int refused = 0;
+    for (std::size_t at = 0; at < bytes.size(); at += 101) {
+      bytes[at] = static_cast<char>(bytes[at] ^ 0x10);
+      write_file(folder / "damaged", bytes);
+      bytes[at] = static_cast<char>(bytes[at] ^ 0x10);
+      const std::vector<float> found = read_margin(folder / "damaged");
+      if (found.empty())
+        ++refused;
+      else
+        EXPECT_EQ(found, intact) << "byte " << at;
+    }
+    EXPECT_GT(refused, 10);
+  }));
 }
 
 TEST(ResultFile, NothingRemembersTheTime) {
