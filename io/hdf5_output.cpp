@@ -161,8 +161,8 @@ void Hdf5Output::commit() {
 }
 
 void pad(const std::string& text, std::size_t width, char* to) {
-  std::memcpy(to, text.data(), std::min(text.size(), width));
-  std::fill(to + std::min(text.size(), width), to + width, '\0');
+  char* const end = std::copy_n(text.data(), std::min(text.size(), width), to);
+  std::fill(end, to + width, '\0');
 }
 
 std::size_t longest(std::span<const std::string> texts) {

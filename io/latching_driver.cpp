@@ -28,6 +28,11 @@ struct LatchedFile {
   std::vector<Withheld> withheld;  // in the order of writing
 };
 
+// What a file access list carries to open_file.
+struct DriverInformation {
+  WriteLatch* latch;
+};
+
 LatchedFile& self(H5FD_t* file) { return *reinterpret_cast<LatchedFile*>(file); }
 const LatchedFile& self(const H5FD_t* file) { return *reinterpret_cast<const LatchedFile*>(file); }
 
@@ -73,11 +78,11 @@ void overlay(const Withheld& withheld, char* bytes, std::size_t size, haddr_t ad
 }
 
 H5FD_t* open_file(const char*, unsigned, hid_t access, haddr_t) {
-  const auto* latch = static_cast<WriteLatch* const*>(H5Pget_driver_info(access));
-  if (latch == nullptr) return nullptr;
+  const auto* information = static_cast<const DriverInformation*>(H5Pget_driver_info(access));
+  if (information == nullptr) return nullptr;
   auto* file = new (std::nothrow) LatchedFile;
   if (file == nullptr) return nullptr;
-  file->latch = *latch;
+  file->latch = information->latch;
   return &file->base;
 }
 
@@ -134,7 +139,7 @@ H5FD_class_t driver_class() {
   driver.name = "coterie_latching";
   driver.maxaddr = static_cast<haddr_t>(std::numeric_limits<off_t>::max());
   driver.fc_degree = H5F_CLOSE_STRONG;
-  driver.fapl_size = sizeof(WriteLatch*);
+  driver.fapl_size = sizeof(DriverInformation);
   driver.open = open_file;
   driver.close = close_file;
   driver.query = query;
@@ -161,7 +166,7 @@ hdf5::PropertyList latched_access(WriteLatch& latch) {
     return H5FDregister(&description);
   }();
   hdf5::PropertyList access = hdf5::property_list(hdf5::PropertyClass::file_access);
-  WriteLatch* const information = &latch;
+  const DriverInformation information{&latch};
   if (driver < 0 || H5Pset_driver(access.id(), driver, &information) < 0)
     throw InternalError("the HDF5 library refuses our file driver (" + hdf5::last_reason() + ")");
   return access;

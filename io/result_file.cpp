@@ -1,5 +1,7 @@
 #include "io/result_file.hpp"
 
+#include <numeric>
+
 #include "host/error.hpp"
 #include "io/feature_writer.hpp"
 
@@ -36,10 +38,8 @@ constexpr Measure kContrasts[] = {
     {"effect_high", &Profile::cohen_d_high},
 };
 
-std::vector<double> population(const Table& table) {
-  std::vector<double> values;
-  for (std::int32_t column = 0; column < table.n_columns; ++column) values.push_back(table.at(table.n_segments, column));
-  return values;
+std::vector<double> population(const Table& table) {  // the last row
+  return {table.values.end() - table.n_columns, table.values.end()};
 }
 
 // (n_columns, n_segments): features on rows, as anndata's varm wants them.
@@ -130,8 +130,8 @@ DataFrame variables_frame(std::span<const FeatureColumn> columns, std::span<cons
 
 DataFrame segments_frame(std::span<const std::string> segment_names, const Profile& profile) {
   const auto n = static_cast<std::ptrdiff_t>(profile.n_segments);
-  std::vector<std::int64_t> ids;
-  for (std::int32_t segment = 0; segment < profile.n_segments; ++segment) ids.push_back(segment);
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(n));
+  std::iota(ids.begin(), ids.end(), 0);
   return {.index_name = "segment",
           .index = {segment_names.begin(), segment_names.end()},
           .columns = {{"segment_id", ids},

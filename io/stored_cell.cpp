@@ -75,7 +75,7 @@ StoredCell label_cell(const RowColumn& column) {
               const Cells& cells, std::size_t begin, std::size_t n, std::byte* to, std::size_t stride) {
             const std::int32_t* from = cells_of<std::int32_t>(cells, name).data() + begin;
             for (std::size_t i = 0; i < n; ++i) {
-              const auto slot = static_cast<std::size_t>(checked_code(from[i], n_categories, name) + 1);
+              const auto slot = static_cast<std::size_t>(std::int64_t{checked_code(from[i], n_categories, name)} + 1);
               std::memcpy(to + i * stride, labels.data() + slot * width, width);
             }
           }};

@@ -109,12 +109,13 @@ Value scalar_or_list(std::vector<T> list, bool is_scalar) {
 DataFrame read_frame(const InputFile& file, const std::string& path) {
   if (!hdf5::is_group(file.id(), path)) return read_packed_table(file, path);
   const hdf5::Group group = hdf5::open_group(file.id(), path);
+  const std::string prefix = path + "/";
   DataFrame frame;
   frame.index_name = hdf5::read_string_attribute(group.id(), "_index");
-  const DataFrame::Column index = read_column(file, path + "/" + frame.index_name);
+  const DataFrame::Column index = read_column(file, prefix + frame.index_name);
   if (const auto* texts = std::get_if<std::vector<std::string>>(&index)) frame.index = *texts;
   for (const std::string& name : hdf5::read_strings_attribute(group.id(), "column-order"))
-    frame.columns.emplace_back(name, read_column(file, path + "/" + name));
+    frame.columns.emplace_back(name, read_column(file, prefix + name));
   for (const auto& [name, column] : frame.columns)
     if (std::visit([](const auto& values) { return values.size(); }, column) != frame.index.size())
       refuse(file, path, fmt::format("its column {} is of another length than its index", shown(name)));
