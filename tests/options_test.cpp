@@ -50,6 +50,7 @@ struct Program {
     add_config(root);
     verb = add_verb(root, "cluster", "", "");
     add_fit(*verb, fit);
+    add_device(*verb, resources);
     add_resources(*verb, resources);
   }
   void parse(const std::string& toml, const std::string& arguments) {
@@ -73,7 +74,7 @@ TEST(Config, TheCommandLineWins) {
 
 TEST(Config, WhatIsPrintedReadsBackAsItself) {
   Program first, second;
-  first.root.parse("cluster --n-init 3 --tol 0.25 --memory 1G --init random --seed 18446744073709551615");
+  first.root.parse("cluster --n-init 3 --tol 0.25 --memory 1G --gpu-memory 1.5G --init random --seed 18446744073709551615");
   const std::string printed = config_text(*first.verb);
   second.parse(printed, "");
   EXPECT_EQ(config_text(*second.verb), printed);
@@ -81,6 +82,7 @@ TEST(Config, WhatIsPrintedReadsBackAsItself) {
   EXPECT_EQ(second.fit.init, "random");
   EXPECT_EQ(second.resources.seed, 18446744073709551615u);
   EXPECT_EQ(second.resources.memory_bytes, std::int64_t{1} << 30);
+  EXPECT_EQ(second.resources.gpu_memory_bytes, std::int64_t{3} << 29);
 }
 
 TEST(Config, ErrorsNameTheLine) {
@@ -97,6 +99,7 @@ TEST(Config, ErrorsNameTheLine) {
   EXPECT_THAT(message("[cluster]\nn-init = \n"), HasSubstr("line 2"));
   EXPECT_THAT(message("[cluster]\nn-init = 3\nn-init = 4\n"), HasSubstr("line 3"));
   EXPECT_THAT(message("[cluster]\nn-init = 0\n"), HasSubstr("expected a whole number from 1"));
+  EXPECT_THAT(message("[cluster]\ngpu-memory = \"12Q\"\n"), HasSubstr("--gpu-memory: '12Q'"));
 }
 
 }  // namespace

@@ -119,7 +119,7 @@ class Contract(Case):
 
     def test_result_ignores_threads_and_memory(self):
         digests = set()
-        for arguments in (("--threads", 1), ("--threads", 3), ("--threads", 2, "--memory", "64M")):
+        for arguments in (("--threads", 1), ("--threads", 3), ("--threads", 2, "--memory", "64M"), ("--gpu-memory", "64M")):
             digests.add(self.cluster("--n-clusters", 5, "--seed", 3, "--overwrite", *arguments)["sha256"])
         self.assertEqual(len(digests), 1)
 
@@ -300,7 +300,7 @@ class Refusals(Case):
     def test_other_numbers(self):
         for option, value in (("--tol", "nan"), ("--tol", "-1"), ("--max-iter", "0"), ("--n-init", "0"), ("--seed", "18446744073709551616"),
                               ("--seed", "-1"), ("--memory", "0"), ("--memory", "12Q"), ("--threads", "-2"), ("--device", "gpu"),
-                              ("--method", "gmm"), ("--init", "kmeans++"), ("--transform", "log")):
+                              ("--gpu-memory", "0"), ("--gpu-memory", "12Q"), ("--method", "gmm"), ("--init", "kmeans++"), ("--transform", "log")):
             with self.subTest(option=option, value=value):
                 self.refuse(2, [option], "cluster", self.input, "-o", self.output, option, value)
 

@@ -70,6 +70,11 @@ void add_choice(CLI::App& app, const std::string& name, Enum& value, const std::
   app.add_option_function<std::string>(name, set, description)->default_str(chosen);
 }
 
+void add_bytes(CLI::App& app, const std::string& name, std::int64_t& bytes, const std::string& description) {
+  const auto set = [&bytes, name](const std::string& text) { bytes = parse_bytes(text, name); };
+  app.add_option_function<std::string>(name, set, description);
+}
+
 }  // namespace
 
 CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example) {
@@ -81,13 +86,13 @@ CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& d
 
 void add_device(CLI::App& app, ResourceOptions& options) {
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:I")->capture_default_str();
+  add_bytes(app, "--gpu-memory", options.gpu_memory_bytes,
+            "GPU memory for tiles and statistics, such as 8G; default: 90 % of what is free");
 }
 
 void add_resources(CLI::App& app, ResourceOptions& options) {
   add_number(app, "--threads", options.threads, 0, 4096, "Threads; 0 uses every core this process may use");
-  app.add_option_function<std::string>(
-      "--memory", [&options](const std::string& text) { options.memory_bytes = parse_bytes(text, "--memory"); },
-      "Memory budget, such as 512M or 8G; default: half of what is free");
+  add_bytes(app, "--memory", options.memory_bytes, "Memory budget, such as 512M or 8G; default: half of what is free");
   add_number(app, "--seed", options.seed, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max(), "Seed of every random choice");
 }
 

@@ -15,11 +15,12 @@
 
 namespace coterie::tools {
 
-// --device --threads --memory --seed
+// --device --gpu-memory --threads --memory --seed
 struct ResourceOptions {
   std::string device = "auto";
-  std::int32_t threads = 0;       // 0: every core this process may use
-  std::int64_t memory_bytes = 0;  // 0: half of what is free
+  std::int32_t threads = 0;           // 0: every core this process may use
+  std::int64_t memory_bytes = 0;      // 0: half of what is free
+  std::int64_t gpu_memory_bytes = 0;  // 0: nine tenths of what is free
   std::uint64_t seed = 0;
 };
 
@@ -63,8 +64,8 @@ CLI::Option* add_number(CLI::App& app, const std::string& names, Number& value, 
 
 // A subcommand with one example line, shown by --help.
 CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example);
-void add_device(CLI::App& app, ResourceOptions& options);
-void add_resources(CLI::App& app, ResourceOptions& options);  // all but --device
+void add_device(CLI::App& app, ResourceOptions& options);     // --device --gpu-memory
+void add_resources(CLI::App& app, ResourceOptions& options);  // --threads --memory --seed
 void add_input_file(CLI::App& app, InputOptions& options);    // FILE --x --ids --names --unique-ids
 void add_input(CLI::App& app, InputOptions& options);         // and the roles of columns
 void add_transform(CLI::App& app, TransformOptions& options);

@@ -68,9 +68,9 @@ Backend& Session::backend() {
 
 std::unique_ptr<Backend> Session::make_backend() {
   if (options_.device == "cpu") return make_cpu_backend(context_);
-  if (options_.device != "auto") return gpu::make_backend(context_, cuda_index());
+  if (options_.device != "auto") return gpu::make_backend(context_, cuda_index(), options_.gpu_memory_bytes);
   const gpu::Devices devices = gpu::probe();
-  if (!devices.usable.empty()) return gpu::make_backend(context_, devices.usable.front().index);
+  if (!devices.usable.empty()) return gpu::make_backend(context_, devices.usable.front().index, options_.gpu_memory_bytes);
   const std::string line = fmt::format("Device: cpu ({}).", devices.reason);
   if (devices.gpu_present)
     warn(line);
