@@ -96,9 +96,13 @@ void write_profile_table(H5adWriter& file, const Profile& profile, std::span<con
 
 }  // namespace
 
-H5adWriter::Options result_options(std::int64_t n_rows, std::string id_name) {
-  return {
-      .schema = kResultSchema, .schema_version = kResultSchemaVersion, .n_rows = n_rows, .id_name = std::move(id_name), .text_index = true};
+H5adWriter::Options result_options(std::int64_t n_rows, std::string id_name, Context* context) {
+  return {.schema = kResultSchema,
+          .schema_version = kResultSchemaVersion,
+          .n_rows = n_rows,
+          .id_name = std::move(id_name),
+          .text_index = true,
+          .context = context};
 }
 
 std::vector<RowColumn> customer_columns(const IdFormat& ids, std::vector<std::string> segment_names) {

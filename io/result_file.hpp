@@ -27,7 +27,8 @@ inline constexpr char kResultSchema[] = "coterie-results";
 inline constexpr char kResultSchemaVersion[] = "1.0";  // the minor number grows with additions, the major one with changes
 inline constexpr char kCustomersTable[] = "uns/segmentation/customers";
 
-H5adWriter::Options result_options(std::int64_t n_rows, std::string id_name);
+// context: encodes chunks on its threads when given; must outlive the writer.
+H5adWriter::Options result_options(std::int64_t n_rows, std::string id_name, Context* context = nullptr);
 
 // How the ids of the customers are stored.
 struct IdFormat {

@@ -25,9 +25,7 @@ using ::testing::ThrowsMessage;
 
 void write_result(const std::filesystem::path& path, const SampleResult& sample, std::int64_t tile, Context* context = nullptr) {
   AtomicOutput output({.path = path});
-  H5adWriter::Options options = result_options(sample.n_rows, "customer_id");
-  options.context = context;
-  H5adWriter file(output, options);
+  H5adWriter file(output, result_options(sample.n_rows, "customer_id", context));
   write_sample_result(file, sample, tile);
   file.commit();
 }
