@@ -91,7 +91,7 @@ void assign(const AssignOptions& options) {
   Seconds seconds;
   const io::SegmentationModel model = io::read_model(options.model);
   Input input(session, options.input);
-  ResultOutput output(options.output, input, model.kmeans.n_clusters, {options.model});
+  ResultOutput output(session.context(), options.output, input, model.kmeans.n_clusters, {options.model});
   Placement placement;
   {
     const Stopwatch stopwatch(seconds.predict);

@@ -56,7 +56,7 @@ Job::Job(const JobOptions& options, std::vector<std::int32_t> defaults) : option
   settle_cluster_counts(std::move(defaults));
   const std::int32_t most = *std::max_element(cluster_counts_.begin(), cluster_counts_.end());
   input_.emplace(session_, options.input);
-  output_.emplace(options.output, *input_, most);
+  output_.emplace(session_.context(), options.output, *input_, most);
   clustering_.emplace(session_, *input_, options.transform, most);
 }
 

@@ -44,11 +44,12 @@ CsvOutput::CsvOutput(const std::string& path, bool overwrite, const std::string&
   }
 }
 
-ResultOutput::ResultOutput(const OutputOptions& options, const Input& input, std::int32_t n_segments, const std::string& model)
+ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int32_t n_segments,
+                           const std::string& model)
     : input_(input.file()),
       columns_(io::customer_columns(id_format(input_), std::vector<std::string>(static_cast<std::size_t>(n_segments), "S"))),
       output_(request(options, input_, model, input_.n_rows() * io::row_bytes(columns_))),
-      file_(output_, io::result_options(input_.n_rows(), input_.id_name())) {
+      file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {
   if (!options.csv.empty()) csv_.emplace(options.csv, options.overwrite, input_.path().string());
 }
 

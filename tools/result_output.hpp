@@ -35,7 +35,7 @@ class ResultOutput {
  public:
   // Everything that can be refused is refused here. n_segments: the most that will be written; model: the file that the
   // segments come from, where it is not the input.
-  ResultOutput(const OutputOptions& options, const Input& input, std::int32_t n_segments, const std::string& model = {});
+  ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int32_t n_segments, const std::string& model = {});
 
   // Opens the customers' columns; then one call per tile, in row order.
   void begin_rows(const std::vector<std::string>& segment_names);

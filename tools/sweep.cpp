@@ -34,10 +34,10 @@ io::RowColumn label_column(std::int32_t n_clusters) {
 // obs: the ids and one segment per customer and k; uns/sweep: the table.
 class SweepOutput {
  public:
-  SweepOutput(const OutputOptions& options, const Input& input, const std::vector<std::int32_t>& counts)
+  SweepOutput(Context& context, const OutputOptions& options, const Input& input, const std::vector<std::int32_t>& counts)
       : input_(input.file()),
         output_({options.path, options.overwrite, {input_.path()}, input_.n_rows() * static_cast<std::int64_t>(4 * counts.size() + 8)}),
-        file_(output_, io::result_options(input_.n_rows(), input_.id_name())) {}
+        file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {}
 
   void write(Clustering& clustering, std::span<const kmeans::Model> models, const io::DataFrame& sweep, Session& session,
              const Seconds& seconds) {
@@ -91,7 +91,7 @@ void sweep(const SweepOptions& options) {
   {
     const Stopwatch stopwatch(seconds.read);
     input.emplace(session, options.input);
-    if (!options.output.path.empty()) output.emplace(options.output, *input, counts);
+    if (!options.output.path.empty()) output.emplace(session.context(), options.output, *input, counts);
     clustering.emplace(session, *input, options.transform, counts.back());
   }
   std::vector<kmeans::Params> params;

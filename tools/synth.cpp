@@ -58,7 +58,7 @@ void synth(SynthRequest request) {
   session.progress().set_row_bytes(std::int64_t{4} * request.synth.features);
   const io::FeatureFileLayout layout = layout_of(request.synth);
   io::AtomicOutput output({request.output.path, request.output.overwrite, {}, io::estimated_bytes(layout)});
-  io::FeatureWriter writer(output, layout);
+  io::FeatureWriter writer(output, layout, &session.context());
   write_rows(session, request.synth, writer);
   session.context().check_cancelled();
   writer.commit();
