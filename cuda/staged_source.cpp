@@ -16,12 +16,12 @@ constexpr std::int64_t kSideBytes = 2 * sizeof(std::int32_t);      // weight and
 // Rows with their side columns, on the device or pinned.
 template <template <class> class BufferOf>
 struct Columns {
-  BufferOf<float> x;
+  BufferOf<std::byte> cells;  // (n_rows, n_columns) float32, or float64 of a wide source
   BufferOf<std::int32_t> weight, label;
 
   Columns() = default;
-  Columns(std::int64_t n_rows, std::int32_t n_columns)
-      : x(static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(n_columns)),
+  Columns(std::int64_t n_rows, std::int64_t row_cell_bytes)
+      : cells(static_cast<std::size_t>(n_rows * row_cell_bytes)),
         weight(static_cast<std::size_t>(n_rows)),
         label(static_cast<std::size_t>(n_rows)) {}
 };
@@ -40,14 +40,15 @@ class StagedSource final : public TileSource {
   std::int64_t n_rows() const override { return source_.n_rows(); }
   std::int64_t first_row() const override { return source_.first_row(); }
   std::int32_t n_columns() const override { return source_.n_columns(); }
-  bool is_wide() const override { return false; }
+  bool is_wide() const override { return source_.is_wide(); }
 
   void rewind() override {
     if (slot_rows_ == 0) allocate();
     mark_consumed();
     served_ = 0;
     pending_ = nullptr;
-    if (is_complete()) {
+    from_device_ = resident_ && stored_ == n_rows();
+    if (from_device_) {
       device_.copies.synchronize();
       release_slots();
     } else {
@@ -59,7 +60,7 @@ class StagedSource final : public TileSource {
   const Tile* next() override {
     context_.check_cancelled();
     mark_consumed();
-    if (is_complete()) return next_resident();
+    if (from_device_) return next_resident();
     if (pending_ == nullptr || taken_ == pending_->n_rows) {
       pending_ = source_.next();
       taken_ = 0;
@@ -69,8 +70,8 @@ class StagedSource final : public TileSource {
   }
 
  private:
-  bool is_complete() const { return resident_ && stored_ == n_rows(); }
-  std::int64_t row_bytes() const { return n_columns() * std::int64_t{sizeof(float)} + kSideBytes; }
+  std::int64_t row_cell_bytes() const { return n_columns() * static_cast<std::int64_t>(is_wide() ? sizeof(double) : sizeof(float)); }
+  std::int64_t row_bytes() const { return row_cell_bytes() + kSideBytes; }
 
   // What was handed out is read by kernels that the compute stream holds by now.
   void mark_consumed() {
@@ -100,7 +101,7 @@ class StagedSource final : public TileSource {
   void try_resident() {
     if (row_bytes() * n_rows() > device_.memory_bytes / 5 * 4) return;
     try {
-      rows_ = Columns<DeviceBuffer>(n_rows(), n_columns());
+      rows_ = Columns<DeviceBuffer>(n_rows(), row_cell_bytes());
       resident_ = true;
     } catch (const OutOfDeviceMemory&) {
       rows_ = {};
@@ -112,9 +113,9 @@ class StagedSource final : public TileSource {
     if (!resident_) {
       if (2 * slot_rows_ * row_bytes() > device_.memory_bytes && slot_rows_ > kBlockRows)
         throw OutOfDeviceMemory("--gpu-memory holds no two tiles");
-      rows_ = Columns<DeviceBuffer>(2 * slot_rows_, n_columns());
+      rows_ = Columns<DeviceBuffer>(2 * slot_rows_, row_cell_bytes());
     }
-    for (Slot& slot : slots_) slot.pinned = Columns<PinnedBuffer>(slot_rows_, n_columns());
+    for (Slot& slot : slots_) slot.pinned = Columns<PinnedBuffer>(slot_rows_, row_cell_bytes());
   }
 
   void release_slots() {
@@ -143,7 +144,8 @@ class StagedSource final : public TileSource {
     }
     has_weight_ = pending_->weight != nullptr;
     has_label_ = pending_->label != nullptr;
-    copy(pending_->x + taken_ * n_columns(), slot.pinned.x, rows_.x, to, count, n_columns());
+    const auto* const cells = visit_cells(*pending_, [](const auto* x) { return reinterpret_cast<const std::byte*>(x); });
+    copy(cells + taken_ * row_cell_bytes(), slot.pinned.cells, rows_.cells, to, count, row_cell_bytes());
     if (has_weight_) copy(pending_->weight + taken_, slot.pinned.weight, rows_.weight, to, count, 1);
     if (has_label_) copy(pending_->label + taken_, slot.pinned.label, rows_.label, to, count, 1);
     slot.copied.record(device_.copies);
@@ -168,7 +170,11 @@ class StagedSource final : public TileSource {
   // `at`: row in the device's buffers; `row`: of this source.
   void serve(std::int64_t at, std::int64_t row, std::int64_t count) {
     tile_ = {};
-    tile_.x = rows_.x.data() + at * n_columns();
+    const std::byte* const cells = rows_.cells.data() + at * row_cell_bytes();
+    if (is_wide())
+      tile_.wide = reinterpret_cast<const double*>(cells);
+    else
+      tile_.x = reinterpret_cast<const float*>(cells);
     if (has_weight_) tile_.weight = rows_.weight.data() + at;
     if (has_label_) tile_.label = rows_.label.data() + at;
     tile_.first_row = first_row() + row;
@@ -186,8 +192,9 @@ class StagedSource final : public TileSource {
   Columns<DeviceBuffer> rows_;  // all rows, or two slots
   std::array<Slot, 2> slots_;
   int slot_ = 0;
-  std::int64_t stored_ = 0;  // rows of this sweep that were copied
-  std::int64_t served_ = 0;  // resident rows handed out in this sweep
+  std::int64_t stored_ = 0;   // rows of this sweep that were copied
+  bool from_device_ = false;  // this sweep reads resident rows, which an earlier one has copied
+  std::int64_t served_ = 0;   // resident rows handed out in this sweep
   const Tile* pending_ = nullptr;
   std::int64_t taken_ = 0;  // rows of the pending tile that were copied
   bool has_weight_ = false, has_label_ = false;

@@ -11,7 +11,7 @@
 
 namespace coterie::COTERIE_GPU {
 
-// `source` must yield float32 tiles (transformed) in host memory; context, device and source must outlive the result.
+// `source` must yield tiles in host memory; context, device and source must outlive the result.
 std::unique_ptr<TileSource> stage(Context& context, DeviceContext& device, TileSource& source);
 
 }  // namespace coterie::COTERIE_GPU
