@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cuda/kmeans_pass.hpp"
+#include "cuda/profile_pass.hpp"
 #include "cuda/staged_source.hpp"
 
 namespace coterie::COTERIE_GPU {
@@ -38,8 +39,7 @@ class CudaBackend final : public Backend {
     return make_kmeans_pass(context_on_device_, grid, n_columns);
   }
   std::unique_ptr<kmeans::Predictor> kmeans_predictor() override { return make_kmeans_predictor(context_on_device_); }
-  // Profiles read raw host tiles once per digit and are bound by the file, so the host's passes serve every device.
-  profile::Passes profile_passes() override { return profile::make_cpu_passes(context_); }
+  profile::Passes profile_passes() override { return make_profile_passes(context_on_device_); }
 
  private:
   Context& context_;

@@ -15,6 +15,7 @@ class DeviceTile {
     tile_.memory = Memory::device;
     const auto n_rows = static_cast<std::size_t>(tile.n_rows);
     tile_.x = copy(x_, tile.x, n_rows * static_cast<std::size_t>(tile.n_columns), stream);
+    tile_.wide = copy(wide_, tile.wide, n_rows * static_cast<std::size_t>(tile.n_columns), stream);
     tile_.weight = copy(weight_, tile.weight, n_rows, stream);
     tile_.label = copy(label_, tile.label, n_rows, stream);
     return tile_;
@@ -30,6 +31,7 @@ class DeviceTile {
   }
 
   DeviceBuffer<float> x_;                      // (n_rows, n_columns)
+  DeviceBuffer<double> wide_;                  // (n_rows, n_columns)
   DeviceBuffer<std::int32_t> weight_, label_;  // (n_rows)
   Tile tile_;
 };

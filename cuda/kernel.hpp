@@ -52,6 +52,13 @@ __device__ inline void atomic_add(std::int64_t* address, std::int64_t value) {
   atomicAdd(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
 #endif
 }
+__device__ inline void atomic_max(std::uint64_t* address, std::uint64_t value) {
+#ifdef COTERIE_EMULATED
+  atomicMax(address, value);
+#else
+  atomicMax(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
+#endif
+}
 #endif
 
 }  // namespace coterie::COTERIE_GPU

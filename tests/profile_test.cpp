@@ -6,9 +6,9 @@
 #include <bit>
 #include <cmath>
 
-#include "host/backend.hpp"
 #include "host/error.hpp"
 #include "host/moments.hpp"
+#include "tests/support/backends.hpp"
 #include "tests/support/labelled_rows.hpp"
 #include "tests/support/thread_communicator.hpp"
 
@@ -28,12 +28,22 @@ struct Setting {
   std::int64_t memory_bytes = std::int64_t{1} << 28;
 };
 
+// By the passes of the backend under test, from where they lie best.
 template <class T>
 Profile profile_of(const LabelledRows<T>& rows, const Setting& setting = {}, double weight_step = 1) {
   Context context({.threads = setting.threads, .memory_bytes = setting.memory_bytes});
   MemoryTileSource source(std::span<const T>(rows.x), rows.n_columns, setting.tile_rows);
   ZippedSource labelled(source, {rows.weight, rows.label});
-  return measure(context, labelled, rows.n_segments, weight_step);
+  const auto backend = testing::make_backend(context);
+  Passes passes = backend->profile_passes();
+  return measure(context, *backend->stage(labelled), rows.n_segments, weight_step, passes);
+}
+
+// By the same passes, from tiles in host memory.
+Profile profile_from_host(Context& context, TileSource& labelled, std::int32_t n_segments) {
+  const auto backend = testing::make_backend(context);
+  Passes passes = backend->profile_passes();
+  return measure(context, labelled, n_segments, 1, passes);
 }
 
 const Table Profile::*const kTables[] = {&Profile::missing_share, &Profile::mean,        &Profile::std,    &Profile::min,
@@ -157,11 +167,15 @@ TEST(Profile, IgnoresTilesAndThreads) {
 TEST(Profile, IgnoresMemory) {
   const auto rows = awkward_rows<double>(kBlockRows, RowWeights::none);
   const Profile expected = profile_of(rows);
+  const std::int64_t column_bytes = statistics_bytes(rows.n_segments) + quantiles::statistics_bytes(rows.n_segments, 3);
+  MemoryTileSource source(std::span<const double>(rows.x), rows.n_columns);
+  ZippedSource labelled(source, {rows.weight, rows.label});
   for (const std::int64_t columns : {1, 3, 9}) {
-    const std::int64_t column_bytes = statistics_bytes(rows.n_segments) + quantiles::statistics_bytes(rows.n_segments, 3);
-    expect_same_bits(profile_of(rows, {.threads = 1, .memory_bytes = columns * column_bytes}), expected);
-    EXPECT_THROW(profile_of(rows, {.threads = 1, .memory_bytes = column_bytes - 1}), ResourceError);
+    Context context({.threads = 1, .memory_bytes = columns * column_bytes});
+    expect_same_bits(profile_from_host(context, labelled, rows.n_segments), expected);
   }
+  Context context({.threads = 1, .memory_bytes = column_bytes - 1});
+  EXPECT_THROW(profile_from_host(context, labelled, rows.n_segments), ResourceError);
 }
 
 TEST(Profile, IgnoresRanks) {
@@ -178,7 +192,7 @@ TEST(Profile, IgnoresRanks) {
       MemoryTileSource source(std::span<const float>(rows.x).subspan(first * columns, n * columns), rows.n_columns, kBlockRows,
                               static_cast<std::int64_t>(first));
       ZippedSource labelled(source, {std::span(rows.weight).subspan(first, n), std::span(rows.label).subspan(first, n)});
-      expect_same_bits(measure(context, labelled, rows.n_segments, 1), expected);
+      expect_same_bits(profile_from_host(context, labelled, rows.n_segments), expected);
     });
   }
 }
@@ -235,21 +249,10 @@ TEST(Profile, DescribesThePopulationAloneWithoutLabels) {
   const std::vector<float> x = {1, 2, 3, 6};
   Context context({.threads = 1});
   MemoryTileSource source(std::span<const float>(x), 1);
-  const Profile profile = measure(context, source, 0, 1);
+  const Profile profile = profile_from_host(context, source, 0);
   EXPECT_EQ(profile.n_rows, std::vector<std::int64_t>{4});
   EXPECT_EQ(profile.mean.at(0, 0), 3);
   EXPECT_EQ(profile.median.at(0, 0), 2);
-}
-
-TEST(Profile, TakesThePassesOfABackend) {
-  const auto rows = awkward_rows<float>(kBlockRows, RowWeights::none);
-  Context context({.threads = 1});
-  const auto backend = make_cpu_backend(context);
-  Passes passes = backend->profile_passes();
-  MemoryTileSource source(std::span<const float>(rows.x), rows.n_columns);
-  ZippedSource labelled(source, {{}, rows.label});
-  const auto staged = backend->stage(labelled);
-  expect_same_bits(measure(context, *staged, rows.n_segments, 1, passes), profile_of(rows));
 }
 
 TEST(Profile, DescribesNoRowsAsUnknown) {
@@ -334,7 +337,7 @@ int sweeps_of(const std::vector<T>& x) {
   Context context({.threads = 1});
   MemoryTileSource source(std::span<const T>(x), 1);
   CountingSource counting(source);
-  measure(context, counting, 0, 1);
+  profile_from_host(context, counting, 0);
   return counting.sweeps();
 }
 

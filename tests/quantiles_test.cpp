@@ -7,6 +7,7 @@
 #include "host/error.hpp"
 #include "host/ordered_key.hpp"
 #include "host/passes.hpp"
+#include "tests/support/backends.hpp"
 #include "tests/support/labelled_rows.hpp"
 
 namespace coterie::quantiles {
@@ -23,7 +24,8 @@ Search select(const LabelledRows<T>& rows, int threads = 2, std::int64_t tile_ro
   Context context({.threads = threads});
   MemoryTileSource source(std::span<const T>(rows.x), rows.n_columns, tile_rows);
   ZippedSource labelled(source, {rows.weight, rows.label});
-  const auto pass = make_cpu_pass(context);
+  const auto backend = testing::make_backend(context);
+  const auto pass = backend->profile_passes().quantiles;
   Search search = start({rows.n_segments, 0, rows.n_columns}, kPerMille, source.is_wide());
   while (!search.done()) update(search, reduce_tiles(context, labelled, *pass, search));
   return search;
@@ -122,7 +124,8 @@ TEST(Quantiles, CoverTheColumnsOfTheirScopeOnly) {
   Context context({.threads = 1});
   MemoryTileSource source(std::span<const float>(rows.x), rows.n_columns);
   ZippedSource labelled(source, {rows.weight, rows.label});
-  const auto pass = make_cpu_pass(context);
+  const auto backend = testing::make_backend(context);
+  const auto pass = backend->profile_passes().quantiles;
   Search two = start({rows.n_segments, testing::counts, 2}, kPerMille, false);
   while (!two.done()) update(two, reduce_tiles(context, labelled, *pass, two));
   for (std::int32_t column = 0; column < 2; ++column) EXPECT_EQ(value(two, 1, column, 4), value(all, 1, testing::counts + column, 4));
@@ -134,7 +137,8 @@ TEST(Quantiles, NarrowDownFromBelow) {
   Context context({.threads = 1});
   MemoryTileSource source(std::span<const float>(rows.x), rows.n_columns);
   ZippedSource labelled(source, {rows.weight, rows.label});
-  const auto pass = make_cpu_pass(context);
+  const auto backend = testing::make_backend(context);
+  const auto pass = backend->profile_passes().quantiles;
   Search search = start(done.scope, kPerMille, false);
   while (!search.done()) {
     update(search, reduce_tiles(context, labelled, *pass, search));
@@ -148,7 +152,8 @@ TEST(Quantiles, NoticeRowsThatChangeBetweenSweeps) {
   Context context({.threads = 1});
   MemoryTileSource source(std::span<const float>(x), 1);
   ZippedSource labelled(source, {{}, label});
-  const auto pass = make_cpu_pass(context);
+  const auto backend = testing::make_backend(context);
+  const auto pass = backend->profile_passes().quantiles;
   Search search = start({1, 0, 1}, {500}, false);
   update(search, reduce_tiles(context, labelled, *pass, search));
   x.assign(100, -1.0f);
