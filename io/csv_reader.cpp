@@ -45,6 +45,7 @@ constexpr Signature kSignatures[] = {
     {"\x89HDF\r\n\x1a\n", "an HDF5 file; the other commands read it without an import"},
     {"PK\x03\x04", "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV"},
     {"PAR1", "a Parquet file; convert it with: python3 -c \"import pandas; pandas.read_parquet('FILE').to_csv('FILE.csv', index=False)\""},
+    {"version https://git-lfs.", "a Git LFS pointer, which stands for a file that was not fetched; fetch it with: git lfs pull"},
     {"\xff\xfe", "UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8"},
     {"\xfe\xff", "UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8"},
 };

@@ -31,6 +31,8 @@ constexpr std::array kSignatures = {
     Signature{"\x0e\x03\x13\x01"sv, "an HDF4 file, a format of the same family that is not HDF5", "h4toh5 '{}' out.h5"},
     Signature{"\x93NUMPY"sv, "a NumPy .npy file", R"(python3 -c 'import h5py, numpy; h5py.File("out.h5", "w")["X"] = numpy.load("{}")')"},
     Signature{"MATLAB 5.0"sv, "a MATLAB file older than v7.3", "load('{}') in MATLAB, then writematrix(X, 'out.csv') and coterie import"},
+    Signature{"version https://git-lfs."sv, "a Git LFS pointer, which stands for a file that was not fetched",
+              "git lfs pull (fetches '{}')"},
     Signature{"CDF\x01"sv, "a classic NetCDF file", "nccopy -k nc4 '{}' out.nc"},
     Signature{"CDF\x02"sv, "a classic NetCDF file", "nccopy -k nc4 '{}' out.nc"},
 };

@@ -150,6 +150,8 @@ class Contract(Case):
         inertia = [row["inertia"] for row in result["sweep"]]
         self.assertEqual(inertia, sorted(inertia, reverse=True))
         self.assertEqual(result["choice"]["n_clusters"], 3)  # three groups were planted
+        spelled_out = self.succeed("sweep", self.input, "--n-clusters", "2:5", "--json", "--transform", "none")
+        self.assertEqual(json.loads(spelled_out.stdout)["sweep"], result["sweep"])
         single = self.cluster("--n-clusters", 3, "--transform", "none", "--overwrite")
         self.assertEqual(single["inertia"], result["sweep"][1]["inertia"])
 
@@ -314,6 +316,21 @@ class Refusals(Case):
         os.symlink(self.input, self.folder / "symlink.h5ad")
         for name in ("in.h5ad", "./in.h5ad", "link.h5ad", "symlink.h5ad"):
             self.refuse(2, [], "cluster", self.input, "-o", name, "--overwrite")
+
+    def test_output_and_csv_are_one_file(self):
+        for name in (self.output, "./out.h5ad"):
+            self.refuse(2, ["--csv", "same file"], "cluster", self.input, "-o", self.output, "--csv", name)
+
+    def test_git_lfs_pointer(self):
+        self.input.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+        self.refuse(3, ["git lfs pull"], "import", self.input, "-o", self.output)
+        self.refuse(3, ["git lfs pull"], "cluster", self.input, "-o", self.output)
+
+    def test_absent_gpu(self):
+        if len(json.loads(self.succeed("devices", "--json").stdout)["devices"]) > 1:
+            self.skipTest("this machine has a GPU that --device cuda takes")
+        for device in ("cuda", "cuda:99"):
+            self.refuse(8, [f"--device {device} ", "Nothing was read or written. "], "cluster", self.input, "-o", self.output, "--device", device)
 
     def test_existing_output(self):
         self.output.write_text("precious")

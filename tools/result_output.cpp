@@ -9,6 +9,8 @@
 #include <fstream>
 #include <iostream>
 
+#include "host/error.hpp"
+
 namespace coterie::tools {
 
 namespace {
@@ -50,7 +52,10 @@ ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const
       columns_(io::customer_columns(id_format(input_), std::vector<std::string>(static_cast<std::size_t>(n_segments), "S"))),
       output_(request(options, input_, model, input_.n_rows() * io::row_bytes(columns_))),
       file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {
-  if (!options.csv.empty()) csv_.emplace(options.csv, options.overwrite, input_.path().string());
+  if (options.csv.empty()) return;
+  if (std::filesystem::weakly_canonical(options.csv) == std::filesystem::weakly_canonical(options.path))
+    throw ArgumentError(fmt::format("--csv {} and -o name the same file. Nothing was written; give each its own name.", options.csv));
+  csv_.emplace(options.csv, options.overwrite, input_.path().string());
 }
 
 void ResultOutput::begin_rows(const std::vector<std::string>& segment_names) {

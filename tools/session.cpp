@@ -82,7 +82,8 @@ std::unique_ptr<Backend> Session::make_backend() {
 int Session::cuda_index() const {
   if (options_.device == "cuda") {
     const gpu::Devices devices = gpu::probe();
-    if (devices.usable.empty()) throw DeviceError("--device cuda: " + devices.reason + " Use --device cpu or auto.");
+    if (devices.usable.empty())
+      throw DeviceError("--device cuda cannot be used: " + devices.reason + ". Nothing was read or written. Use --device cpu or auto.");
     return devices.usable.front().index;
   }
   if (!options_.device.starts_with("cuda:"))

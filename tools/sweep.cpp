@@ -120,7 +120,7 @@ Verb add_sweep(CLI::App& root) {
   CLI::App* app = add_verb(root, "sweep", "Show how many segments suit a file", "customers.h5ad --k 2:12 -o sweep.h5ad");
   auto options = std::make_shared<SweepOptions>();
   add_input(*app, options->input);
-  app->add_option("-k,--k", options->cluster_counts, "Numbers of segments: 2:12, 2:50:4 or 3,5,8")->capture_default_str();
+  app->add_option("-k,--k,--n-clusters", options->cluster_counts, "Numbers of segments: 2:12, 2:50:4 or 3,5,8")->capture_default_str();
   add_output(*app, options->output, "")->required(false)->description("Write the table and everybody's segment for each k (.h5ad)");
   add_transform(*app, options->transform);
   add_fit(*app, options->fit);
