@@ -110,7 +110,9 @@ void lay_grid(ColumnPlan& plan) {
   const double interquartile_range = kNormalQuartileWidth * plan.robust_width / column.scale;
   if (plan.robust_width > 0 && column.step > kCoarseStep * interquartile_range) {
     plan.note.warning = true;
-    plan.note.decision += ", but a few extreme values leave ordinary ones less than 1000 steps apart: consider log1p";
+    plan.note.decision +=
+        ", but most values lie within 1000 grid steps of each other: consider zscore where the column is far from 0, log1p where its tail "
+        "is long";
   }
 }
 

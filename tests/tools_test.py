@@ -294,6 +294,12 @@ class Refusals(Case):
         write_h5ad(self.input, np.ones((50, 3), np.float32))
         self.refuse(4, ["column"], "cluster", self.input, "-o", self.output)
 
+    def test_weights_that_are_none(self):
+        x, _ = blobs()
+        write_h5ad(self.folder / "weighted.h5ad", x, {"importance": np.where(np.arange(len(x)) == 7, -1.0, 1.0)})
+        self.refuse(4, ["weighted.h5ad", "'importance'", "row 7", "Nothing was written"], "cluster", "weighted.h5ad", "-o", "r.h5ad",
+                    "--weight", "importance")
+
     def test_number_of_segments(self):
         for k in ("0", "-1", "3x", "nan", "18446744073709551616"):
             self.refuse(2, ["--n-clusters", k], "cluster", self.input, "-o", self.output, "--n-clusters", k)

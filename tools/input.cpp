@@ -18,6 +18,15 @@ namespace {
                                   near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
 }
 
+Weights read_weights(const io::FeatureFile& file, const std::string& column) {
+  try {
+    return quantise_weights(file.numbers(column));
+  } catch (const ContentsError& error) {
+    throw ContentsError(
+        fmt::format("file '{}', column '{}': {}. Nothing was written.", file.path().filename().string(), column, error.what()));
+  }
+}
+
 }  // namespace
 
 Input::Input(Session& session, const InputOptions& options) : file_(io::FeatureFile::open(options.path, options.layout)) {
@@ -26,7 +35,7 @@ Input::Input(Session& session, const InputOptions& options) : file_(io::FeatureF
   settle_column_roles(options);
   settle_obs_roles(options);
   check_ids(session, options.unique_ids);
-  if (!roles_.weight.empty()) weights_ = quantise_weights(file_->numbers(roles_.weight));
+  if (!roles_.weight.empty()) weights_ = read_weights(*file_, roles_.weight);
   raw_ = file_->tiles(session.context());
   session.progress().set_row_bytes(std::int64_t{raw_->n_columns()} * (raw_->is_wide() ? 8 : 4));
 }
