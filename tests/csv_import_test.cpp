@@ -14,6 +14,7 @@
 #include "io/feature_file.hpp"
 #include "tests/support/csv_files.hpp"
 #include "tests/support/files.hpp"
+#include "tests/support/paths.hpp"
 
 namespace coterie::io {
 namespace {
@@ -30,8 +31,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
-const std::filesystem::path kTelco = std::filesystem::path(COTERIE_SOURCE_DIR) / "datasets/telco_churn/telco_churn.csv";
-const std::filesystem::path kShared = COTERIE_SHARED_DIR;
+const std::filesystem::path kTelco = testing::source_dir() / "datasets/telco_churn/telco_churn.csv";
+const std::filesystem::path kShared = testing::shared_dir();
 
 MATCHER_P(SameAs, expected, "") { return arg == expected || (std::isnan(arg) && std::isnan(expected)); }
 
@@ -295,8 +296,8 @@ TEST(CsvImport, ExistingOutputStaysUnlessOverwritten) {
 TEST(CsvImport, AnndataReadsWhatPandasReadsFromTheCsv) {
   const ScratchFolder folder;
   import_files({kTelco}, folder / "telco.h5ad", outcome("churn"));
-  const std::string command = "/usr/bin/python3 '" COTERIE_SOURCE_DIR "/tests/csv_import_check.py' '" + kTelco.string() + "' '" +
-                              (folder / "telco.h5ad").string() + "'";
+  const std::string command = "/usr/bin/python3 '" + (testing::source_dir() / "tests/csv_import_check.py").string() + "' '" +
+                              kTelco.string() + "' '" + (folder / "telco.h5ad").string() + "'";
   EXPECT_EQ(std::system(command.c_str()), 0);
 }
 

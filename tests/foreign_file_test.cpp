@@ -9,6 +9,7 @@
 #include "host/error.hpp"
 #include "io/feature_file.hpp"
 #include "tests/support/hdf5_fixture.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/scratch_folder.hpp"
 
 namespace coterie::io {
@@ -23,7 +24,8 @@ class ForeignFile : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     folder_ = std::make_unique<testing::ScratchFolder>();
-    const std::string command = "/usr/bin/python3 " COTERIE_SOURCE_DIR "/tests/support/make_inputs.py '" + folder_->path().string() + "'";
+    const std::string command =
+        "/usr/bin/python3 '" + (testing::source_dir() / "tests/support/make_inputs.py").string() + "' '" + folder_->path().string() + "'";
     ASSERT_EQ(std::system(command.c_str()), 0);
   }
   static void TearDownTestSuite() { folder_.reset(); }

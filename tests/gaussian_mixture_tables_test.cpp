@@ -10,6 +10,7 @@
 
 #include "tests/support/fixtures.hpp"
 #include "tests/support/mixtures.hpp"
+#include "tests/support/paths.hpp"
 
 namespace coterie::gaussian_mixture {
 namespace {
@@ -155,7 +156,7 @@ std::vector<double> online_retail_rfm(const std::filesystem::path& path) {
 }
 
 TEST(GaussianMixtureOnlineRetail, ReachesTheReferenceAndSurvivesThePointMass) {
-  const auto path = std::filesystem::path(COTERIE_SHARED_DIR) / "data" / "online_retail" / "online_retail.csv.gz";
+  const auto path = testing::shared_dir() / "data" / "online_retail" / "online_retail.csv.gz";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no ../shared";
   Problem problem{.rows = testing::on_grid(online_retail_rfm(path), 3), .weights = {}, .params = {}};
   const auto add = [&](CovarianceType type, std::int32_t k) {

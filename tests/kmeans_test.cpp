@@ -9,6 +9,7 @@
 #include "host/error.hpp"
 #include "tests/reference/kmeans.hpp"
 #include "tests/support/kmeans_problem.hpp"
+#include "tests/support/paths.hpp"
 
 namespace coterie::kmeans {
 namespace {
@@ -49,7 +50,7 @@ TEST(KMeansFit, MatchesReferenceOnBlobs) {
 
 // The numbers of datasets/telco_churn, z-scored here; the eleven blank totals count as 0.
 std::vector<double> telco_customers() {
-  std::ifstream file(COTERIE_SOURCE_DIR "/datasets/telco_churn/telco_churn.csv");
+  std::ifstream file(testing::source_dir() / "datasets/telco_churn/telco_churn.csv");
   constexpr std::size_t kNumbers[] = {1, 2, 3, 4, 5, 6, 16, 18, 19}, kColumns = std::size(kNumbers);
   std::vector<double> values;
   std::string line;

@@ -8,9 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/paths.hpp"
+
 namespace coterie::testing {
 
-inline std::filesystem::path fixture(const std::string& name) { return std::filesystem::path(COTERIE_SHARED_DIR) / "fixtures" / name; }
+inline std::filesystem::path fixture(const std::string& name) { return shared_dir() / "fixtures" / name; }
 
 // The chosen columns of a CSV file, row by row; has_header skips the first line.
 inline std::vector<double> read_columns(const std::filesystem::path& path, const std::vector<std::size_t>& columns,
