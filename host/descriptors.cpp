@@ -1,7 +1,6 @@
 // What segments are like beyond the matrix: levels of categories, outcomes and the value column. Sums are integers or exact.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -34,19 +33,6 @@ void for_each_target(std::span<const std::int32_t> labels, const Weights& weight
     if (labels[row] < n_segments) f(row, static_cast<std::size_t>(labels[row]), weight);
     f(row, static_cast<std::size_t>(n_segments), weight);
   }
-}
-
-struct Interval {
-  double low, high;
-};
-
-// Wilson's 95 % interval of a share among n rows (Wilson 1927).
-Interval wilson(double share, std::int64_t n_rows) {
-  const auto n = static_cast<double>(n_rows);
-  constexpr double kSquare = kNormal95 * kNormal95;
-  const double center = share + kSquare / (2 * n);
-  const double half = kNormal95 * std::sqrt(share * (1 - share) / n + kSquare / (4 * n * n));
-  return {std::max(0.0, (center - half) / (1 + kSquare / n)), std::min(1.0, (center + half) / (1 + kSquare / n))};
 }
 
 }  // namespace
@@ -95,7 +81,7 @@ OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome
   });
   for (std::size_t target = 0; target < n_rows; ++target) {
     const double rate = ratio(positive_weight[target], known_weight[target]);
-    const Interval interval = profile.known[target] > 0 ? wilson(rate, profile.known[target]) : Interval{kNan, kNan};
+    const Interval interval = wilson_interval(rate, profile.known[target]);
     profile.rate.push_back(rate);
     profile.rate_low.push_back(interval.low);
     profile.rate_high.push_back(interval.high);

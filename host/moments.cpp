@@ -1,5 +1,6 @@
 #include "host/moments.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -20,6 +21,16 @@ double standard_deviation(const Moments& moments) {
   if (moments.rows < 2) return std::numeric_limits<double>::quiet_NaN();
   const auto n = static_cast<double>(moments.rows);
   return std::sqrt(moments.squares / moments.weight * (n / (n - 1)));
+}
+
+Interval wilson_interval(double share, std::int64_t n_rows) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  if (n_rows == 0) return {kNan, kNan};
+  const auto n = static_cast<double>(n_rows);
+  constexpr double kSquare = kNormal95 * kNormal95;
+  const double center = share + kSquare / (2 * n);
+  const double half = kNormal95 * std::sqrt(share * (1 - share) / n + kSquare / (4 * n * n));
+  return {std::max(0.0, (center - half) / (1 + kSquare / n)), std::min(1.0, (center + half) / (1 + kSquare / n))};
 }
 
 EffectSize cohen_d(const Moments& segment, const Moments& rest) {

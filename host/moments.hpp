@@ -21,6 +21,12 @@ double standard_deviation(const Moments& moments);
 // Two-sided 95 % of the normal distribution.
 inline constexpr double kNormal95 = 1.959963984540054;
 
+struct Interval {
+  double low, high;
+};
+// Wilson's 95 % interval of a share among n rows (Wilson 1927); NaN without rows.
+Interval wilson_interval(double share, std::int64_t n_rows);
+
 // Cohen's d: difference of means over the pooled standard deviation, with its large-sample 95 % interval
 // d -+ kNormal95 * sqrt((n1 + n2) / (n1 n2) + d^2 / (2 (n1 + n2))) (Hedges & Olkin 1985). NaN where one set is empty, both
 // together have fewer than three rows, or neither mean nor spread differs; infinite (with its bounds) where only the means do.

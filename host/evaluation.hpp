@@ -1,0 +1,51 @@
+// How good scores are: what they rank, and whether their probabilities can be taken at their word. Counts are integers and
+// sums exact, so nothing depends on the order of rows or on threads.
+//
+//   auc            (pairs ranked right + tied pairs / 2) / pairs, in integers; variance after DeLong et al. (1988) by
+//                  mid-ranks (Sun and Xu, 2014)
+//   average_precision  sum of (recall step) * precision over distinct scores
+//   brier          mean (p - y)^2 = reliability - resolution + uncertainty + what varies within the ten groups (Murphy, 1973)
+//   ks             the largest difference of the two classes' cumulative shares
+// Weights count in every share and mean; standard errors and intervals take the number of rows for what is known.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "host/calibration.hpp"
+#include "host/ranked_scores.hpp"
+
+namespace coterie::evaluation {
+
+// One tenth of the rows by descending score, 1 the highest. Equal scores stay together in the tenth of the first of them, so
+// tenths can be unequal, and one without rows is left out.
+struct Tenth {
+  std::int32_t group = 0;
+  std::int64_t n_rows = 0, positive_rows = 0;
+  double data_share = 0;    // of the weight
+  double lowest_score = 0;  // probability
+  double mean_probability = 0;
+  double response_rate = 0, response_low = 0, response_high = 0;  // with Wilson's 95 % interval
+  double capture_rate = 0;                                        // share of all positives that is in here
+  double negative_share = 0;                                      // share of all negatives that is in here
+};
+
+struct Evaluation {
+  std::int64_t n_rows = 0, positive_rows = 0;
+  double base_rate = 0, mean_probability = 0;
+  // NaN where one class is missing.
+  double auc = 0, auc_variance = 0, auc_low = 0, auc_high = 0;
+  double auc_error = 0;  // at most, where scores were ranked by histogram: half the share of tied pairs; else 0
+  double average_precision = 0;
+  double ks = 0;
+  double log_loss = 0;
+  double brier = 0, reliability = 0, resolution = 0, uncertainty = 0;
+  double calibration_error = 0;  // mean |mean probability - rate| over the tenths, by weight
+  calibration::Recalibration recalibration;
+  std::vector<Tenth> tenths;
+};
+
+Evaluation evaluate(const RankedScores& ranked, const calibration::Calibrator& calibrator);
+
+}  // namespace coterie::evaluation

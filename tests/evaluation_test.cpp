@@ -1,0 +1,222 @@
+#include "host/evaluation.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "host/error.hpp"
+#include "host/random.hpp"
+#include "tests/reference/evaluation.hpp"
+#include "tests/support/fixtures.hpp"
+
+namespace coterie {
+namespace {
+
+using evaluation::Evaluation;
+using reference::ScoredRow;
+
+// Sums of some hundred terms below 1, in another order.
+constexpr double kRounding = 1e-13;
+
+struct Columns {
+  std::vector<double> score;
+  std::vector<std::int8_t> outcome;
+  std::vector<std::int32_t> weight, label;
+  ScoredRows rows() const { return {score, outcome, weight, label}; }
+};
+
+// Scores on a coarse grid, so that many tie.
+Columns coarse_scores(std::int64_t n_rows) {
+  Columns columns;
+  for (std::int64_t row = 0; row < n_rows; ++row) {
+    const auto index = static_cast<std::uint64_t>(row);
+    const auto draw = [&](std::uint64_t stream) { return random_uniform(5, Purpose::bootstrap, index, stream); };
+    columns.score.push_back(std::floor(12 * draw(0)) / 2 - 3);
+    columns.outcome.push_back(draw(1) < 0.05 ? std::int8_t{-1}
+                                             : static_cast<std::int8_t>(draw(2) < reference::probability(columns.score.back())));
+    columns.weight.push_back(static_cast<std::int32_t>(4 * draw(3)));
+    columns.label.push_back(static_cast<std::int32_t>(4 * draw(4)) - 1);
+  }
+  return columns;
+}
+
+std::vector<ScoredRow> reference_rows(const Columns& columns, std::int32_t segment = -1) {
+  std::vector<ScoredRow> rows;
+  for (std::size_t row = 0; row < columns.score.size(); ++row)
+    if (columns.outcome[row] >= 0 && columns.weight[row] > 0 && (segment < 0 || columns.label[row] == segment))
+      rows.push_back({columns.score[row], columns.outcome[row], static_cast<double>(columns.weight[row])});
+  return rows;
+}
+
+void expect_reference(const Evaluation& measured, const std::vector<ScoredRow>& rows) {
+  const auto auc = reference::auc(rows);
+  EXPECT_EQ(measured.n_rows, std::ssize(rows));
+  EXPECT_NEAR(measured.auc, auc.auc, kRounding);
+  EXPECT_NEAR(measured.auc_variance, auc.variance, kRounding);
+  EXPECT_NEAR(measured.average_precision, reference::average_precision(rows), kRounding);
+  EXPECT_NEAR(measured.ks, reference::ks(rows), kRounding);
+  EXPECT_NEAR(measured.log_loss, reference::log_loss(rows), kRounding);
+  EXPECT_NEAR(measured.brier, reference::brier(rows), kRounding);
+}
+
+Context::Options threads(int n) { return {.threads = n, .memory_bytes = std::int64_t{1} << 30}; }
+
+TEST(Evaluation, MatchesReferenceUnderTiesWeightsAndUnknownOutcomes) {
+  Context context(threads(2));
+  const Columns columns = coarse_scores(500);
+  const auto ranked = rank_scores(context, columns.rows(), 3);
+  ASSERT_EQ(ranked.size(), 4u);
+  expect_reference(evaluation::evaluate(ranked.back(), {}), reference_rows(columns));
+  for (std::int32_t segment = 0; segment < 3; ++segment)
+    expect_reference(evaluation::evaluate(ranked[static_cast<std::size_t>(segment)], {}), reference_rows(columns, segment));
+}
+
+TEST(Evaluation, IgnoresThreadCountAndOrderOfRows) {
+  Context one(threads(1)), three(threads(3));
+  Columns columns = coarse_scores(9000);
+  const Evaluation a = evaluation::evaluate(rank_scores(one, columns.rows())[0], {});
+  for (auto* column : {&columns.weight, &columns.label}) std::reverse(column->begin(), column->end());
+  std::reverse(columns.score.begin(), columns.score.end());
+  std::reverse(columns.outcome.begin(), columns.outcome.end());
+  const Evaluation b = evaluation::evaluate(rank_scores(three, columns.rows())[0], {});
+  EXPECT_EQ(a.auc, b.auc);
+  EXPECT_EQ(a.auc_variance, b.auc_variance);
+  EXPECT_EQ(a.average_precision, b.average_precision);
+  EXPECT_EQ(a.log_loss, b.log_loss);
+  EXPECT_EQ(a.brier, b.brier);
+  EXPECT_EQ(a.recalibration.slope, b.recalibration.slope);
+}
+
+TEST(Evaluation, OfOneClassHasNoRanking) {
+  Context context(threads(1));
+  const Columns columns{{0.5, 1.5}, {1, 1}, {}, {}};
+  const Evaluation measured = evaluation::evaluate(rank_scores(context, columns.rows())[0], {});
+  EXPECT_TRUE(std::isnan(measured.auc));
+  EXPECT_TRUE(std::isnan(measured.recalibration.slope));
+  EXPECT_EQ(measured.base_rate, 1);
+}
+
+TEST(Evaluation, HistogramStaysWithinItsBound) {
+  Columns columns = coarse_scores(60000);
+  for (std::size_t row = 0; row < columns.score.size(); ++row) columns.score[row] += random_uniform(6, Purpose::bootstrap, row);
+  Context large(threads(1)), small({.threads = 1, .memory_bytes = std::int64_t{64} << 20});
+  Reservation rest = small.memory().reserve("what the sort would need", std::int64_t{15} << 20);
+  Columns many = columns;
+  for (int copy = 0; copy < 16; ++copy) {  // more rows than the other 49 MiB can sort
+    many.score.insert(many.score.end(), columns.score.begin(), columns.score.end());
+    many.outcome.insert(many.outcome.end(), columns.outcome.begin(), columns.outcome.end());
+    many.weight.insert(many.weight.end(), columns.weight.begin(), columns.weight.end());
+  }
+  many.label.clear();
+  const RankedScores exact = rank_scores(large, many.rows())[0], coarse = rank_scores(small, many.rows())[0];
+  ASSERT_TRUE(exact.exact);
+  ASSERT_FALSE(coarse.exact);
+  const Evaluation a = evaluation::evaluate(exact, {}), b = evaluation::evaluate(coarse, {});
+  EXPECT_EQ(a.auc_error, 0);
+  EXPECT_GT(b.auc_error, 0);
+  EXPECT_LT(b.auc_error, 1e-4);
+  EXPECT_LE(std::abs(a.auc - b.auc), b.auc_error);
+  EXPECT_NEAR(a.log_loss, b.log_loss, 1e-6);  // scores move by less than the 2^-20 of a range of 7
+}
+
+TEST(PercentileCuts, PartRowsEvenlyAndKeepTiesTogether) {
+  Context context(threads(1));
+  std::vector<double> score(1000);
+  for (std::size_t row = 0; row < score.size(); ++row) score[row] = static_cast<double>((row * 617) % 1000);
+  const std::vector<double> cuts = percentile_cuts(context, score);
+  ASSERT_EQ(cuts.size(), 99u);
+  std::vector<int> rows(101);
+  for (const double s : score) ++rows[static_cast<std::size_t>(percentile(cuts, s))];
+  for (std::size_t p = 1; p <= 100; ++p) EXPECT_EQ(rows[p], 10) << p;
+  EXPECT_EQ(percentile(cuts, 999), 100);
+  EXPECT_EQ(percentile(cuts, 0), 1);
+  EXPECT_EQ(percentile(percentile_cuts(context, std::vector<double>(50, 2.0)), 2.0), 2);  // the first that has a row
+}
+
+// The model of Pima.tr applied to Pima.te: golden values printed by R (pROC, PresenceAbsence-style tables by hand).
+class PimaTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists(testing::fixture("pima_te.csv"))) GTEST_SKIP() << "no ../shared";
+    const std::vector<double> cells = testing::read_columns(testing::fixture("pima_te.csv"), {0, 1, 2, 3, 4, 5, 6, 7});
+    constexpr double kCoefficients[] = {.103183427319110, .032116822893157,  -.004767541974991, -.001916631746926,
+                                        .083623912054650, 1.820410367452339, .041183528816391};
+    for (std::size_t row = 0; row < cells.size(); row += 8) {
+      double score = -9.773061532912324;
+      for (std::size_t j = 0; j < 7; ++j) score += kCoefficients[j] * cells[row + j];
+      columns_.score.push_back(score);
+      columns_.outcome.push_back(static_cast<std::int8_t>(cells[row + 7]));
+    }
+    ranked_ = rank_scores(context_, columns_.rows())[0];
+    measured_ = evaluation::evaluate(ranked_, {});
+  }
+
+  Context context_{threads(1)};
+  Columns columns_;
+  RankedScores ranked_;
+  Evaluation measured_;
+};
+
+// Half a unit of the last digit printed, and for what depends on coefficients of 15 digits times cells of some hundred.
+constexpr double kPrinted = 1e-11;
+
+TEST_F(PimaTest, RanksAndLosesAsPublished) {
+  EXPECT_EQ(measured_.n_rows, 332);
+  EXPECT_EQ(measured_.positive_rows, 109);
+  EXPECT_NEAR(measured_.auc, .86588225614, 5e-12);
+  EXPECT_NEAR(measured_.auc_variance, .000406712847996, 5e-16);
+  EXPECT_NEAR(measured_.auc_low, .82635542, 5e-9);
+  EXPECT_NEAR(measured_.auc_high, .90540909, 5e-9);
+  EXPECT_NEAR(measured_.brier, .139310593981, kPrinted);
+  EXPECT_NEAR(measured_.log_loss, .440698584138, kPrinted);
+  EXPECT_NEAR(measured_.ks, .5849755215, 5e-11);
+}
+
+TEST_F(PimaTest, PartsTenthsAsPublished) {
+  constexpr std::int64_t kRows[] = {33, 33, 33, 33, 34, 33, 33, 33, 33, 34}, kPositives[] = {29, 24, 18, 13, 13, 4, 6, 1, 1, 0};
+  constexpr double kMeans[] = {.903402, .737307, .553876, .402958, .277960, .191321, .136190, .094431, .057430, .028932};
+  constexpr double kLift[] = {2.676675, 2.215179, 1.661384, 1.199889, 1.164598, .369197, .553795, .092299, .092299, 0};
+  ASSERT_EQ(measured_.tenths.size(), 10u);
+  for (std::size_t i = 0; i < 10; ++i) {
+    const evaluation::Tenth& tenth = measured_.tenths[i];
+    EXPECT_EQ(tenth.n_rows, kRows[i]);
+    EXPECT_EQ(tenth.positive_rows, kPositives[i]);
+    EXPECT_NEAR(tenth.mean_probability, kMeans[i], 5e-7);
+    EXPECT_NEAR(tenth.response_rate / measured_.base_rate, kLift[i], 5e-7);
+    EXPECT_LE(tenth.response_low, tenth.response_rate);
+    EXPECT_GE(tenth.response_high, tenth.response_rate);
+  }
+}
+
+TEST_F(PimaTest, RecalibratesAsPublished) {
+  EXPECT_NEAR(measured_.recalibration.intercept, -.0881742545334, kPrinted);
+  EXPECT_NEAR(measured_.recalibration.slope, .9533818773467, kPrinted);
+  const calibration::Calibrator platt = calibration::fit_platt(ranked_.groups);
+  EXPECT_NEAR(platt.intercept, -.101481899630, kPrinted);
+  EXPECT_NEAR(platt.slope, .927041319804, kPrinted);
+}
+
+TEST_F(PimaTest, FitsTheIsotonicBlocksAsPublished) {
+  const calibration::Calibrator isotonic = calibration::fit_isotonic(ranked_.groups);
+  std::vector<double> values = isotonic.probabilities;
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  EXPECT_EQ(values.size(), 12u);
+  double squares = 0;
+  for (std::size_t row = 0; row < columns_.score.size(); ++row) {
+    double p = isotonic.probability(columns_.score[row]);
+    if (p == values.front()) p = 0;  // published without the distance from 0 and 1
+    if (p == values.back()) p = 1;
+    squares += std::pow(p - columns_.outcome[row], 2);
+  }
+  EXPECT_NEAR(squares, 43.3266893489, 1e-10);
+}
+
+TEST_F(PimaTest, DecomposesBrierUpToTheSpreadWithinTenths) {
+  EXPECT_NEAR(measured_.brier, measured_.reliability - measured_.resolution + measured_.uncertainty, 0.01);
+  EXPECT_GT(measured_.resolution, 5 * measured_.reliability);
+}
+
+}  // namespace
+}  // namespace coterie
