@@ -39,6 +39,14 @@ class CudaBackend final : public Backend {
     return make_kmeans_pass(context_on_device_, grid, n_columns);
   }
   std::unique_ptr<kmeans::Predictor> kmeans_predictor() override { return make_kmeans_predictor(context_on_device_); }
+  // Mixtures run on the CPU so far: for tiles in host memory, from before stage().
+  std::unique_ptr<gaussian_mixture::Pass> gaussian_mixture_pass(const gaussian_mixture::Grid& grid,
+                                                                const gaussian_mixture::GridMoments& moments) override {
+    return gaussian_mixture::make_cpu_pass(context_, grid, moments);
+  }
+  std::unique_ptr<gaussian_mixture::Predictor> gaussian_mixture_predictor(bool all_probabilities) override {
+    return gaussian_mixture::make_cpu_predictor(context_, all_probabilities);
+  }
   profile::Passes profile_passes() override { return make_profile_passes(context_on_device_); }
 
  private:

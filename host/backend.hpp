@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "host/context.hpp"
+#include "host/gaussian_mixture.hpp"
 #include "host/kmeans.hpp"
 #include "host/profile_pass.hpp"
 #include "host/tile_source.hpp"
@@ -21,6 +22,10 @@ class Backend {
   virtual std::unique_ptr<TileSource> stage(TileSource& source) = 0;
   virtual std::unique_ptr<kmeans::Pass> kmeans_pass(const kmeans::Grid& grid, std::int32_t n_columns) = 0;
   virtual std::unique_ptr<kmeans::Predictor> kmeans_predictor() = 0;
+  // moments must outlive the pass.
+  virtual std::unique_ptr<gaussian_mixture::Pass> gaussian_mixture_pass(const gaussian_mixture::Grid& grid,
+                                                                        const gaussian_mixture::GridMoments& moments) = 0;
+  virtual std::unique_ptr<gaussian_mixture::Predictor> gaussian_mixture_predictor(bool all_probabilities) = 0;
   // For raw tiles zipped with labels, where this backend's stage() puts them.
   virtual profile::Passes profile_passes() = 0;
 };

@@ -17,6 +17,13 @@ class CpuBackend final : public Backend {
     return kmeans::make_cpu_pass(context_, grid, n_columns);
   }
   std::unique_ptr<kmeans::Predictor> kmeans_predictor() override { return kmeans::make_cpu_predictor(context_); }
+  std::unique_ptr<gaussian_mixture::Pass> gaussian_mixture_pass(const gaussian_mixture::Grid& grid,
+                                                                const gaussian_mixture::GridMoments& moments) override {
+    return gaussian_mixture::make_cpu_pass(context_, grid, moments);
+  }
+  std::unique_ptr<gaussian_mixture::Predictor> gaussian_mixture_predictor(bool all_probabilities) override {
+    return gaussian_mixture::make_cpu_predictor(context_, all_probabilities);
+  }
   profile::Passes profile_passes() override { return profile::make_cpu_passes(context_); }
 
  private:
