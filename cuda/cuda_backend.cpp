@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cuda/gaussian_mixture_pass.hpp"
 #include "cuda/kmeans_pass.hpp"
 #include "cuda/profile_pass.hpp"
 #include "cuda/staged_source.hpp"
@@ -39,13 +40,12 @@ class CudaBackend final : public Backend {
     return make_kmeans_pass(context_on_device_, grid, n_columns);
   }
   std::unique_ptr<kmeans::Predictor> kmeans_predictor() override { return make_kmeans_predictor(context_on_device_); }
-  // Mixtures run on the CPU so far: for tiles in host memory, from before stage().
   std::unique_ptr<gaussian_mixture::Pass> gaussian_mixture_pass(const gaussian_mixture::Grid& grid,
                                                                 const gaussian_mixture::GridMoments& moments) override {
-    return gaussian_mixture::make_cpu_pass(context_, grid, moments);
+    return make_gaussian_mixture_pass(context_on_device_, grid, moments);
   }
   std::unique_ptr<gaussian_mixture::Predictor> gaussian_mixture_predictor(bool all_probabilities) override {
-    return gaussian_mixture::make_cpu_predictor(context_, all_probabilities);
+    return make_gaussian_mixture_predictor(context_on_device_, all_probabilities);
   }
   profile::Passes profile_passes() override { return make_profile_passes(context_on_device_); }
 

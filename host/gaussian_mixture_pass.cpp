@@ -204,12 +204,7 @@ class CpuPredictor final : public Predictor {
   CpuPredictor(Context& context, bool all_probabilities) : context_(context), all_probabilities_(all_probabilities) {}
 
   void begin(const Model& model) override {
-    center_.assign(static_cast<std::size_t>(model.n_columns), 0.0f);
-    for (std::size_t j = 0; j < center_.size(); ++j) {
-      double mean = 0;
-      for (std::size_t k = 0; k < model.weights.size(); ++k) mean += model.weights[k] * model.means[k * center_.size() + j];
-      center_[j] = static_cast<float>(mean);
-    }
+    center_ = mean_row(model);
     components_ = Components<double>(model, center_);
     workers_.resize(static_cast<std::size_t>(context_.threads()));
   }

@@ -44,6 +44,16 @@ std::vector<float> center_of(const Grid& grid, const GridMoments& moments) {
   return center;
 }
 
+std::vector<float> mean_row(const Model& model) {
+  std::vector<float> center(static_cast<std::size_t>(model.n_columns));
+  for (std::size_t j = 0; j < center.size(); ++j) {
+    double mean = 0;
+    for (std::size_t k = 0; k < model.weights.size(); ++k) mean += model.weights[k] * model.means[k * center.size() + j];
+    center[j] = static_cast<float>(mean);
+  }
+  return center;
+}
+
 std::vector<double> offsets_of(const Model& model, std::span<const float> center) {
   std::vector<double> offsets = model.means;
   for (std::size_t i = 0; i < offsets.size(); ++i) offsets[i] -= static_cast<double>(center[i % center.size()]);

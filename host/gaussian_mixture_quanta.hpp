@@ -13,6 +13,9 @@ namespace coterie::gaussian_mixture {
 // c: the mean row, rounded to the grid. x - c is a float32 without rounding: both are whole numbers of steps <= 2^23.
 std::vector<float> center_of(const Grid& grid, const GridMoments& moments);  // (n_columns)
 
+// The mean of a model, rounded to float32: what predictors take off rows where there is no grid any more.
+std::vector<float> mean_row(const Model& model);  // (n_columns)
+
 // Variance of a column under a component.
 double variance_of(const Model& model, std::size_t k, std::size_t column);
 

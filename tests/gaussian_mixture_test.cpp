@@ -10,10 +10,11 @@
 #include "tests/reference/gaussian_mixture.hpp"
 #include "tests/support/instruction_sets.hpp"
 #include "tests/support/mixtures.hpp"
-#include "tests/support/thread_communicator.hpp"
 
 namespace coterie::gaussian_mixture {
 namespace {
+
+using testing::size_for;
 
 constexpr CovarianceType kTypes[] = {CovarianceType::full, CovarianceType::tied, CovarianceType::diag, CovarianceType::spherical};
 
@@ -25,37 +26,6 @@ void expect_near(const std::vector<double>& a, const std::vector<double>& b, dou
   double largest = 0;
   for (const double value : b) largest = std::max(largest, std::abs(value));
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], relative * largest) << "at " << i;
-}
-
-// Equal weights, the first rows as means, unit covariances.
-reference::Mixture plain_start(const Problem& problem) {
-  const std::size_t d = static_cast<std::size_t>(problem.rows.n_columns);
-  const std::size_t k = static_cast<std::size_t>(problem.params.front().n_components);
-  reference::Mixture mixture{.d = d, .weights = std::vector<double>(k, 1.0 / static_cast<double>(k)), .means = {}, .covariances = {}};
-  for (std::size_t c = 0; c < k; ++c) {
-    const auto first = problem.rows.x.begin() + static_cast<std::ptrdiff_t>(c * d);
-    mixture.means.emplace_back(first, first + static_cast<std::ptrdiff_t>(d));
-    std::vector<double> identity(d * d);
-    for (std::size_t j = 0; j < d; ++j) identity[j * d + j] = 1;
-    mixture.covariances.push_back(identity);
-  }
-  return mixture;
-}
-
-void start_from(const reference::Mixture& mixture, Params& params) {
-  params.weights_init = mixture.weights;
-  params.means_init.clear();
-  params.precisions_init.clear();
-  const std::size_t d = mixture.d, k = mixture.weights.size();
-  for (const auto& mean : mixture.means) append(params.means_init, std::span<const double>(mean));
-  switch (params.covariance_type) {
-    case CovarianceType::full:
-      for (const auto& identity : mixture.covariances) append(params.precisions_init, std::span<const double>(identity));
-      break;
-    case CovarianceType::tied: params.precisions_init = mixture.covariances.front(); break;
-    case CovarianceType::diag: params.precisions_init.assign(k * d, 1.0); break;
-    case CovarianceType::spherical: params.precisions_init.assign(k, 1.0); break;
-  }
 }
 
 // The covariances of a model as whole matrices.
@@ -127,16 +97,16 @@ void expect_matches_reference(Problem problem, CovarianceType type) {
 TEST(GaussianMixtureFit, MatchesReferenceOnBlobs) {
   for (const CovarianceType type : kTypes) {
     SCOPED_TRACE(static_cast<int>(type));
-    expect_matches_reference(blobs_problem(5003, 3, 4, 3), type);
-    expect_matches_reference(blobs_problem(4096, 9, 5, 1.5), type);
-    expect_matches_reference(blobs_problem(700, 1, 3, 4), type);
+    expect_matches_reference(blobs_problem(size_for(5003, 503), 3, 4, 3), type);
+    expect_matches_reference(blobs_problem(size_for(4096, 409), 9, 5, 1.5), type);
+    expect_matches_reference(blobs_problem(size_for(700, 200), 1, 3, 4), type);
   }
 }
 
 TEST(GaussianMixtureFit, MatchesReferenceWithWeights) {
   for (const CovarianceType type : kTypes) {
     SCOPED_TRACE(static_cast<int>(type));
-    Problem problem = blobs_problem(3001, 4, 3, 2);
+    Problem problem = blobs_problem(size_for(3001, 401), 4, 3, 2);
     std::vector<double> weights;
     for (std::int64_t i = 0; i < problem.rows.n_rows; ++i) weights.push_back(i % 5 == 0 ? 0 : 0.25 * static_cast<double>(i % 7));
     problem.weights = quantise_weights(weights);
@@ -146,7 +116,7 @@ TEST(GaussianMixtureFit, MatchesReferenceWithWeights) {
 
 TEST(GaussianMixturePredictor, MatchesReference) {
   for (const CovarianceType type : kTypes) {
-    Problem problem = blobs_problem(2003, 5, 4, 1);
+    Problem problem = blobs_problem(size_for(2003, 303), 5, 4, 1);
     problem.params.front().covariance_type = type;
     const Outcome outcome = run(problem);
     const reference::Mixture mixture = as_reference(outcome.fit.best.front());
@@ -193,7 +163,7 @@ std::vector<double> heavy_tails(std::int64_t n, std::int32_t d) {
 TEST(GaussianMixtureFit, LikelihoodNeverFalls) {
   for (const CovarianceType type : kTypes) {
     SCOPED_TRACE(static_cast<int>(type));
-    Problem problem{.rows = testing::on_grid(heavy_tails(6000, 4), 4),
+    Problem problem{.rows = testing::on_grid(heavy_tails(size_for(6000, 300), 4), 4),
                     .weights = {},
                     .params = {{.n_components = 9, .covariance_type = type, .n_init = 2, .max_iter = 60, .tol = 0, .reg_covar = 0}}};
     const Model model = fit_one(problem);
@@ -203,16 +173,17 @@ TEST(GaussianMixtureFit, LikelihoodNeverFalls) {
 }
 
 TEST(GaussianMixtureFit, OneComponentIsTheMeanAndCovariance) {
-  Problem problem = blobs_problem(10007, 3, 4, 5);
+  constexpr std::size_t n = size_for(10007, 4107);
+  Problem problem = blobs_problem(n, 3, 4, 5);
   problem.params.front() = {.n_components = 1, .max_iter = 3, .tol = 0, .reg_covar = 0};
   const Model model = fit_one(problem);
   std::vector<double> mean(3), covariance(9);
   const auto x = [&](std::size_t i, std::size_t j) { return static_cast<double>(problem.rows.x[i * 3 + j]); };
-  for (std::size_t i = 0; i < 10007; ++i)
-    for (std::size_t j = 0; j < 3; ++j) mean[j] += x(i, j) / 10007;
-  for (std::size_t i = 0; i < 10007; ++i)
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j < 3; ++j) mean[j] += x(i, j) / n;
+  for (std::size_t i = 0; i < n; ++i)
     for (std::size_t a = 0; a < 3; ++a)
-      for (std::size_t b = 0; b < 3; ++b) covariance[a * 3 + b] += (x(i, a) - mean[a]) * (x(i, b) - mean[b]) / 10007;
+      for (std::size_t b = 0; b < 3; ++b) covariance[a * 3 + b] += (x(i, a) - mean[a]) * (x(i, b) - mean[b]) / n;
   expect_near(model.means, mean, 1e-12);  // 10^4 additions of doubles
   expect_near(model.covariances, covariance, 1e-12);
   EXPECT_EQ(model.weights, std::vector<double>{1.0});
@@ -220,7 +191,7 @@ TEST(GaussianMixtureFit, OneComponentIsTheMeanAndCovariance) {
 }
 
 TEST(GaussianMixtureFit, PrecisionsAreInverseCovariances) {
-  Problem problem = blobs_problem(3000, 4, 3, 2);
+  Problem problem = blobs_problem(size_for(3000, 300), 4, 3, 2);
   const Model model = fit_one(problem);
   for (std::size_t k = 0; k < 3; ++k)
     for (std::size_t a = 0; a < 4; ++a)
@@ -238,9 +209,10 @@ TEST(GaussianMixtureFit, PrecisionsAreInverseCovariances) {
 }
 
 TEST(GaussianMixtureFit, WeightTwoIsARowTwice) {
-  const auto values = testing::blobs(3000, 3, 4, 2, 21);
+  constexpr std::size_t n = size_for(3000, 300);
+  const auto values = testing::blobs(n, 3, 4, 2, 21);
   std::vector<double> twice, weights;
-  for (std::size_t i = 0; i < 3000; ++i) {
+  for (std::size_t i = 0; i < n; ++i) {
     weights.push_back(i % 3 == 0 ? 2 : 1);
     for (std::size_t copy = 0; copy < (i % 3 == 0 ? 2 : 1); ++copy) append(twice, std::span<const double>(values).subspan(i * 3, 3));
   }
@@ -273,7 +245,8 @@ TEST(GaussianMixtureFit, ZeroWeightRowCountsForNothing) {
 
 // A power of two moves every grid step along, so the rows of both problems are the same whole numbers of steps.
 TEST(GaussianMixtureFit, FollowsTheScaleOfColumns) {
-  const auto values = testing::blobs(4000, 3, 3, 3, 31);
+  constexpr std::int64_t n = size_for(4000, 400);
+  const auto values = testing::blobs(n, 3, 3, 3, 31);
   const double factor[3] = {0x1p20, 1, 0x1p-20};
   std::vector<double> scaled = values;
   for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] *= factor[i % 3];
@@ -292,14 +265,15 @@ TEST(GaussianMixtureFit, FollowsTheScaleOfColumns) {
       params.precisions_init[i] /= factor[row] * factor[column];
     }
     const Model a = fit_one(one), b = fit_one(other);
-    const double jacobian = 4000 * std::log(factor[0] * factor[1] * factor[2]);
+    const double jacobian = n * std::log(factor[0] * factor[1] * factor[2]);
     EXPECT_NEAR(a.log_likelihood, b.log_likelihood + jacobian, kRounding * std::abs(a.log_likelihood));
     for (std::size_t i = 0; i < a.means.size(); ++i) EXPECT_NEAR(a.means[i] * factor[i % 3], b.means[i], kRounding * 10 * factor[i % 3]);
   }
 }
 
 TEST(GaussianMixtureFit, FollowsTheOrderOfColumnsAndComponents) {
-  const auto values = testing::blobs(4000, 3, 3, 3, 32);
+  constexpr std::int64_t n = size_for(4000, 400);
+  const auto values = testing::blobs(n, 3, 3, 3, 32);
   std::vector<double> reversed = values;
   for (std::size_t i = 0; i < values.size(); ++i) reversed[i] = values[i / 3 * 3 + 2 - i % 3];
   for (const CovarianceType type : kTypes) {
@@ -319,12 +293,12 @@ TEST(GaussianMixtureFit, FollowsTheOrderOfColumnsAndComponents) {
 }
 
 TEST(GaussianMixtureFit, ComponentsAreSortedByWeight) {
-  const Model model = fit_one(blobs_problem(5000, 3, 6, 4));
+  const Model model = fit_one(blobs_problem(size_for(5000, 500), 3, 6, 4));
   EXPECT_TRUE(std::is_sorted(model.weights.rbegin(), model.weights.rend()));
 }
 
 TEST(GaussianMixtureFit, SweepOverKEqualsFitsOneByOne) {
-  Problem sweep = blobs_problem(20000, 3, 4, 2);
+  Problem sweep = blobs_problem(size_for(20000, 300), 3, 4, 2);
   sweep.params.clear();
   for (const CovarianceType type : kTypes)
     for (std::int32_t k = 1; k <= 4; ++k) sweep.params.push_back({.n_components = k, .covariance_type = type, .n_init = 2, .max_iter = 8});
@@ -339,11 +313,12 @@ TEST(GaussianMixtureFit, SweepOverKEqualsFitsOneByOne) {
 }
 
 TEST(GaussianMixtureFit, RecoversPersonas) {
+  constexpr std::int64_t n = size_for(20000, 1000);
   Context context({.threads = 2, .memory_bytes = std::int64_t{1} << 30});
-  const SynthOptions options{.rows = 20000, .features = 8, .personas = 5, .seed = 3};
-  std::vector<float> x(20000 * 8);
-  std::vector<std::int32_t> persona(20000);
-  generate(context, options, 0, 20000, x.data(), persona.data());
+  const SynthOptions options{.rows = n, .features = 8, .personas = 5, .seed = 3};
+  std::vector<float> x(n * 8);
+  std::vector<std::int32_t> persona(n);
+  generate(context, options, 0, n, x.data(), persona.data());
   for (const CovarianceType type : kTypes) {
     Problem problem{.rows = testing::on_grid(std::vector<double>(x.begin(), x.end()), 8),
                     .weights = {},
@@ -353,14 +328,15 @@ TEST(GaussianMixtureFit, RecoversPersonas) {
     for (std::size_t i = 0; i < persona.size(); ++i) ++shared[static_cast<std::size_t>(persona[i] * 5 + outcome.rows.label[i])];
     std::int64_t hits = 0;
     for (std::size_t p = 0; p < 5; ++p) hits += *std::max_element(&shared[p * 5], &shared[p * 5] + 5);
-    EXPECT_GT(hits, 0.97 * 20000);  // personas lie 6 deviations apart: the best rule errs on about one row in a hundred
+    EXPECT_GT(hits, 0.97 * n);  // personas lie 6 deviations apart: the best rule errs on about one row in a hundred
   }
 }
 
 // A third of the rows are one point, in a column of whole numbers another third.
 TEST(GaussianMixtureFit, SurvivesPointMasses) {
-  std::vector<double> values = testing::blobs(3000, 2, 3, 2, 41);
-  for (std::size_t i = 0; i < 1000; ++i) values[2 * i] = 0.6931;
+  constexpr std::size_t n = size_for(3000, 240);
+  std::vector<double> values = testing::blobs(n, 2, 3, 2, 41);
+  for (std::size_t i = 0; i < n / 3; ++i) values[2 * i] = 0.6931;
   for (const CovarianceType type : kTypes) {
     SCOPED_TRACE(static_cast<int>(type));
     Problem problem{.rows = testing::on_grid(values, 2),
@@ -375,8 +351,9 @@ TEST(GaussianMixtureFit, SurvivesPointMasses) {
 }
 
 TEST(GaussianMixtureFit, HoldsUpAPointMassAndSaysSo) {
-  std::vector<double> values = testing::blobs(2000, 2, 1, 1, 42);
-  for (std::size_t i = 0; i < 2000; ++i) values[i] = 7;  // the first thousand rows
+  constexpr std::size_t n = size_for(2000, 400);
+  std::vector<double> values = testing::blobs(n, 2, 1, 1, 42);
+  for (std::size_t i = 0; i < n; ++i) values[i] = 7;  // the first half of the rows
   Problem problem{.rows = testing::on_grid(values, 2), .weights = {}, .params = {{.n_components = 2, .reg_covar = 0}}};
   const Outcome outcome = run(problem);
   const Model& model = outcome.fit.best.front();
@@ -389,9 +366,10 @@ TEST(GaussianMixtureFit, HoldsUpAPointMassAndSaysSo) {
 }
 
 TEST(GaussianMixtureFit, SurvivesCollinearAndConstantColumns) {
-  const auto blobs = testing::blobs(4000, 2, 3, 4, 43);
+  constexpr std::size_t n = size_for(4000, 400);
+  const auto blobs = testing::blobs(n, 2, 3, 4, 43);
   std::vector<double> values;
-  for (std::size_t i = 0; i < 4000; ++i)
+  for (std::size_t i = 0; i < n; ++i)
     values.insert(values.end(), {blobs[2 * i], blobs[2 * i + 1], blobs[2 * i] - 2 * blobs[2 * i + 1], 5.0});
   for (const CovarianceType type : kTypes) {
     SCOPED_TRACE(static_cast<int>(type));
@@ -412,7 +390,7 @@ TEST(GaussianMixtureFit, SurvivesCollinearAndConstantColumns) {
 TEST(GaussianMixtureFit, ALostComponentStartsOver) {
   for (const CovarianceType type : kTypes) {
     SCOPED_TRACE(static_cast<int>(type));
-    Problem problem = blobs_problem(6000, 2, 2, 6);
+    Problem problem = blobs_problem(size_for(6000, 600), 2, 2, 6);
     problem.params.front() = {.n_components = 3, .covariance_type = type, .reg_covar = 0};
     reference::Mixture start = plain_start(problem);
     start.means[1] = {1e4, 1e4};
@@ -429,7 +407,7 @@ TEST(GaussianMixtureFit, ALostComponentStartsOver) {
 
 TEST(GaussianMixtureFit, SurvivesMoreComponentsThanDistinctRows) {
   std::vector<double> values;
-  for (int i = 0; i < 300; ++i) values.insert(values.end(), {static_cast<double>(i % 3), static_cast<double>(i % 3 == 1)});
+  for (int i = 0; i < size_for(300, 60); ++i) values.insert(values.end(), {static_cast<double>(i % 3), static_cast<double>(i % 3 == 1)});
   for (const CovarianceType type : kTypes) {
     SCOPED_TRACE(static_cast<int>(type));
     Problem problem{.rows = testing::on_grid(values, 2),
@@ -445,7 +423,7 @@ TEST(GaussianMixtureFit, FindsComponentsWhoseVariancesDifferAMillionfold) {
   std::mt19937 generator(9);
   std::normal_distribution<double> normal;
   std::vector<double> values;
-  for (int i = 0; i < 8000; ++i) {
+  for (int i = 0; i < size_for(8000, 2000); ++i) {
     const bool tight = i % 2 == 0;
     values.insert(values.end(),
                   {tight ? 3 + 1e-3 * normal(generator) : normal(generator), tight ? 1e-3 * normal(generator) : normal(generator)});
@@ -465,7 +443,7 @@ TEST(GaussianMixtureFit, FindsComponentsWhoseVariancesDifferAMillionfold) {
 }
 
 TEST(GaussianMixtureFit, MatchesReferenceOnOffsets) {
-  auto values = testing::blobs(3000, 2, 3, 4, 44);
+  auto values = testing::blobs(size_for(3000, 300), 2, 3, 4, 44);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = 1e4 * values[i] + 1e7;
   Problem problem{.rows = testing::on_grid(values, 2), .weights = {}, .params = {{.n_components = 3}}};
   Params& params = problem.params.front();
@@ -508,90 +486,11 @@ TEST(GaussianMixtureFit, RefusesWhatCannotBeFitted) {
   });
 }
 
-void expect_same_bits(const Outcome& a, const Outcome& b) {
-  ASSERT_EQ(a.fit.best.size(), b.fit.best.size());
-  for (std::size_t m = 0; m < a.fit.best.size(); ++m) {
-    EXPECT_EQ(a.fit.best[m].weights, b.fit.best[m].weights);
-    EXPECT_EQ(a.fit.best[m].means, b.fit.best[m].means);
-    EXPECT_EQ(a.fit.best[m].covariances, b.fit.best[m].covariances);
-    EXPECT_EQ(a.fit.best[m].lower_bound, b.fit.best[m].lower_bound);
-    EXPECT_EQ(a.fit.best[m].log_likelihood, b.fit.best[m].log_likelihood);
-    EXPECT_EQ(a.fit.best[m].icl, b.fit.best[m].icl);
-  }
-  EXPECT_EQ(a.rows.label, b.rows.label);
-  EXPECT_EQ(a.rows.log_likelihood, b.rows.log_likelihood);
-}
-
-class GaussianMixtureBits : public ::testing::Test {
- protected:
-  // All covariance types and two numbers of components, weights, a lost component, tiles that cut the rows unevenly.
-  static Problem problem() {
-    Problem problem = blobs_problem(30011, 5, 4, 1.5);
-    problem.params.clear();
-    for (const CovarianceType type : kTypes) {
-      problem.params.push_back({.n_components = 4, .covariance_type = type, .n_init = 2, .max_iter = 6});
-      problem.params.push_back({.n_components = 9, .covariance_type = type, .max_iter = 5});
-    }
-    Problem lost = problem;
-    lost.params = {{.n_components = 3, .max_iter = 6}};
-    reference::Mixture start = plain_start(lost);
-    start.means[1].assign(5, 1e3);
-    start_from(start, lost.params.front());
-    problem.params.push_back(lost.params.front());
-    std::vector<double> weights;
-    for (std::int64_t i = 0; i < problem.rows.n_rows; ++i) weights.push_back(1 + static_cast<double>(i * 7919 % 1000) / 37);
-    problem.weights = quantise_weights(weights);
-    return problem;
-  }
-};
-
-TEST_F(GaussianMixtureBits, IgnoreThreadCount) {
-  const Outcome expected = run(problem(), {.threads = 1});
-  EXPECT_EQ(expected.fit.best.back().reseedings.size(), 1u);
-  for (const int threads : {2, 3, 8}) expect_same_bits(expected, run(problem(), {.threads = threads}));
-}
-
-TEST_F(GaussianMixtureBits, IgnoreTileRows) {
-  const Outcome expected = run(problem());
-  for (const std::int64_t blocks : {1, 2, 100}) expect_same_bits(expected, run(problem(), {.tile_rows = blocks * kBlockRows}));
-}
-
-TEST_F(GaussianMixtureBits, IgnoreMemoryBudget) {
-  const Outcome expected = run(problem());
-  expect_same_bits(expected, run(problem(), {.memory = 3 << 20}));
-}
-
-// Ranks hold consecutive rows from a multiple of kBlockRows on; every rank must end with the same models as one alone.
-TEST_F(GaussianMixtureBits, IgnoreRankCount) {
-  const Problem all = problem();
-  const Outcome expected = run(all);
-  for (const int ranks : {2, 3}) {
-    testing::run_ranks(ranks, [&](Communicator& communicator) {
-      Context context({.threads = 1, .memory_bytes = std::int64_t{1} << 30, .seed = all.seed, .communicator = &communicator});
-      const std::int64_t blocks = (all.rows.n_rows + kBlockRows - 1) / kBlockRows;
-      const std::int64_t first = std::min(all.rows.n_rows, blocks * communicator.rank() / ranks * kBlockRows);
-      const std::int64_t last = std::min(all.rows.n_rows, blocks * (communicator.rank() + 1) / ranks * kBlockRows);
-      const std::size_t n = static_cast<std::size_t>(last - first), d = static_cast<std::size_t>(all.rows.n_columns);
-      MemoryTileSource rows(std::span(all.rows.x).subspan(static_cast<std::size_t>(first) * d, n * d), all.rows.n_columns, kBlockRows,
-                            first);
-      ZippedSource source(rows, {.weight = std::span(all.weights.steps).subspan(static_cast<std::size_t>(first), n), .label = {}});
-      const GridMoments moments = kmeans::measure_moments(context, source, all.grid(), 9);
-      const auto pass = make_cpu_pass(context, all.grid(), moments);
-      const Fit fit_of_rank = fit(context, source, all.grid(), moments, all.params, *pass);
-      for (std::size_t m = 0; m < fit_of_rank.best.size(); ++m) {
-        EXPECT_EQ(fit_of_rank.best[m].means, expected.fit.best[m].means);
-        EXPECT_EQ(fit_of_rank.best[m].covariances, expected.fit.best[m].covariances);
-        EXPECT_EQ(fit_of_rank.best[m].log_likelihood, expected.fit.best[m].log_likelihood);
-      }
-    });
-  }
-}
-
 // The default tol lets sweeps run in float32, a tiny one does not; the last sweep is in double either way.
 TEST(GaussianMixtureFit, FloatSweepsStayWithinTheirTolerance) {
   for (const CovarianceType type : kTypes) {
     SCOPED_TRACE(static_cast<int>(type));
-    Problem exact = blobs_problem(20000, 8, 5, 3);
+    Problem exact = blobs_problem(size_for(20000, 600), 8, 5, 3);
     exact.params = {{.n_components = 5, .covariance_type = type, .max_iter = 8, .tol = 1e-12}};
     Problem narrow = exact;
     narrow.params.front().tol = 1e-3;
@@ -603,11 +502,13 @@ TEST(GaussianMixtureFit, FloatSweepsStayWithinTheirTolerance) {
   }
 }
 
+#if !defined(COTERIE_EMULATED) && !defined(COTERIE_TEST_CUDA)
 TEST(GaussianMixtureFit, MatchesReferenceOnEveryInstructionSet) {
   testing::for_each_instruction_set([&] {
     for (const CovarianceType type : kTypes) expect_matches_reference(blobs_problem(1500, 5, 3, 2), type);
   });
 }
+#endif
 
 TEST(GaussianMixtureParameters, AreCountedAsScikitLearnDoes) {
   const auto count = [](CovarianceType type) { return n_parameters({.covariance_type = type, .n_components = 3, .n_columns = 4}); };

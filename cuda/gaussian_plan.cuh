@@ -1,0 +1,61 @@
+// How one mixture runs: rows per strip, shared memory, and how many blocks may run at a time. The strip follows from the
+// shape of the model alone, because it fixes bits; the rest decides speed only.
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "cuda/gaussian_sweep.cuh"
+#include "host/error.hpp"
+
+namespace coterie::COTERIE_GPU {
+
+// As many rows as fit into 40 KB with their log-densities, so that two blocks and the sums of 64 x 64 components and columns
+// find room in the shared memory of one multiprocessor. ResourceError when a single row fits into no block's shared memory.
+inline StripShape choose_strip(CovarianceType type, std::size_t cell_bytes, int n_components, int n_columns, std::size_t shared_limit) {
+  constexpr int kStripBytes = 40 << 10;
+  StripShape shape{.rows = 128, .stride = strip_stride(n_columns), .density_stride = n_components | 1, .lanes_per_row = 2};
+  const auto bytes = [&] { return MixtureMemory(type, shape, static_cast<int>(cell_bytes), n_components, 0).bytes; };
+  while (shape.rows > 1 && bytes() > kStripBytes) shape.rows /= 2;
+  shape.lanes_per_row = std::min(32, kStripThreads / shape.rows);
+  if (static_cast<std::size_t>(bytes()) > shared_limit)
+    throw ResourceError("a mixture of " + std::to_string(n_components) + " components over " + std::to_string(n_columns) +
+                        " columns does not fit into the shared memory of this GPU. Nothing was written. Use --device cpu.");
+  return shape;
+}
+
+struct StripPlan {
+  StripShape shape{};
+  std::size_t cell_bytes = 0;
+  std::size_t shared_bytes = 0;     // of sweep_mixture_kernel
+  std::size_t scatter_bytes = 0;    // of add_scatter_kernel
+  std::int64_t device_moments = 0;  // doubles of block moments in device memory per running block; 0: in shared memory
+  std::int64_t members = 0;         // entries of the lists of members per running block
+  std::int64_t n_blocks = 1;        // that may run at a time
+
+  StripPlan() = default;
+  StripPlan(const gaussian_mixture::Model& model, std::size_t bytes_per_cell, std::size_t shared_limit) : cell_bytes(bytes_per_cell) {
+    const CovarianceType type = model.covariance_type;
+    const int k = model.n_components, d = model.n_columns;
+    shape = choose_strip(type, cell_bytes, k, d, shared_limit);
+    const bool full = type == CovarianceType::full, moves = !model.final_parameters;
+    const auto bytes = [&](std::int64_t moments) {
+      return static_cast<std::size_t>(MixtureMemory(type, shape, static_cast<int>(cell_bytes), k, moments).bytes);
+    };
+    const std::int64_t moments = full || !moves ? 0 : block_moments_size(type, k, d);
+    const bool fits = moments * std::int64_t{sizeof(double)} < static_cast<std::int64_t>(shared_limit) && bytes(moments) <= shared_limit;
+    device_moments = fits ? 0 : moments;
+    shared_bytes = bytes(fits ? moments : 0);
+    scatter_bytes = cell_bytes * static_cast<std::size_t>(shape.rows * (shape.stride + 1));
+    members = full && moves ? std::int64_t{k} * kBlockRows : 0;
+  }
+
+  // Blocks that fill the device, in at most an eighth of its memory.
+  void limit_blocks(std::int64_t that_fill_the_device, std::int64_t memory_bytes) {
+    const auto of_one =
+        device_moments * std::int64_t{sizeof(double)} + members * static_cast<std::int64_t>(sizeof(std::uint16_t) + cell_bytes);
+    n_blocks = of_one == 0 ? that_fill_the_device : std::clamp<std::int64_t>(memory_bytes / 8 / of_one, 1, that_fill_the_device);
+  }
+};
+
+}  // namespace coterie::COTERIE_GPU

@@ -1,0 +1,230 @@
+// One tile for one mixture: expectation and maximisation in one launch. Persistent blocks of kStripThreads take blocks of
+// kBlockRows rows and walk through them strip by strip; responsibilities live in shared memory for a strip only.
+//
+//   diag, spherical, tied   the sums of all components stay with the block; rows are read once
+//   full                    a component's sums are larger than shared memory, so the strips leave lists of the rows that
+//                           count for each component (in a scratch of one block of rows per running block), and then one
+//                           component after the other takes its rows again, out of the L2 cache, into sums in registers
+#pragma once
+
+#include "cuda/gaussian_moments.cuh"
+#include "host/tile.hpp"
+
+namespace coterie::COTERIE_GPU {
+
+template <class T>
+struct MixtureSweep {
+  DeviceMixture<T> mixture;
+  StripShape shape;
+  const float* x;              // (n_rows, n_columns)
+  const std::int32_t* weight;  // (n_rows), or nullptr
+  std::int32_t n_rows;
+  bool moves;  // sums are wanted, not the likelihood alone
+  MixtureSums sums;
+  double* block_moments;       // (gridDim.x, block_moments_size) zeros; nullptr: they fit into shared memory
+  std::uint16_t* member_rows;  // (gridDim.x, n_components, kBlockRows), full only: within the block of rows
+  T* member_weights;           // (gridDim.x, n_components, kBlockRows), full only
+  double* row_likelihood;      // (n_rows) becomes log p(x), or nullptr
+
+  __device__ T weight_of(std::int64_t row) const { return static_cast<T>(row >= n_rows ? 0 : weight != nullptr ? weight[row] : 1); }
+};
+
+// Offsets into dynamic shared memory, in bytes, every one a multiple of 16.
+struct MixtureMemory {
+  int cells, whitened, densities, squares, lists, counts, member_weights, moments, bytes;
+
+  // moments_size: doubles of block moments, 0 where they are elsewhere
+  __host__ __device__ MixtureMemory(CovarianceType type, const StripShape& shape, int cell_bytes, int n_components,
+                                    std::int64_t moments_size) {
+    int at = 0;
+    const auto take = [&at](std::int64_t size) {
+      const int begin = at;
+      at += static_cast<int>((size + 15) / 16 * 16);
+      return begin;
+    };
+    const bool full = type == CovarianceType::full;
+    cells = take(std::int64_t{shape.rows} * shape.stride * cell_bytes);
+    whitened = take(type == CovarianceType::tied ? std::int64_t{shape.rows} * shape.stride * cell_bytes : 0);
+    densities = take(std::int64_t{shape.rows} * shape.density_stride * cell_bytes);
+    squares = take(type == CovarianceType::spherical ? std::int64_t{shape.rows} * 8 : 0);
+    lists = take(std::int64_t{kStripWarps} * shape.rows * 2);
+    counts = take(full ? std::int64_t{n_components} * 4 : 0);
+    member_weights = take(full ? std::int64_t{shape.rows} * cell_bytes : 0);
+    moments = take(moments_size * 8);
+    bytes = at;
+  }
+};
+
+// What the threads of a block share, as pointers.
+template <CovarianceType kType, class T>
+struct MixtureBlock {
+  const MixtureSweep<T>& sweep;
+  T* cells;                // (rows, stride) x - center
+  T* whitened;             // (rows, stride), tied only
+  T* densities;            // (rows, density_stride)
+  double* squares;         // (rows), spherical only
+  std::uint16_t* list;     // (rows) of this warp
+  int* counts;             // (n_components) members so far, full only
+  T* weights_of_members;   // (rows), full only
+  BlockMoments moments{};  // other types
+
+  __device__ MixtureBlock(const MixtureSweep<T>& s, std::byte* memory) : sweep(s) {
+    const int k = s.mixture.n_components, d = s.mixture.n_columns;
+    const std::int64_t size = block_moments_size(kType, k, d);
+    const bool shared = kType != CovarianceType::full && s.moves && s.block_moments == nullptr;
+    const MixtureMemory at(kType, s.shape, sizeof(T), k, shared ? size : 0);
+    cells = reinterpret_cast<T*>(memory + at.cells);
+    whitened = reinterpret_cast<T*>(memory + at.whitened);
+    densities = reinterpret_cast<T*>(memory + at.densities);
+    squares = reinterpret_cast<double*>(memory + at.squares);
+    list = reinterpret_cast<std::uint16_t*>(memory + at.lists) + threadIdx.x / 32 * static_cast<unsigned>(s.shape.rows);
+    counts = reinterpret_cast<int*>(memory + at.counts);
+    weights_of_members = reinterpret_cast<T*>(memory + at.member_weights);
+    if (kType == CovarianceType::full || !s.moves) return;
+    double* const sums = shared ? reinterpret_cast<double*>(memory + at.moments) : s.block_moments + blockIdx.x * size;
+    moments = {sums, sums + k, sums + k + std::int64_t{k} * d};
+    for (std::int64_t i = threadIdx.x; shared && i < size; i += kStripThreads) sums[i] = 0;
+  }
+
+  __device__ std::uint16_t* member_rows(std::int64_t component) const {
+    return sweep.member_rows + (blockIdx.x * std::int64_t{sweep.mixture.n_components} + component) * kBlockRows;
+  }
+  __device__ T* member_weights(std::int64_t component) const {
+    return sweep.member_weights + (blockIdx.x * std::int64_t{sweep.mixture.n_components} + component) * kBlockRows;
+  }
+};
+
+// Adds the rows of a strip that count to the lists of the components, one warp per component. first: of the strip, within
+// the block of rows.
+template <class T>
+__device__ void append_members(const MixtureBlock<CovarianceType::full, T>& block, int first) {
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  const StripShape& shape = block.sweep.shape;
+  for (int k = warp; k < block.sweep.mixture.n_components; k += kStripWarps) {
+    const int n = list_rows(block.densities + k, shape.density_stride, shape.rows, block.list), before = block.counts[k];
+    std::uint16_t* const rows = block.member_rows(k) + before;
+    T* const weights = block.member_weights(k) + before;
+    for (int i = lane; i < n; i += 32) {
+      rows[i] = static_cast<std::uint16_t>(first + block.list[i]);
+      weights[i] = block.densities[block.list[i] * shape.density_stride + k];
+    }
+    __syncwarp();
+    if (lane == 0) block.counts[k] = before + n;
+  }
+}
+
+// The sums of all components over the listed rows of the block of rows that begins at `first`, and empty lists again. All
+// threads; begins and ends with a barrier.
+template <class T>
+__device__ void close_members(const MixtureBlock<CovarianceType::full, T>& block, std::int64_t first) {
+  const MixtureSweep<T>& sweep = block.sweep;
+  const int d = sweep.mixture.n_columns;
+  const std::int64_t triangle = std::int64_t{d} * (d + 1) / 2;
+  __syncthreads();
+  for (int k = 0; k < sweep.mixture.n_components; ++k) {
+    const MemberRows<T, T> members{.x = sweep.x + first * d,
+                                   .center = sweep.mixture.center,
+                                   .pivot = sweep.mixture.pivots + static_cast<std::int64_t>(k) * sweep.mixture.padded_columns,
+                                   .row = block.member_rows(k),
+                                   .weight = block.member_weights(k),
+                                   .count = block.counts[k],
+                                   .n_columns = d};
+    if (members.count == 0) continue;
+    add_outer_products(members, sweep.shape, block.cells, block.weights_of_members, [&](int i, int j, double sum) {
+      if (i < d) {
+        sweep.sums.add_second(k * triangle + i * (i + 1) / 2 + j, i, j, sum);
+      } else if (j < d) {
+        sweep.sums.add_first(k, d, j, sum);
+      } else {
+        sweep.sums.add_weight(k, sum);
+      }
+    });
+  }
+  for (int k = static_cast<int>(threadIdx.x); k < sweep.mixture.n_components; k += kStripThreads) block.counts[k] = 0;
+  __syncthreads();
+}
+
+// What a thread has seen of the likelihood in a block of rows.
+struct LikelihoodSums {
+  double log_likelihood = 0, log_certainty = 0;
+};
+
+// first: of the strip, in the tile; block_first: of its block of rows. Begins and ends with a barrier.
+template <CovarianceType kType, class T>
+__device__ void sweep_rows(const MixtureBlock<kType, T>& block, std::int64_t block_first, int first, LikelihoodSums& likelihood) {
+  const MixtureSweep<T>& sweep = block.sweep;
+  const DeviceMixture<T>& mixture = sweep.mixture;
+  const StripShape& shape = sweep.shape;
+  const std::int64_t strip_first = block_first + first;
+  load_strip(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, static_cast<int>(strip_first), shape.rows, shape.stride,
+             block.cells);
+  __syncthreads();
+  fill_log_densities<kType>(mixture, shape, block.cells, block.whitened, block.densities);
+  if constexpr (kType == CovarianceType::spherical) fill_squares(shape, mixture.n_columns, block.cells, block.squares);
+  const auto weight_of = [&](int row) { return sweep.weight_of(strip_first + row); };
+  const RowLikelihood<T> row_likelihood = normalise_strip(mixture.n_components, shape, block.densities, weight_of);
+  const int row = static_cast<int>(threadIdx.x) / shape.lanes_per_row;
+  if (static_cast<int>(threadIdx.x) % shape.lanes_per_row == 0 && row < shape.rows && strip_first + row < sweep.n_rows) {
+    const auto weight = static_cast<double>(weight_of(row));
+    likelihood.log_likelihood = fma(weight, static_cast<double>(row_likelihood.log_likelihood), likelihood.log_likelihood);
+    likelihood.log_certainty = fma(weight, static_cast<double>(row_likelihood.log_certainty), likelihood.log_certainty);
+    if (sweep.row_likelihood != nullptr) sweep.row_likelihood[strip_first + row] = static_cast<double>(row_likelihood.log_likelihood);
+  }
+  if (!sweep.moves) return;
+  if constexpr (kType == CovarianceType::full) {
+    append_members(block, first);
+  } else {
+    add_strip_moments<kType>(mixture, shape, block.cells, block.densities, block.squares, block.list, block.moments);
+  }
+  __syncthreads();
+}
+
+template <CovarianceType kType, class T>
+__global__ void __launch_bounds__(kStripThreads, 2) sweep_mixture_kernel(MixtureSweep<T> sweep) {
+  SHARED_BYTES(memory);
+  const MixtureBlock<kType, T> block(sweep, memory);
+  if constexpr (kType == CovarianceType::full) {
+    for (int k = static_cast<int>(threadIdx.x); k < sweep.mixture.n_components; k += kStripThreads) block.counts[k] = 0;
+  }
+  const std::int64_t step = std::int64_t{gridDim.x} * kBlockRows;
+  for (std::int64_t first = std::int64_t{blockIdx.x} * kBlockRows; first < sweep.n_rows; first += step) {
+    LikelihoodSums likelihood;
+    const auto n_rows = static_cast<int>(min(kBlockRows, sweep.n_rows - first));
+    for (int i = 0; i < n_rows; i += sweep.shape.rows) sweep_rows(block, first, i, likelihood);
+    likelihood = {add_lanes(likelihood.log_likelihood), add_lanes(likelihood.log_certainty)};
+    if (threadIdx.x % 32 == 0) {
+      add_quanta(sweep.sums.log_likelihood, likelihood.log_likelihood * sweep.sums.per_log_likelihood);
+      add_quanta(sweep.sums.log_likelihood + 1, likelihood.log_certainty * sweep.sums.per_log_likelihood);
+    }
+    if (!sweep.moves) continue;
+    if constexpr (kType == CovarianceType::full) {
+      close_members(block, first);
+    } else {
+      close_block<kType>(sweep.sums, block.moments, sweep.mixture.n_components, sweep.mixture.n_columns);
+    }
+  }
+}
+
+// Adds the lower triangle of the sum of w (x - center)(x - center)^T to sums.second.
+template <class T>
+__global__ void __launch_bounds__(kStripThreads, 2) add_scatter_kernel(MixtureSweep<T> sweep) {
+  SHARED_BYTES(memory);
+  auto* const z = reinterpret_cast<T*>(memory);  // (rows, stride)
+  T* const r = z + sweep.shape.rows * sweep.shape.stride;
+  const int d = sweep.mixture.n_columns;
+  const std::int64_t step = std::int64_t{gridDim.x} * kBlockRows;
+  for (std::int64_t first = std::int64_t{blockIdx.x} * kBlockRows; first < sweep.n_rows; first += step) {
+    const MemberRows<T, std::int32_t> members{.x = sweep.x + first * d,
+                                              .center = sweep.mixture.center,
+                                              .pivot = nullptr,
+                                              .row = nullptr,
+                                              .weight = sweep.weight != nullptr ? sweep.weight + first : nullptr,
+                                              .count = static_cast<int>(min(kBlockRows, sweep.n_rows - first)),
+                                              .n_columns = d};
+    add_outer_products(members, sweep.shape, z, r, [&](int i, int j, double sum) {
+      if (i < d) sweep.sums.add_second(std::int64_t{i} * (i + 1) / 2 + j, i, j, sum);
+    });
+  }
+}
+
+}  // namespace coterie::COTERIE_GPU
