@@ -73,7 +73,8 @@ struct SweepStatistics {
   void for_each_field(FieldVisitor& visitor);
 };
 
-// One sweep for many models. Implementations: host/kmeans_pass.cpp, cuda/kmeans_pass.cu.
+// One sweep for many models. Every sweep of a pass reads the same rows with the same weights: a pass may remember them.
+// Implementations: host/kmeans_pass.cpp, cuda/kmeans_pass.cu.
 class Pass {
  public:
   virtual ~Pass() = default;

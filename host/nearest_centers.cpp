@@ -1,6 +1,7 @@
 #include "host/nearest_centers.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -46,8 +47,8 @@ HWY_INLINE V fused_square_add(D d, V t, V s) {
 #endif
 }
 
-// Running nearest and second nearest center of one vector of rows.
-template <class D>
+// Running nearest and second nearest center of one vector of rows; the index of the second is kept on request.
+template <class D, bool kSecondIndex>
 struct TopTwo {
   using T = hn::TFromD<D>;
   using V = hn::Vec<D>;
@@ -59,8 +60,8 @@ struct TopTwo {
   // Strictly smaller wins, so among equals the smallest index stays. Indices are whole numbers far below 2^24.
   HWY_INLINE void offer(V distance, V index) {
     const auto nearer = hn::Lt(distance, best);
-    const auto nearer_than_second = hn::Lt(distance, second);
-    second_index = hn::IfThenElse(nearer, best_index, hn::IfThenElse(nearer_than_second, index, second_index));
+    if constexpr (kSecondIndex)
+      second_index = hn::IfThenElse(nearer, best_index, hn::IfThenElse(hn::Lt(distance, second), index, second_index));
     second = hn::Min(second, hn::Max(best, distance));
     best_index = hn::IfThenElse(nearer, index, best_index);
     best = hn::Min(best, distance);
@@ -68,9 +69,9 @@ struct TopTwo {
 };
 
 // Distances of one panel (n_columns, kVectors * lanes) to all centers; `centers(group)` is (n_columns, kGroup).
-template <class D, class CentersOf>
+template <class D, bool kSecondIndex, class CentersOf>
 HWY_INLINE void scan_panel(D d, const hn::TFromD<D>* panel, std::int32_t n_columns, std::int32_t n_groups, CentersOf&& centers,
-                           TopTwo<D>* top) {
+                           TopTwo<D, kSecondIndex>* top) {
   using T = hn::TFromD<D>;
   using V = hn::Vec<D>;
   const std::size_t lanes = hn::Lanes(d);
@@ -125,16 +126,37 @@ void pack_target(const float* x, std::int64_t n_rows, std::int32_t n_columns, Pa
                static_cast<std::size_t>(n_columns), static_cast<std::size_t>(width), panel.cells.data() + p * width * n_columns);
 }
 
-void scan_fast_target(const Panel& panel, const Centers& centers, std::int32_t* label) {
+// The distances behind the sums of a scan in float32 differ from best and second by at most the relative error of Certainty; a
+// further 2^-21 on each covers the roundings here, of stored_slack() and of the chain of the definition.
+class SlackOf {
+ public:
+  explicit SlackOf(const Certainty& certainty)
+      : up_(std::sqrt(certainty.ratio) * (1 + 0x1p-21f)), down_((1 - 0x1p-21f) / std::sqrt(certainty.ratio)) {}
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V best, V second) const {
+    const V underflow = hn::Set(d, Certainty::kUnderflow);
+    const V most = hn::Mul(hn::Sqrt(hn::Add(best, underflow)), hn::Set(d, up_));
+    const V least = hn::Mul(hn::Sqrt(hn::Max(hn::Sub(second, underflow), hn::Zero(d))), hn::Set(d, down_));
+    return hn::Sub(least, most);
+  }
+
+ private:
+  float up_, down_;
+};
+
+void scan_fast_target(const Panel& panel, const Centers& centers, std::int32_t* label, float* slack) {
   using D = hn::ScalableTag<float>;
   const D d;
   const hn::RebindToSigned<D> di;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), width = panel_rows(d);
   const Certainty certainty(panel.n_columns);
   const auto ratio = hn::Set(d, certainty.ratio), underflow = hn::Set(d, Certainty::kUnderflow);
-  HWY_ALIGN std::int32_t labels[static_cast<std::size_t>(kVectors) * HWY_MAX_BYTES / sizeof(std::int32_t)];
+  const SlackOf slack_of(certainty);
+  constexpr std::size_t kMostRows = static_cast<std::size_t>(kVectors) * HWY_MAX_BYTES / sizeof(float);
+  HWY_ALIGN std::int32_t labels[kMostRows];
+  HWY_ALIGN float slacks[kMostRows];
   for (std::int64_t first = 0; first < panel.n_rows; first += width) {
-    TopTwo<D> top[kVectors];
+    TopTwo<D, false> top[kVectors];
     scan_panel(
         d, panel.cells.data() + first * panel.n_columns, panel.n_columns, centers.n_groups(),
         [&](std::int32_t group) { return centers.fast(group); }, top);
@@ -142,8 +164,11 @@ void scan_fast_target(const Panel& panel, const Centers& centers, std::int32_t* 
       const auto certain = hn::Gt(top[v].second, hn::MulAdd(top[v].best, ratio, underflow));
       const auto index = hn::ConvertTo(di, top[v].best_index);
       hn::Store(hn::IfThenElse(hn::RebindMask(di, certain), index, hn::Set(di, -1)), di, labels + v * lanes);
+      if (slack != nullptr) hn::Store(slack_of(d, top[v].best, top[v].second), d, slacks + v * lanes);
     }
-    std::copy_n(labels, std::min(width, panel.n_rows - first), label + first);
+    const std::int64_t count = std::min(width, panel.n_rows - first);
+    std::copy_n(labels, count, label + first);
+    if (slack != nullptr) std::copy_n(slacks, count, slack + first);
   }
 }
 
@@ -161,7 +186,7 @@ void scan_exact_target(const float* x, std::span<const std::int32_t> rows, const
       const float* row = x + static_cast<std::int64_t>(rows[static_cast<std::size_t>(first + r)]) * n_columns;
       for (std::int64_t j = 0; j < n_columns; ++j) result.panel[static_cast<std::size_t>(j * width + r)] = static_cast<double>(row[j]);
     }
-    TopTwo<D> top[kVectors];
+    TopTwo<D, true> top[kVectors];
     scan_panel(
         d, result.panel.data(), centers.n_columns(), centers.n_groups(), [&](std::int32_t group) { return centers.exact(group); }, top);
     for (std::int64_t v = 0; v < kVectors; ++v) {
@@ -191,21 +216,38 @@ HWY_INLINE void add_row(const float* row, std::size_t n_columns, double factor, 
   for (; j < n_columns; ++j) sum[j] += factor * static_cast<double>(row[j]);
 }
 
-void add_rows_target(const float* x, std::int64_t n_rows, std::int32_t n_columns, const std::int32_t* label, double* sums) {
-  const std::size_t d = static_cast<std::size_t>(n_columns);
-  for (std::int64_t i = 0; i < n_rows; ++i)
-    if (label[i] >= 0) add_row(x + i * n_columns, d, 1.0, sums + static_cast<std::size_t>(label[i]) * d);
+void add_rows_target(const SignedRows& rows, const std::int32_t* label, double* sums) {
+  const std::size_t d = static_cast<std::size_t>(rows.n_columns);
+  for (std::int64_t i = 0; i < rows.n_rows; ++i)
+    if (label[i] >= 0) add_row(rows.x + i * rows.n_columns, d, rows.sign, sums + static_cast<std::size_t>(label[i]) * d);
 }
 
-void add_weighted_rows_target(const float* x, std::int64_t n_rows, std::int32_t n_columns, const std::int32_t* label,
-                              const std::int32_t* weight, double* const sums[2]) {
-  const std::size_t d = static_cast<std::size_t>(n_columns);
-  for (std::int64_t i = 0; i < n_rows; ++i) {
+void add_weighted_rows_target(const SignedRows& rows, const std::int32_t* label, const std::int32_t* weight, double* const sums[2]) {
+  const std::size_t d = static_cast<std::size_t>(rows.n_columns);
+  for (std::int64_t i = 0; i < rows.n_rows; ++i) {
     if (label[i] < 0 || weight[i] == 0) continue;
     const std::size_t at = static_cast<std::size_t>(label[i]) * d;
-    add_row(x + i * n_columns, d, weight[i] & 0xfff, sums[0] + at);
-    add_row(x + i * n_columns, d, weight[i] >> 12, sums[1] + at);
+    add_row(rows.x + i * rows.n_columns, d, rows.sign * (weight[i] & 0xfff), sums[0] + at);
+    add_row(rows.x + i * rows.n_columns, d, rows.sign * (weight[i] >> 12), sums[1] + at);
   }
+}
+
+std::int64_t find_doubtful_target(const std::int32_t* label, const float* slack, std::int64_t n_rows, const float* drift,
+                                  std::int32_t* rows) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t found = 0, i = 0;
+  for (; i + lanes <= n_rows; i += lanes) {
+    const auto of_label = hn::GatherIndex(d, drift, hn::LoadU(di, label + i));
+    const auto stands = hn::Gt(hn::LoadU(d, slack + i), of_label);
+    std::uint64_t doubts = 0;
+    hn::StoreMaskBits(d, hn::Not(stands), reinterpret_cast<std::uint8_t*>(&doubts));
+    for (; doubts != 0; doubts &= doubts - 1) rows[found++] = static_cast<std::int32_t>(i) + std::countr_zero(doubts);
+  }
+  for (; i < n_rows; ++i)
+    if (!(slack[i] > drift[label[i]])) rows[found++] = static_cast<std::int32_t>(i);
+  return found;
 }
 
 void squared_distances_target(const float* columns, std::int64_t stride, std::int64_t first, std::int64_t n_rows,
@@ -242,6 +284,7 @@ namespace coterie::nearest {
 HWY_EXPORT(pack_target);
 HWY_EXPORT(scan_fast_target);
 HWY_EXPORT(scan_exact_target);
+HWY_EXPORT(find_doubtful_target);
 HWY_EXPORT(add_rows_target);
 HWY_EXPORT(add_weighted_rows_target);
 HWY_EXPORT(squared_distances_target);
@@ -265,8 +308,18 @@ void pack(const float* x, std::int64_t n_rows, std::int32_t n_columns, Panel& pa
   HWY_DYNAMIC_DISPATCH(pack_target)(x, n_rows, n_columns, panel);
 }
 
-void scan_fast(const Panel& panel, const Centers& centers, std::int32_t* label) {
-  HWY_DYNAMIC_DISPATCH(scan_fast_target)(panel, centers, label);
+void scan_fast(const Panel& panel, const Centers& centers, std::int32_t* label, float* slack) {
+  HWY_DYNAMIC_DISPATCH(scan_fast_target)(panel, centers, label, slack);
+}
+
+float slack_of(double squared_distance, double second_squared_distance) {
+  const double least = std::sqrt(second_squared_distance) * (1 - 0x1p-21), most = std::sqrt(squared_distance) * (1 + 0x1p-21);
+  constexpr double kMost = std::numeric_limits<float>::max();
+  return static_cast<float>(std::isinf(second_squared_distance) ? least : std::min(least, kMost) - most);
+}
+
+std::int64_t find_doubtful(const std::int32_t* label, const float* slack, std::int64_t n_rows, const float* drift, std::int32_t* rows) {
+  return HWY_DYNAMIC_DISPATCH(find_doubtful_target)(label, slack, n_rows, drift, rows);
 }
 
 void scan_exact(const float* x, std::span<const std::int32_t> rows, const Centers& centers, Exact& result) {
@@ -277,13 +330,10 @@ void scan_exact(const float* x, std::span<const std::int32_t> rows, const Center
   HWY_DYNAMIC_DISPATCH(scan_exact_target)(x, rows, centers, result);
 }
 
-void add_rows(const float* x, std::int64_t n_rows, std::int32_t n_columns, const std::int32_t* label, double* sums) {
-  HWY_DYNAMIC_DISPATCH(add_rows_target)(x, n_rows, n_columns, label, sums);
-}
+void add_rows(const SignedRows& rows, const std::int32_t* label, double* sums) { HWY_DYNAMIC_DISPATCH(add_rows_target)(rows, label, sums); }
 
-void add_weighted_rows(const float* x, std::int64_t n_rows, std::int32_t n_columns, const std::int32_t* label, const std::int32_t* weight,
-                       double* const sums[2]) {
-  HWY_DYNAMIC_DISPATCH(add_weighted_rows_target)(x, n_rows, n_columns, label, weight, sums);
+void add_weighted_rows(const SignedRows& rows, const std::int32_t* label, const std::int32_t* weight, double* const sums[2]) {
+  HWY_DYNAMIC_DISPATCH(add_weighted_rows_target)(rows, label, weight, sums);
 }
 
 void squared_distances(const float* columns, std::int64_t stride, std::int64_t first, std::int64_t n_rows, std::span<const float> center,

@@ -57,8 +57,9 @@ struct Panel {
 
 void pack(const float* x, std::int64_t n_rows, std::int32_t n_columns, Panel& panel);  // x: (n_rows, n_columns)
 
-// label (n_rows): the certified nearest center, or -1 where the row is ambiguous.
-void scan_fast(const Panel& panel, const Centers& centers, std::int32_t* label);
+// label (n_rows): the certified nearest center, or -1 where the row is ambiguous. slack (n_rows), where given: at most the
+// distance to the second nearest center less that to the nearest; infinite when there is one center only.
+void scan_fast(const Panel& panel, const Centers& centers, std::int32_t* label, float* slack = nullptr);
 
 // The definition, for the chosen rows. One entry per row of `rows`.
 struct Exact {
@@ -70,13 +71,24 @@ struct Exact {
 };
 void scan_exact(const float* x, std::span<const std::int32_t> rows, const Centers& centers, Exact& result);  // x: (*, n_columns)
 
-// Adds rows to the sums of their centers. Cells and sums are multiples of the column's grid step and the sums stay below
-// 2^53 steps (the caller flushes in time), so every addition is exact. label: (n_rows), -1 skips the row.
-void add_rows(const float* x, std::int64_t n_rows, std::int32_t n_columns, const std::int32_t* label,
-              double* sums);  // sums: (n_clusters, n_columns)
+// The slack of scan_fast, from exact squared distances.
+float slack_of(double squared_distance, double second_squared_distance);
+
+// Rows whose label may have changed: those with slack <= drift[label] (kmeans_bounds.hpp). label, slack: (n_rows); drift: by
+// label, from -1 on. Writes their numbers, in order, to `rows`, which has room for n_rows; returns how many there are.
+std::int64_t find_doubtful(const std::int32_t* label, const float* slack, std::int64_t n_rows, const float* drift, std::int32_t* rows);
+
+// Adds rows, or takes them away (sign -1), to the sums of their centers. Cells and sums are multiples of the column's grid step
+// and the sums stay below 2^53 steps (the caller flushes in time), so every addition is exact. label: (n_rows), -1 skips the row.
+struct SignedRows {
+  const float* x;  // (n_rows, n_columns)
+  std::int64_t n_rows;
+  std::int32_t n_columns;
+  double sign;
+};
+void add_rows(const SignedRows& rows, const std::int32_t* label, double* sums);  // sums: (n_clusters, n_columns)
 // The same with integer weights of up to 24 bits, cut into 12-bit halves: sums[0] takes the low, sums[1] the high half.
-void add_weighted_rows(const float* x, std::int64_t n_rows, std::int32_t n_columns, const std::int32_t* label, const std::int32_t* weight,
-                       double* const sums[2]);
+void add_weighted_rows(const SignedRows& rows, const std::int32_t* label, const std::int32_t* weight, double* const sums[2]);
 
 // (n_rows) squared distances of the definition to one center; columns: (n_columns, n_rows) column-major.
 void squared_distances(const float* columns, std::int64_t stride, std::int64_t first, std::int64_t n_rows, std::span<const float> center,

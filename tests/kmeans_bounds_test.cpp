@@ -1,0 +1,172 @@
+// What a pass remembers of its rows may save work, and may never move a bit: sweeps of one pass under wandering centers
+// against a new pass for every sweep.
+#include "host/kmeans_bounds.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "host/nearest_centers.hpp"
+#include "host/passes.hpp"
+#include "host/weights.hpp"
+#include "tests/support/grid_rows.hpp"
+#include "tests/support/instruction_sets.hpp"
+
+namespace coterie::kmeans {
+namespace {
+
+struct Case {
+  std::int64_t n_rows;
+  std::int32_t n_columns, n_clusters;
+  double separation, scale;  // of the blobs; of every value
+};
+constexpr Case kBlobs{9000, 5, 6, 2, 1}, kTies{5000, 1, 4, 0, 0x1p20}, kTiny{5000, 3, 5, 1, 1e-30}, kHuge{5000, 3, 5, 1, 1e30},
+    kSingle{5000, 3, 1, 1, 1}, kWide{4500, 70, 40, 0.5, 1};
+
+testing::GridRows make_rows(const Case& c) {
+  std::vector<double> values = testing::blobs(c.n_rows, c.n_columns, std::max(2, c.n_clusters / 2), c.separation, 5);
+  for (double& value : values) value = (c.scale == kTies.scale ? std::floor(value) : value) * c.scale;
+  return testing::on_grid(values, c.n_columns);
+}
+
+class Walk {
+ public:
+  explicit Walk(const Case& c, std::int64_t memory = std::int64_t{1} << 30)
+      : case_(c), context_({.threads = 2, .memory_bytes = memory, .seed = 1}), rows_(make_rows(c)) {
+    std::vector<double> weights;
+    for (std::int64_t i = 0; i < c.n_rows; ++i) weights.push_back(static_cast<double>(i % 5));
+    weights_ = quantise_weights(weights);
+    model_ = {.n_clusters = c.n_clusters, .n_columns = c.n_columns};
+    const auto cells = static_cast<std::ptrdiff_t>(c.n_clusters) * c.n_columns;
+    model_.cluster_centers.assign(rows_.x.begin(), rows_.x.begin() + cells);
+  }
+
+  // Every center by a normal step of this size, in units of the data's scale.
+  void move_centers(double step) {
+    for (float& center : model_.cluster_centers) center += static_cast<float>(step * case_.scale * normal_(generator_));
+  }
+
+  Statistics sweep(Pass& pass, bool weighted) {
+    MemoryTileSource plain(rows_.x, case_.n_columns, kBlockRows);
+    ZippedSource source(plain, {.weight = weighted ? std::span<const std::int32_t>(weights_.steps) : std::span<const std::int32_t>()});
+    const Model* const models[] = {&model_};
+    return reduce_tiles(context_, source, pass, std::span<const Model* const>(models)).models.front();
+  }
+  void cut_short(Pass& pass) {  // after the first of several tiles
+    MemoryTileSource source(rows_.x, case_.n_columns, kBlockRows);
+    const Model* const models[] = {&model_};
+    pass.begin(models);
+    source.rewind();
+    pass.accumulate(*source.next());
+  }
+
+  std::unique_ptr<Pass> new_pass() { return make_cpu_pass(context_, {.steps = rows_.grid.steps}, case_.n_columns); }
+  Model& model() { return model_; }
+  const testing::GridRows& rows() const { return rows_; }
+
+ private:
+  Case case_;
+  Context context_;
+  testing::GridRows rows_;
+  Weights weights_;
+  Model model_;
+  std::mt19937 generator_{7};
+  std::normal_distribution<double> normal_;
+};
+
+void expect_equal(const Statistics& a, const Statistics& b) {
+  EXPECT_EQ(a.rows_in_clusters, b.rows_in_clusters);
+  EXPECT_EQ(a.weight_in_clusters, b.weight_in_clusters);
+  for (std::size_t i = 0; i < a.center_sums.size(); ++i) ASSERT_EQ(a.center_sums.value(i), b.center_sums.value(i)) << "cell " << i;
+  ASSERT_EQ(a.farthest.size(), b.farthest.size());
+}
+
+constexpr double kSteps[] = {1, 0.3, 0.1, 0, 0.01, 1e-3, 2, 1e-3, 1e-5, 0, 1e-7};
+
+void expect_same_as_new_passes(const Case& c, bool weighted, std::int64_t memory = std::int64_t{1} << 30) {
+  Walk walk(c, memory);
+  const auto pass = walk.new_pass();
+  for (const double step : kSteps) {
+    walk.move_centers(step);
+    expect_equal(walk.sweep(*pass, weighted), walk.sweep(*walk.new_pass(), weighted));
+  }
+}
+
+TEST(KMeansMemory, NeverMovesABit) {
+  for (const Case& c : {kBlobs, kTies, kTiny, kHuge, kSingle, kWide})
+    for (const bool weighted : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << c.n_columns << " columns, " << c.n_clusters << " clusters, scale " << c.scale);
+      expect_same_as_new_passes(c, weighted);
+    }
+}
+
+TEST(KMeansMemory, NeverMovesABitOnAnyInstructionSet) {
+  testing::for_each_instruction_set([] { expect_same_as_new_passes(kBlobs, false); });
+}
+
+TEST(KMeansMemory, IsDoneWithoutWhereTheLedgerHasNoRoom) {
+  constexpr std::int64_t kOneBlock = 3 * static_cast<std::int64_t>(sizeof(RowBounds::Block));
+  for (const std::int64_t memory : {std::int64_t{1}, kOneBlock}) expect_same_as_new_passes(kBlobs, true, memory);
+}
+
+TEST(KMeansMemory, ForgetsASweepThatWasCutShort) {
+  Walk walk(kBlobs);
+  const auto pass = walk.new_pass();
+  walk.sweep(*pass, false);
+  walk.move_centers(0.5);
+  walk.cut_short(*pass);
+  walk.move_centers(0.01);
+  expect_equal(walk.sweep(*pass, false), walk.sweep(*walk.new_pass(), false));
+}
+
+TEST(KMeansMemory, SurvivesALookForFarthestRows) {
+  Walk walk(kBlobs);
+  const auto pass = walk.new_pass();
+  walk.sweep(*pass, true);
+  walk.model().empty_clusters = 3;
+  expect_equal(walk.sweep(*pass, true), walk.sweep(*walk.new_pass(), true));
+  walk.model().empty_clusters = 0;
+  walk.move_centers(0.2);
+  expect_equal(walk.sweep(*pass, true), walk.sweep(*walk.new_pass(), true));
+}
+
+// Labels and slacks of all rows by the exact chain, then one small step: every row whose label changes is in doubt, and of
+// separated blobs hardly another one is.
+TEST(RowBounds, DoubtTheRowsThatChangeAndFewOthers) {
+  Walk walk({kBlockRows, 4, 8, 6, 1});
+  const auto scan = [&](nearest::Exact& exact) {
+    std::vector<std::int32_t> all(kBlockRows);
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int32_t>(i);
+    nearest::scan_exact(walk.rows().x.data(), all, nearest::Centers(walk.model().cluster_centers, 8, 4), exact);
+  };
+  MemoryLedger memory(std::int64_t{1} << 20);
+  RowBounds bounds(8, 4);
+  ASSERT_TRUE(bounds.grow(1, memory));
+  bounds.move_to(walk.model().cluster_centers);
+  nearest::Exact before, after;
+  scan(before);
+  for (std::size_t i = 0; i < kBlockRows; ++i) {
+    bounds.block(0).label[i] = before.label[i];
+    bounds.block(0).slack[i] =
+        bounds.stored_slack(nearest::slack_of(before.squared_distance[i], before.second_squared_distance[i]), before.label[i]);
+  }
+  walk.move_centers(0.05);
+  bounds.move_to(walk.model().cluster_centers);
+  scan(after);
+  std::vector<std::int32_t> doubtful(kBlockRows);
+  doubtful.resize(static_cast<std::size_t>(
+      nearest::find_doubtful(bounds.block(0).label.data(), bounds.block(0).slack.data(), kBlockRows, bounds.drift(), doubtful.data())));
+  std::int64_t changed = 0;
+  for (std::int32_t row = 0; row < kBlockRows; ++row) {
+    if (before.label[static_cast<std::size_t>(row)] == after.label[static_cast<std::size_t>(row)]) continue;
+    ++changed;
+    EXPECT_TRUE(std::binary_search(doubtful.begin(), doubtful.end(), row)) << "row " << row;
+  }
+  EXPECT_GT(changed, 0);
+  EXPECT_LT(std::ssize(doubtful), kBlockRows / 4);
+}
+
+}  // namespace
+}  // namespace coterie::kmeans
