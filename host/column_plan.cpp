@@ -59,7 +59,7 @@ class Planner {
     const std::vector<double> sample = survey_.sampled(plan_.column.source);
     if (sample.empty()) return drop("no known value in the sample, dropped");
     const Quantiles q = quantiles_of(sample);
-    if (missing == MissingPolicy::median) fill(q);
+    if (missing != MissingPolicy::error) fill(q, missing);
     if (kind == TransformKind::none)
       say("as it is");
     else if (plan_.min == plan_.max)
@@ -99,10 +99,11 @@ class Planner {
     return kind == TransformKind::automatic && survey_.missing[j_] > 0 ? answered() : drop("constant, dropped");
   }
 
-  void fill(const Quantiles& q) {
+  void fill(const Quantiles& q, MissingPolicy missing) {
     plan_.column.fill = q.p50;
     if (const std::int64_t cells = survey_.missing[j_]; cells > 0)
-      say(fmt::format("{} missing {} filled with the median", cells, cells == 1 ? "cell" : "cells"));
+      say(fmt::format("{} missing {} {}", cells, cells == 1 ? "cell" : "cells",
+                      missing == MissingPolicy::keep ? "left out as missing at random" : "filled with the median"));
   }
 
   // Certain for whole numbers that differ by one; otherwise as far as the sample shows.

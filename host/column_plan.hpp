@@ -19,7 +19,8 @@ struct ColumnPlan {
 inline constexpr double kNormalQuartileWidth = 1.349;
 inline constexpr double kNormalPercentileWidth = 4.653;
 
-// `missing` is error or median; `fill_any_share`: median was asked for, so even columns that are mostly missing are filled.
+// `missing` is error, median or keep; `fill_any_share`: one of the last two was asked for, so even columns that are mostly
+// missing are used.
 // With kind none or another explicit one the column is transformed as asked; automatic decides:
 //   more than 30 % missing, or one known value and missing cells -> an `answered` indicator
 //   one value                                                   -> dropped (by every kind but none)

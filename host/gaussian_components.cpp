@@ -32,6 +32,15 @@ double log_determinant(const Model& model, std::int32_t k) {
   return sum;
 }
 
+// Of diag and spherical components, what each column adds to the log density at the mean: (n_components, n_columns).
+std::vector<double> log_norms(const Model& model) {
+  std::vector<double> norms(model.means.size());
+  const std::size_t columns_per_scale = model.means.size() / model.precisions_cholesky.size();
+  for (std::size_t i = 0; i < norms.size(); ++i)
+    norms[i] = coterie::log(model.precisions_cholesky[i / columns_per_scale]) - 0.5 * kLogTwoPi;
+  return norms;
+}
+
 // means: (n_components, n_columns), P: (n_columns, n_columns) upper triangular. Returns means P.
 std::vector<double> whiten(const std::vector<double>& means, const std::vector<double>& triangle, std::size_t d) {
   std::vector<double> whitened(means.size());
@@ -70,9 +79,11 @@ Components<T>::Components(const Model& model, std::span<const float> center)
     case CovarianceType::diag:
       centers_ = in_groups(means);
       scales_ = in_groups(model.precisions_cholesky);
+      norms_ = in_groups(log_norms(model));
       break;
     case CovarianceType::spherical:
       centers_ = in_groups(means);
+      norms_ = in_groups(log_norms(model));
       std::transform(model.precisions_cholesky.begin(), model.precisions_cholesky.end(), factors_.begin(),
                      [](double p) { return static_cast<T>(-0.5 * p * p); });
       break;

@@ -82,6 +82,24 @@ void pack_target(const float* x, const std::int32_t* weight, std::int64_t n_rows
   std::fill(stretch.weight.begin() + n_rows, stretch.weight.end(), T{0});
 }
 
+// What missing cells take off the log densities of scratch: their columns' share of the constant, and of |(cells - center)
+// scale|^2, where their zeros stood for values.
+template <bool kScaled, class T>
+void leave_out_missing(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
+  for (std::int32_t k = 0; k < components.n_components(); ++k)
+    for (const std::int32_t j : stretch.missing_columns) {
+      const std::int32_t cell = j * kGroup + k % kGroup, group = k / kGroup;
+      const T t = components.centers(group)[cell] * (kScaled ? components.scales(group)[cell] : T{1});
+      const auto share = hn::Set(d, components.norms(group)[cell] + components.factor(k) * t * t);
+      for (std::int64_t row = 0; row < stretch.n_rows; row += lanes) {
+        T* const to = scratch.log_density.data() + k * stride + row;
+        hn::StoreU(hn::NegMulAdd(hn::LoadU(d, stretch.missing.data() + j * stride + row), share, hn::LoadU(d, to)), d, to);
+      }
+    }
+}
+
 // log_density of scratch: constant + factor |(cells - center) scale|^2, without scales where kScaled is false.
 // cells: (n_columns, stride) of the stretch, or whitened.
 template <bool kScaled, class T>
@@ -185,8 +203,14 @@ void log_densities_target(const Stretch<T>& stretch, const Components<T>& compon
   switch (components.type()) {
     case CovarianceType::full: return full_densities(stretch, components, scratch);
     case CovarianceType::tied: return tied_densities(stretch, components, scratch);
-    case CovarianceType::diag: return diagonal_densities<true>(stretch.cells.data(), stretch, components, scratch);
-    case CovarianceType::spherical: return diagonal_densities<false>(stretch.cells.data(), stretch, components, scratch);
+    case CovarianceType::diag:
+      diagonal_densities<true>(stretch.cells.data(), stretch, components, scratch);
+      if (!stretch.missing_columns.empty()) leave_out_missing<true>(stretch, components, scratch);
+      return;
+    case CovarianceType::spherical:
+      diagonal_densities<false>(stretch.cells.data(), stretch, components, scratch);
+      if (!stretch.missing_columns.empty()) leave_out_missing<false>(stretch, components, scratch);
+      return;
   }
 }
 
@@ -248,11 +272,28 @@ const DensityKernels<T>& kernels() {
 template <class T>
 void pack(const float* x, const std::int32_t* weight, std::int64_t n_rows, std::span<const float> center, Stretch<T>& stretch) {
   stretch.n_rows = n_rows;
+  stretch.missing_columns.clear();
   stretch.n_columns = static_cast<std::int32_t>(center.size());
   stretch.stride = stretch_rows(stretch.n_columns) + 64 / std::int64_t{sizeof(T)};
   stretch.cells.resize(center.size() * static_cast<std::size_t>(stretch.stride));
   stretch.weight.resize(static_cast<std::size_t>(stretch.stride));
   kernels<T>().pack(x, weight, n_rows, center, stretch);
+}
+
+template <class T>
+void find_missing(Stretch<T>& stretch) {
+  stretch.missing.resize(stretch.cells.size());
+  for (std::int32_t j = 0; j < stretch.n_columns; ++j) {
+    T* const cells = stretch.cells.data() + j * stretch.stride;
+    T* const missing = stretch.missing.data() + j * stretch.stride;
+    T count = 0;
+    for (std::int64_t row = 0; row < stretch.stride; ++row) {
+      missing[row] = cells[row] == cells[row] ? T{0} : T{1};
+      cells[row] = cells[row] == cells[row] ? cells[row] : T{0};
+      count += missing[row];
+    }
+    if (count > 0) stretch.missing_columns.push_back(j);
+  }
 }
 
 template <class T>
@@ -273,6 +314,8 @@ void responsibilities(const Stretch<T>& stretch, const Components<T>& components
 
 template void pack(const float*, const std::int32_t*, std::int64_t, std::span<const float>, Stretch<float>&);
 template void pack(const float*, const std::int32_t*, std::int64_t, std::span<const float>, Stretch<double>&);
+template void find_missing(Stretch<float>&);
+template void find_missing(Stretch<double>&);
 template void log_densities(const Stretch<float>&, const Components<float>&, Scratch<float>&);
 template void log_densities(const Stretch<double>&, const Components<double>&, Scratch<double>&);
 template void responsibilities(const Stretch<float>&, const Components<float>&, Scratch<float>&);

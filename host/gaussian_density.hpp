@@ -33,13 +33,19 @@ struct Stretch {
   std::int64_t n_rows = 0;
   std::int64_t stride = 0;  // rows per column, with a cache line to spare so that columns fall into different sets
   std::int32_t n_columns = 0;
-  std::vector<T> cells;   // (n_columns, stride) x - center
-  std::vector<T> weight;  // (stride) weight steps
+  std::vector<T> cells;                       // (n_columns, stride) x - center
+  std::vector<T> weight;                      // (stride) weight steps
+  std::vector<std::int32_t> missing_columns;  // columns with missing cells, ascending
+  std::vector<T> missing;                     // (n_columns, stride) 1 for a missing cell, whose `cells` is 0, else 0; only if there are any
 };
 
 // x: (n_rows, n_columns) row-major; weight: (n_rows) or nullptr for ones; center: (n_columns).
 template <class T>
 void pack(const float* x, const std::int32_t* weight, std::int64_t n_rows, std::span<const float> center, Stretch<T>& stretch);
+
+// Makes zeros of NaN cells and notes where they were. Only densities of diag and spherical components know them.
+template <class T>
+void find_missing(Stretch<T>& stretch);
 
 // What the kernels read of a model.
 template <class T>
@@ -59,6 +65,9 @@ class Components {
   // Centers and, diag, scales of a group of components, (n_columns, kGroup); zero beyond n_components.
   const T* centers(std::int32_t group) const { return centers_.data() + std::int64_t{group} * n_columns_ * kGroup; }
   const T* scales(std::int32_t group) const { return scales_.data() + std::int64_t{group} * n_columns_ * kGroup; }
+  // Of diag and spherical components, log scale - log(2 pi) / 2 of a group, (n_columns, kGroup); the sum over a component's
+  // columns is its constant less log weight.
+  const T* norms(std::int32_t group) const { return norms_.data() + std::int64_t{group} * n_columns_ * kGroup; }
   // P of component k (0 for tied) by groups of columns: group g holds rows 0 .. min(n_columns, (g + 1) kGroup) - 1, each
   // (kGroup), zero below the diagonal and beyond n_columns.
   const T* triangle(std::int32_t k) const { return triangles_.data() + std::int64_t{k} * triangle_size_; }
@@ -72,7 +81,7 @@ class Components {
   std::int32_t n_columns_ = 0;
   std::int64_t triangle_size_ = 0;
   bool about_center_ = false;
-  std::vector<T> means_, pivots_, constants_, factors_, centers_, scales_, triangles_;
+  std::vector<T> means_, pivots_, constants_, factors_, centers_, scales_, norms_, triangles_;
 };
 
 // By how much, in root mean square, the log-density of a row under its component moves when it is computed in float32;
@@ -100,7 +109,7 @@ void responsibilities(const Stretch<T>& stretch, const Components<T>& components
 
 // Sums over the rows of a block, in the order of stretches: the fields of gaussian_mixture::Statistics.
 struct BlockSums {
-  std::vector<double> weight, first, second;
+  std::vector<double> weight, first, second, missing;
   double log_likelihood = 0, log_certainty = 0;
 };
 

@@ -41,6 +41,18 @@ Moments moments_of(const Model& model, const Statistics& statistics, const Quant
   return moments;
 }
 
+// What missing cells are expected to add, given the component: its mean and variance before the M-step.
+void add_expected(const Model& model, const std::vector<double>& missing, std::span<const float> center, Moments& moments) {
+  const std::size_t d = static_cast<std::size_t>(model.n_columns);
+  for (std::size_t i = 0; i < missing.size(); ++i) {
+    const bool diag = model.covariance_type == CovarianceType::diag;
+    const double from_pivot = model.means[i] - moments.pivots[i];
+    const double from_base = diag ? from_pivot : model.means[i] - static_cast<double>(center[i % d]);  // second moments are about it
+    moments.first[i] += missing[i] * from_pivot;
+    moments.second[diag ? i : i / d] += missing[i] * (from_base * from_base + variance_of(model, i / d, i % d));
+  }
+}
+
 // Rows that a component's covariance needs to be more than a guess.
 std::int32_t rows_needed(const Model& model) {
   switch (model.covariance_type) {
@@ -71,9 +83,14 @@ std::vector<std::int32_t> lost_among(const Model& model, std::vector<std::int32_
   return components;
 }
 
-void reseed(Model& model, const std::vector<std::int32_t>& lost, const FirstRows& unlikely, const Floor& floor) {
+void reseed(Model& model, const std::vector<std::int32_t>& lost, const FirstRows& unlikely, std::span<const float> center,
+            const Floor& floor) {
   for (std::size_t i = 0; i < lost.size() && static_cast<std::int64_t>(i) < unlikely.size(); ++i) {
-    start_over(model, static_cast<std::size_t>(lost[i]), unlikely.values(static_cast<std::int64_t>(i)), floor);
+    const auto row = unlikely.values(static_cast<std::int64_t>(i));
+    std::vector<float> mean(row.begin(), row.end());
+    for (std::size_t j = 0; j < mean.size(); ++j)
+      if (std::isnan(mean[j])) mean[j] = center[j];
+    start_over(model, static_cast<std::size_t>(lost[i]), mean, floor);
     model.reseedings.push_back({.iteration = model.n_iter, .component = lost[i]});
   }
 }
@@ -123,6 +140,7 @@ void sort_components(Model& model) {
 
 void settle(Model& model, double log_likelihood, double log_certainty, double weight) {
   const double parameters = static_cast<double>(n_parameters(model));
+  model.row_weight = weight;
   model.log_likelihood = log_likelihood;
   model.aic = -2 * log_likelihood + 2 * parameters;
   model.bic = -2 * log_likelihood + parameters * coterie::log(weight);
@@ -170,12 +188,17 @@ void Statistics::for_each_field(FieldVisitor& visitor) {
   visitor.wide(weight);
   visitor.wide(first);
   visitor.wide(second);
+  visitor.wide(missing);
   visitor.wide(log_likelihood);
   visitor.first_rows(unlikely);
 }
 
 void SweepStatistics::for_each_field(FieldVisitor& visitor) {
   for (Statistics& statistics : models) statistics.for_each_field(visitor);
+}
+
+std::string name_of(CovarianceType type) {
+  return std::find_if(kCovarianceTypes.begin(), kCovarianceTypes.end(), [&](const auto& entry) { return entry.first == type; })->second;
 }
 
 std::int64_t n_parameters(const Model& model) {
@@ -199,6 +222,7 @@ void update(Model& model, const Statistics& statistics, const Grid& grid, const 
   const Floor floor(grid, moments, params);
   const std::vector<float> center = center_of(grid, moments);
   Moments sums = moments_of(model, statistics, quanta, center);
+  add_expected(model, in_units(statistics.missing, [&](std::size_t) { return quanta.weight(); }), center, sums);
   if (model.covariance_type == CovarianceType::tied) {
     if (model.scatter.empty()) model.scatter = sums.second;
     sums.second = model.scatter;
@@ -209,7 +233,7 @@ void update(Model& model, const Statistics& statistics, const Grid& grid, const 
   model.too_light = too_light(model, sums, grid, moments);
   const std::vector<std::int32_t> lost = lost_among(model, model.too_light);
   const bool looked_for_rows = model.lost_components > 0;
-  if (looked_for_rows) reseed(model, lost, statistics.unlikely, floor);
+  if (looked_for_rows) reseed(model, lost, statistics.unlikely, center, floor);
   model.lost_components = looked_for_rows ? 0 : static_cast<std::int32_t>(lost.size());
   model.converged = has_converged(model, params);
   model.final_parameters = model.converged || model.n_iter >= params.max_iter;

@@ -8,14 +8,19 @@
 // results are added as whole numbers of a quantum that follows from column ranges, weights and model: bit-identical for
 // any threads, tiles, memory and ranks on one instruction set.
 //
+// Missing cells (NaN), where the params take them as missing at random: diag and spherical densities of a row are those of
+// its known columns, and the M-step counts what is expected of the others (Ghahramani and Jordan 1994). No cell is imputed.
+//
 // No fit aborts: with columns scaled to variance 1 no eigenvalue of a covariance falls below covariance_floor
 // (clipping is the exact M-step under that constraint), and a component that loses its rows is seeded anew once.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "host/context.hpp"
@@ -29,6 +34,11 @@ using kmeans::Grid;
 using kmeans::GridMoments;
 
 enum class CovarianceType { full, tied, diag, spherical };
+inline constexpr std::array<std::pair<CovarianceType, const char*>, 4> kCovarianceTypes = {{{CovarianceType::full, "full"},
+                                                                                            {CovarianceType::tied, "tied"},
+                                                                                            {CovarianceType::diag, "diag"},
+                                                                                            {CovarianceType::spherical, "spherical"}}};
+std::string name_of(CovarianceType type);
 
 // How rows of the seeding sample get their first component: by k-means++ and Lloyd, or by the nearest of random rows.
 enum class Init { kmeans, random };
@@ -42,6 +52,7 @@ struct Params {
   double reg_covar = 1e-6;         // added to every variance, clustering units
   double covariance_floor = 1e-6;  // least eigenvalue of a covariance, in units of the columns' variances
   Init init = Init::kmeans;
+  bool missing_at_random = false;       // rows may hold NaN; diag and spherical only
   std::vector<double> weights_init;     // (n_components) or empty; clustering units as all that follow
   std::vector<double> means_init;       // (n_components, n_columns) or empty
   std::vector<double> precisions_init;  // inverse covariances in the shape of Model::covariances, or empty
@@ -61,6 +72,7 @@ struct Model {
   CovarianceType covariance_type = CovarianceType::full;
   std::int32_t n_components = 0;
   std::int32_t n_columns = 0;
+  bool missing_at_random = false;
   std::vector<double> weights;  // (n_components) sum 1; descending in a finished fit, ties by means
   std::vector<double> means;    // (n_components, n_columns) clustering units
   std::vector<double> covariances;
@@ -80,6 +92,7 @@ struct Model {
   std::vector<double> scatter;       // tied: lower triangle of the sum of w (x - c)(x - c)^T, w in steps, from the first sweep on
 
   bool settled = false;       // the following belong to the parameters above: no further sweep needed
+  double row_weight = 0;      // summed over all rows
   double log_likelihood = 0;  // summed over the weight of all rows
   double aic = 0, bic = 0;    // -2 log_likelihood + penalty: smaller is better
   double icl = 0;             // bic - 2 sum of log max_k r_k
@@ -93,6 +106,7 @@ struct Statistics {
   // (n_components, n_columns) its diagonals; spherical: (n_components) sum of w r |x - c|^2; tied: in the first sweep one
   // lower triangle of the sum of w (x - c)(x - c)^T.
   WideSums second;
+  WideSums missing;         // (n_components, n_columns) sum of w r over rows whose cell is missing; empty unless missing at random
   WideSums log_likelihood;  // (2) sum of w log p(x), sum of w log max_k r_k
   FirstRows unlikely;       // lost_components rows of least likelihood; values: row
   void for_each_field(FieldVisitor& visitor);
@@ -137,8 +151,9 @@ std::int64_t statistics_bytes(CovarianceType type, std::int32_t n_components, st
 std::int64_t n_parameters(const Model& model);
 
 // Start models for every restart, from the sample of kmeans::measure_moments; every rank must call it together.
-// ArgumentError when n_components is below 1 or exceeds the rows of positive weight, a tolerance is negative, or given
-// weights, means or precisions have another shape, are not finite, or are not positive definite.
+// ArgumentError when n_components is below 1 or exceeds the rows of positive weight, a tolerance is negative, given
+// weights, means or precisions have another shape, are not finite, or are not positive definite, or cells may be missing under
+// full or tied covariances. The moments are those of rows without missing cells: filled ones.
 std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& moments, const Params& params);
 
 // The M-step (pure, the same on every rank). Sets n_iter, lower_bound, converged, reseedings; after the last sweep

@@ -38,6 +38,11 @@ void check(const GridMoments& moments, const Params& params, std::size_t n_colum
   if (params.n_components > moments.n_rows)
     throw ArgumentError(fmt::format("n_components is {}, but there are only {} rows of positive weight; ask for at most {}",
                                     params.n_components, moments.n_rows, moments.n_rows));
+  if (params.missing_at_random && (params.covariance_type == CovarianceType::full || params.covariance_type == CovarianceType::tied))
+    throw ArgumentError(fmt::format(
+        "{} covariances need every cell: a row with missing ones would need an inverse of its own for every component; take diag "
+        "or spherical ones, or fill the cells",
+        name_of(params.covariance_type)));
   if (!(params.tol >= 0) || !(params.reg_covar >= 0) || !(params.covariance_floor >= 0))
     throw ArgumentError("tol, reg_covar and covariance_floor must not be negative");
   const Model shape{
@@ -149,6 +154,7 @@ std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& m
   Model start{.covariance_type = params.covariance_type,
               .n_components = params.n_components,
               .n_columns = static_cast<std::int32_t>(grid.steps.size()),
+              .missing_at_random = params.missing_at_random,
               .sweep_tolerance = params.tol / kSweepsPerTolerance};
   if (!params.weights_init.empty() && !params.means_init.empty() && !params.precisions_init.empty()) {
     set_given(start, params);

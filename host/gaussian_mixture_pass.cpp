@@ -27,9 +27,10 @@ void add_quanta(WideSums& sums, std::size_t i, double quanta) {
 
 using AnyComponents = std::variant<Components<float>, Components<double>>;
 
-// float32 where it moves the likelihood by less than the model allows; the last sweep is in double.
+// float32 where it moves the likelihood by less than the model allows; the last sweep is in double, and so are rows with
+// missing cells, which may lie far from a pivot.
 AnyComponents components_of(const Model& model, const Grid& grid, std::span<const float> center) {
-  if (!model.final_parameters && gaussian::float_error(model, grid, center) < model.sweep_tolerance)
+  if (!model.final_parameters && !model.missing_at_random && gaussian::float_error(model, grid, center) < model.sweep_tolerance)
     return Components<float>(model, center);
   return Components<double>(model, center);
 }
@@ -51,6 +52,7 @@ struct Work {
     return {.weight = WideSums(moves ? k : 0),
             .first = WideSums(moves ? k * d : 0),
             .second = WideSums(second ? second_cells(model->covariance_type, k, d) : 0),
+            .missing = WideSums(moves && model->missing_at_random ? k * d : 0),
             .log_likelihood = WideSums(2),
             .unlikely = FirstRows(model->lost_components, model->n_columns)};
   }
@@ -60,6 +62,7 @@ struct Work {
     for (std::size_t k = 0; k < sums.weight.size(); ++k) add_quanta(statistics.weight, k, sums.weight[k] / quanta.weight());
     for (std::size_t i = 0; i < sums.first.size(); ++i) add_quanta(statistics.first, i, sums.first[i] / quanta.first(i % d));
     flush_second(sums.second, statistics.second);
+    for (std::size_t i = 0; i < sums.missing.size(); ++i) add_quanta(statistics.missing, i, sums.missing[i] / quanta.weight());
     add_quanta(statistics.log_likelihood, 0, sums.log_likelihood / quanta.log_likelihood());
     add_quanta(statistics.log_likelihood, 1, sums.log_certainty / quanta.log_likelihood());
   }
@@ -126,6 +129,7 @@ class CpuPass final : public Pass {
         merge(to.weight, from.weight);
         merge(to.first, from.first);
         merge(to.second, from.second);
+        merge(to.missing, from.missing);
         merge(to.log_likelihood, from.log_likelihood);
         to.unlikely.merge(from.unlikely);
       }
@@ -143,6 +147,7 @@ class CpuPass final : public Pass {
       worker.sums[m].weight.assign(shape.weight.size(), 0.0);
       worker.sums[m].first.assign(shape.first.size(), 0.0);
       worker.sums[m].second.assign(shape.second.size(), 0.0);
+      worker.sums[m].missing.assign(shape.missing.size(), 0.0);
       worker.sums[m].log_likelihood = worker.sums[m].log_certainty = 0;
     }
   }
@@ -162,9 +167,10 @@ class CpuPass final : public Pass {
   template <class T>
   void pack(const Tile& tile, std::int64_t row, std::int64_t n_rows, Worker& worker) const {
     const auto wants = [](const Work& work) { return std::holds_alternative<Components<T>>(work.components); };
-    if (std::any_of(work_.begin(), work_.end(), wants))
-      gaussian::pack(tile.x + row * tile.n_columns, tile.weight != nullptr ? tile.weight + row : nullptr, n_rows, center_,
-                     std::get<Buffers<T>>(worker.buffers).stretch);
+    if (std::none_of(work_.begin(), work_.end(), wants)) return;
+    auto& stretch = std::get<Buffers<T>>(worker.buffers).stretch;
+    gaussian::pack(tile.x + row * tile.n_columns, tile.weight != nullptr ? tile.weight + row : nullptr, n_rows, center_, stretch);
+    if (work_.front().model->missing_at_random) gaussian::find_missing(stretch);
   }
 
   template <class T>
@@ -206,6 +212,7 @@ class CpuPredictor final : public Predictor {
   void begin(const Model& model) override {
     center_ = mean_row(model);
     components_ = Components<double>(model, center_);
+    missing_at_random_ = model.missing_at_random;
     workers_.resize(static_cast<std::size_t>(context_.threads()));
   }
 
@@ -228,6 +235,7 @@ class CpuPredictor final : public Predictor {
   void predict_stretch(const Tile& tile, std::int64_t first, Buffers<double>& buffers) {
     const std::int64_t n_rows = std::min<std::int64_t>(gaussian::stretch_rows(tile.n_columns), tile.n_rows - first);
     gaussian::pack(tile.x + first * tile.n_columns, nullptr, n_rows, center_, buffers.stretch);
+    if (missing_at_random_) gaussian::find_missing(buffers.stretch);
     gaussian::log_densities(buffers.stretch, components_, buffers.scratch);
     gaussian::responsibilities(buffers.stretch, components_, buffers.scratch);
     for (std::int64_t i = 0; i < n_rows; ++i) {
@@ -259,6 +267,7 @@ class CpuPredictor final : public Predictor {
 
   Context& context_;
   bool all_probabilities_;
+  bool missing_at_random_ = false;
   std::vector<float> center_;  // (n_columns)
   Components<double> components_;
   std::vector<Buffers<double>> workers_;
@@ -280,7 +289,7 @@ std::unique_ptr<Predictor> make_cpu_predictor(Context& context, bool all_probabi
 std::int64_t statistics_bytes(CovarianceType type, std::int32_t n_components, std::int32_t n_columns) {
   const std::size_t k = static_cast<std::size_t>(n_components), d = static_cast<std::size_t>(n_columns);
   const std::size_t log_densities = k * static_cast<std::size_t>(gaussian::stretch_rows(n_columns));
-  return static_cast<std::int64_t>(((k + k * d + second_cells(type, k, d)) * 3 + log_densities) * sizeof(double));
+  return static_cast<std::int64_t>(((k + 2 * k * d + second_cells(type, k, d)) * 3 + log_densities) * sizeof(double));
 }
 
 }  // namespace coterie::gaussian_mixture

@@ -240,14 +240,30 @@ void add_full_moments(const Stretch<T>& stretch, const Components<T>& components
   }
 }
 
+// The weight of missing cells; and off the moments about pivots what the zeros in their places have added.
+template <class T>
+void add_missing(const Stretch<T>& stretch, const Components<T>& components, const Scratch<T>& scratch, BlockSums& sums) {
+  for (std::int32_t k = 0; k < components.n_components(); ++k)
+    for (const std::int32_t j : stretch.missing_columns) {
+      const std::size_t cell = static_cast<std::size_t>(k) * static_cast<std::size_t>(stretch.n_columns) + static_cast<std::size_t>(j);
+      const double missing =
+          weighted_sum(scratch.log_density.data() + k * stretch.stride, stretch.missing.data() + j * stretch.stride, stretch.n_rows);
+      const double pivot = static_cast<double>(components.pivot(k)[j]);
+      sums.missing[cell] += missing;
+      sums.first[cell] += missing * pivot;
+      if (components.type() == CovarianceType::diag) sums.second[cell] -= missing * pivot * pivot;
+    }
+}
+
 template <class T>
 void add_moments_target(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
   switch (components.type()) {
     case CovarianceType::full: return add_full_moments(stretch, components, scratch, sums);
     case CovarianceType::tied: return add_diagonal_moments<false>(stretch, components, scratch, sums);
-    case CovarianceType::diag: return add_diagonal_moments<true>(stretch, components, scratch, sums);
-    case CovarianceType::spherical: return add_spherical_moments(stretch, components, scratch, sums);
+    case CovarianceType::diag: add_diagonal_moments<true>(stretch, components, scratch, sums); break;
+    case CovarianceType::spherical: add_spherical_moments(stretch, components, scratch, sums); break;
   }
+  if (!stretch.missing_columns.empty()) add_missing(stretch, components, scratch, sums);
 }
 
 template <class T>

@@ -12,7 +12,7 @@ inline constexpr std::int64_t kBlockRows = 4096;
 enum class Memory { host, device };
 
 // Exactly one of `x` and `wide` is set. Raw tiles hold what the file holds: float32, or float64 where the file has more
-// precision; missing cells are NaN. Transformed tiles are float32 on the grid (transform.hpp) and hold no NaN.
+// precision; missing cells are NaN. Transformed tiles are float32 on the grid (transform.hpp), NaN only where it keeps missing cells.
 struct Tile {
   const float* x = nullptr;              // (n_rows, n_columns)
   const double* wide = nullptr;          // (n_rows, n_columns)

@@ -18,7 +18,7 @@
 namespace coterie {
 
 // Every kind but none drops columns with one value; automatic replaces columns with over 30 % missing cells by an
-// `answered` indicator, unless MissingPolicy::median is asked for.
+// `answered` indicator, unless MissingPolicy::median or keep is asked for.
 enum class TransformKind {
   none,       // values as they are, on the grid; missing cells are an error
   zscore,     // (x - mean) / standard deviation (n - 1)
@@ -26,7 +26,9 @@ enum class TransformKind {
   robust,     // (x - median) / interquartile range * 1.349 (as wide as a z-score for normal data)
   automatic,  // per column: log1p for heavy tails without negative values, winsorise, zscore or robust
 };
-enum class MissingPolicy { automatic, error, median };  // automatic: error with `none`, median otherwise
+// automatic: error with `none`, median otherwise; keep: missing cells stay missing in the clustering rows, for mixtures that
+// take them as missing at random.
+enum class MissingPolicy { automatic, error, median, keep };
 
 // value -> answered ? (known ? 1 : 0) : (log1p?(clamp(known ? x : fill, lower, upper)) - center) / scale, on the grid.
 // A value of other rows that lies beyond 2^23 steps becomes 2^23 steps.
@@ -47,6 +49,7 @@ struct Transform {
   TransformKind kind = TransformKind::automatic;
   std::vector<ColumnTransform> columns;  // (n_columns) of the transformed source
   std::vector<std::string> names;        // (n_columns) raw name, or "<raw name> answered"
+  bool keep_missing = false;             // missing cells become NaN, and not the fill value
 
   std::vector<double> steps() const;  // (n_columns)
 };
@@ -104,6 +107,10 @@ ChosenTransform choose_transform(Context& context, TileSource& raw, const Column
 // ContentsError when a cell cannot be transformed (infinite; missing without a fill value): it names the first such row
 // and column.
 std::unique_ptr<TileSource> transformed(Context& context, TileSource& raw, const Transform& transform);
+
+// The logarithm of the volume of a unit cell of clustering units in raw units, by which log-densities differ between the
+// two; nothing where a column is no shift and scale of raw values (log1p, winsorised, answered).
+std::optional<double> log_volume(const Transform& transform);
 
 // Clustering units back to raw units: the value whose transform is `value` (the centre of an answered column is a share).
 double to_raw_units(const ColumnTransform& column, double value);

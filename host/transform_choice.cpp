@@ -69,7 +69,8 @@ std::vector<ColumnPlan> plan_columns(Context& context, const ColumnSurvey& surve
   std::vector<ColumnPlan> plans(active.size());
   context.parallel_for(static_cast<std::int64_t>(active.size()), [&](std::int64_t i, int) {
     const auto index = static_cast<std::size_t>(i);
-    plans[index] = plan_column(survey, active[index], options.kind, missing, options.missing == MissingPolicy::median);
+    plans[index] = plan_column(survey, active[index], options.kind, missing,
+                               options.missing == MissingPolicy::median || options.missing == MissingPolicy::keep);
   });
   return plans;
 }
@@ -149,7 +150,9 @@ ChosenTransform choose_transform(Context& context, TileSource& raw, const Column
   standardise(context, raw, plans);
   for (ColumnPlan& plan : plans)
     if (!plan.dropped) lay_grid(plan);
-  return assemble(options.kind, columns, std::move(plans));
+  ChosenTransform chosen = assemble(options.kind, columns, std::move(plans));
+  chosen.transform.keep_missing = missing == MissingPolicy::keep;
+  return chosen;
 }
 
 }  // namespace coterie

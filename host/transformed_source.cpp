@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <cmath>
 #include <memory>
+#include <optional>
 
 #include "host/error.hpp"
 #include "host/transform.hpp"
@@ -24,12 +26,23 @@ bool is_unusable(const ColumnTransform& column, double x) {
   return !(magnitude(known) <= kLargestCell);
 }
 
+// NaN for missing cells, to be added to the values that stand in for them.
+std::array<float, kStripRows> missing_cells(std::span<const double> strip) {
+  std::array<float, kStripRows> missing{};
+  for (std::size_t i = 0; i < strip.size(); ++i)
+    if (!is_known(strip[i])) missing[i] = std::numeric_limits<float>::quiet_NaN();
+  return missing;
+}
+
 // One strip of one column, from raw doubles to float32 with a distance of `stride` between rows.
-void transform_strip(const ColumnTransform& column, std::span<double> strip, float* out, std::int64_t stride) {
+void transform_strip(const ColumnTransform& column, bool keep_missing, std::span<double> strip, float* out, std::int64_t stride) {
   const double most = most_steps(column.step), steps_per_unit = 1 / column.step;  // exact: powers of two
-  std::array<float, kStripRows> values;
+  std::array<float, kStripRows> values, missing;
+  const bool keeps = keep_missing && !column.answered;
+  if (keeps) missing = missing_cells(strip);
   prepare(column, strip);
   for (std::size_t i = 0; i < strip.size(); ++i) values[i] = on_grid(clustering_value(column, strip[i]), column.step, steps_per_unit, most);
+  for (std::size_t i = 0; keeps && i < strip.size(); ++i) values[i] += missing[i];
   for (std::size_t i = 0; i < strip.size(); ++i) out[static_cast<std::int64_t>(i) * stride] = values[i];
 }
 
@@ -103,7 +116,8 @@ class TransformedSource final : public TileSource {
         std::int64_t unusable = 0;
         for (const double x : strip) unusable += is_unusable(column, x);
         if (unusable > 0) refused = true;
-        transform_strip(column, strip, out + (row - first) * n_columns() + static_cast<std::int64_t>(j), n_columns());
+        transform_strip(column, transform_.keep_missing, strip, out + (row - first) * n_columns() + static_cast<std::int64_t>(j),
+                        n_columns());
       });
     });
     if (refused) refuse_first(tile, first, last);
@@ -165,6 +179,15 @@ std::vector<double> Transform::steps() const {
   std::vector<double> steps;
   for (const ColumnTransform& column : columns) steps.push_back(column.step);
   return steps;
+}
+
+std::optional<double> log_volume(const Transform& transform) {
+  double sum = 0;
+  for (const ColumnTransform& column : transform.columns) {
+    if (column.log1p || column.answered || std::isfinite(column.lower) || std::isfinite(column.upper)) return std::nullopt;
+    sum += log(column.scale);
+  }
+  return sum;
 }
 
 double to_raw_units(const ColumnTransform& column, double value) {
