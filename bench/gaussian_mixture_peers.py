@@ -2,15 +2,17 @@
 """Gaussian mixtures beside scikit-learn: the same rows, start, iterations and threads, one after another in turn.
 
     bench/gaussian_mixture_peers.py [--bench build/release/bench/gaussian_mixture_bench] [--rounds 3] [--shapes 200000x16x8,...]
+                                    [--output bench/results/NAME.json]
 
 One iteration is one E-step and one M-step. Prints nanoseconds per row (median over rounds) and the ratio scikit-learn /
 coterie taken round by round, by the clock and by processor time, which a busy machine disturbs less. The answer is
 checked: after up to five iterations both must have reached the same mean log-likelihood. scikit-learn comes from Debian
-(python3-sklearn with libopenblas0-pthread).
+(python3-sklearn with libopenblas0-pthread); scikit-learn-intelex has no mixture of its own.
 """
 import argparse
 import json
 import os
+import platform
 import re
 import statistics
 import subprocess
@@ -31,6 +33,11 @@ def fair_environment():
         core = "SkylakeX" if "avx512f" in info.read() else "Haswell"
     limits = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return {**os.environ, "OPENBLAS_CORETYPE": core, **limits}
+
+
+def processor():
+    with open("/proc/cpuinfo", encoding="ascii") as info:
+        return re.search(r"model name\s*: (.*)", info.read()).group(1)
 
 
 def plain_start(rows, kind, k):
@@ -89,15 +96,24 @@ def main():
     parser.add_argument("--bench", default="build/release/bench/gaussian_mixture_bench")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shapes", default=SHAPES)
+    parser.add_argument("--output")
     arguments = parser.parse_args()
     if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment())
     print(f"{'rows x columns x components':30}{'type':>10}{'coterie':>10}{'sklearn':>10}{'ratio':>8}{'cpu ratio':>11}")
+    results = []
     with tempfile.TemporaryDirectory() as folder:
         for shape in (tuple(map(int, re.split("x", text))) for text in arguments.shapes.split(",")):
             for kind in TYPES if shape[0] < 1000000 else ("diag",):
                 ours, theirs, ratio, cpu_ratio = compare(arguments, folder, shape, kind)
-                print(f"{'x'.join(map(str, shape)):30}{kind:>10}{ours:10.1f}{theirs:10.1f}{ratio:8.1f}{cpu_ratio:11.1f}", flush=True)
+                name = "x".join(map(str, shape))
+                print(f"{name:30}{kind:>10}{ours:10.1f}{theirs:10.1f}{ratio:8.1f}{cpu_ratio:11.1f}", flush=True)
+                results.append({"shape": name, "covariance_type": kind, "ns_per_row": {"coterie": ours, "sklearn": theirs},
+                                "ratio": {"sklearn": ratio}, "cpu_ratio": {"sklearn": cpu_ratio}})
+    if arguments.output:
+        with open(arguments.output, "w", encoding="utf-8") as file:
+            json.dump({"cpu": processor(), "system": platform.platform(), "threads": THREADS, "rounds": arguments.rounds, "results": results},
+                      file, indent=1)
 
 
 if __name__ == "__main__":
