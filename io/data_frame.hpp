@@ -26,6 +26,11 @@ struct Matrix {
   std::vector<double> values;  // (n_rows, n_columns)
 };
 
+struct Array {
+  std::vector<std::int64_t> shape;
+  std::vector<double> values;  // row-major
+};
+
 // One entry of a dictionary in uns.
 using Value = std::variant<bool, std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<float>, std::vector<double>,
                            std::vector<std::string>>;

@@ -1,9 +1,13 @@
 #include "io/h5ad_writer.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <functional>
+#include <numeric>
 
 #include "host/error.hpp"
 #include "io/hdf5_output.hpp"
@@ -105,11 +109,11 @@ struct H5adWriter::State {
   }
 
   template <class T>
-  void write_matrix(const std::string& path, std::int64_t n_rows, std::int64_t n_columns, std::span<const T> values) {
-    if (n_rows * n_columns != static_cast<std::int64_t>(values.size()))
-      throw InternalError(fmt::format("matrix '{}' is announced with {} x {} cells and given {}", path, n_rows, n_columns, values.size()));
-    file.write_array(path, {values.data(), hdf5::native_type<T>(), {static_cast<hsize_t>(n_rows), static_cast<hsize_t>(n_columns)}},
-                     kArray);
+  void write_array(const std::string& path, std::span<const std::int64_t> shape, std::span<const T> values) {
+    const std::int64_t cells = std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+    if (cells != static_cast<std::int64_t>(values.size()))
+      throw InternalError(fmt::format("array '{}' is announced with {} cells and given {}", path, fmt::join(shape, " x "), values.size()));
+    file.write_array(path, {values.data(), hdf5::native_type<T>(), {shape.begin(), shape.end()}}, kArray);
   }
 
   void check_complete() const {
@@ -177,11 +181,15 @@ void H5adWriter::write_table(const std::string& path, const DataFrame& frame) {
 }
 
 void H5adWriter::write_matrix(const std::string& path, std::int64_t n_rows, std::int64_t n_columns, std::span<const double> values) {
-  state_->write_matrix(path, n_rows, n_columns, values);
+  state_->write_array(path, std::array{n_rows, n_columns}, values);
 }
 
 void H5adWriter::write_matrix(const std::string& path, std::int64_t n_rows, std::int64_t n_columns, std::span<const float> values) {
-  state_->write_matrix(path, n_rows, n_columns, values);
+  state_->write_array(path, std::array{n_rows, n_columns}, values);
+}
+
+void H5adWriter::write_array(const std::string& path, std::span<const std::int64_t> shape, std::span<const double> values) {
+  state_->write_array(path, shape, values);
 }
 
 void H5adWriter::write_value(const std::string& path, const Value& value) {

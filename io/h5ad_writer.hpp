@@ -51,6 +51,7 @@ class H5adWriter {
   void write_table(const std::string& path, const DataFrame& frame);  // a packed table for pandas.read_hdf, in uns only
   void write_matrix(const std::string& path, std::int64_t n_rows, std::int64_t n_columns, std::span<const double> values);
   void write_matrix(const std::string& path, std::int64_t n_rows, std::int64_t n_columns, std::span<const float> values);
+  void write_array(const std::string& path, std::span<const std::int64_t> shape, std::span<const double> values);  // row-major
   void write_value(const std::string& path, const Value& value);
 
   // Closes with checks and publishes the file. InternalError when a stream has not received all rows.

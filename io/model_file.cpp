@@ -2,15 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <bit>
-#include <cmath>
 
 #include "host/error.hpp"
 #include "io/hdf5.hpp"
 #include "io/result_file.hpp"
 #include "io/stored_fields.hpp"
-#include "io/text.hpp"
 #include "io/transform_record.hpp"
 
 namespace coterie::io {
@@ -31,56 +28,32 @@ StoredFields model_fields(const std::filesystem::path& path) {
   return {std::move(file), kModel};
 }
 
-// Centers are float32 in the file; a (k, d) dataset read as double and narrowed is exact.
-void read_centers(const StoredFields& fields, kmeans::Model& model) {
-  if (!hdf5::is_dataset(fields.file().id(), field_path("cluster_centers"))) fields.refuse("cluster_centers", "the field is missing");
-  const Matrix centers = read_matrix(fields.file(), field_path("cluster_centers"));
-  if (centers.n_rows < 1 || centers.n_columns < 1) fields.refuse("cluster_centers", "it is empty");
-  model.n_clusters = static_cast<std::int32_t>(centers.n_rows);
-  model.n_columns = static_cast<std::int32_t>(centers.n_columns);
-  for (const double value : centers.values) {
-    model.cluster_centers.push_back(static_cast<float>(value));
-    if (!std::isfinite(model.cluster_centers.back()) || model.cluster_centers.back() != value)
-      fields.refuse("cluster_centers", "a center is no finite float32 number");
-  }
-}
-
-kmeans::Model read_kmeans(const StoredFields& fields) {
-  kmeans::Model model;
-  read_centers(fields, model);
-  model.cluster_sizes = fields.list<std::int64_t>("cluster_sizes", model.n_clusters);
-  model.cluster_weights = fields.list<double>("cluster_weights", model.n_clusters);
-  if (std::any_of(model.cluster_sizes.begin(), model.cluster_sizes.end(), [](std::int64_t size) { return size < 0; }))
-    fields.refuse("cluster_sizes", "a size is negative");
-  if (!std::all_of(model.cluster_weights.begin(), model.cluster_weights.end(), [](double w) { return w >= 0 && std::isfinite(w); }))
-    fields.refuse("cluster_weights", "a weight is negative or not finite");
-  model.restart = static_cast<std::int32_t>(fields.count("restart", 0));
-  model.n_iter = static_cast<std::int32_t>(fields.count("n_iter", 0));
-  model.inertia = fields.finite("inertia");
-  if (model.inertia < 0) fields.refuse("inertia", "it is negative");
-  model.converged = fields.get<bool>("converged");
-  model.settled = true;
-  return model;
+bool missing_at_random(const FittedModel& fit) {
+  const auto* mixture = std::get_if<gaussian_mixture::Model>(&fit);
+  return mixture != nullptr && mixture->missing_at_random;
 }
 
 }  // namespace
 
+std::optional<double> log_likelihood_in_input_units(const FittedModel& fit, const Transform& transform) {
+  const auto* mixture = std::get_if<gaussian_mixture::Model>(&fit);
+  const std::optional<double> volume = log_volume(transform);
+  if (mixture == nullptr || !volume) return std::nullopt;
+  return mixture->log_likelihood - mixture->row_weight * *volume;
+}
+
 void write_model(H5adWriter& file, const SegmentationModel& model) {
-  const kmeans::Model& fit = model.kmeans;
   const auto write = [&](const char* field, const Value& value) { file.write_value(field_path(field), value); };
   write("format_version", kFormatVersion);
-  write("algorithm", model.algorithm);
+  write("algorithm", algorithm_of(model.fit));
   write("seed", std::bit_cast<std::int64_t>(model.seed));
   write("weight_step", model.weight_step);
   write("raw_columns", model.raw_columns);
   write("segment_names", model.segment_names);
-  file.write_matrix(field_path("cluster_centers"), fit.n_clusters, fit.n_columns, std::span<const float>(fit.cluster_centers));
-  write("cluster_sizes", fit.cluster_sizes);
-  write("cluster_weights", fit.cluster_weights);
-  write("inertia", fit.inertia);
-  write("n_iter", std::int64_t{fit.n_iter});
-  write("restart", std::int64_t{fit.restart});
-  write("converged", fit.converged);
+  write_fitted(file, kModel, model.fit);
+  if (model.outlier_log_likelihood) write("outlier_log_likelihood", *model.outlier_log_likelihood);
+  if (const auto in_input_units = log_likelihood_in_input_units(model.fit, model.transform))
+    write("log_likelihood_input_units", *in_input_units);
   write_transform(file, kModel, model.transform);
 }
 
@@ -92,13 +65,13 @@ SegmentationModel read_model(const std::filesystem::path& path) {
                     "has written it. Nothing was written",
                     path.string(), field_path("format_version"), version, kFormatVersion));
   SegmentationModel model;
-  model.algorithm = fields.get<std::string>("algorithm");
-  if (model.algorithm != "kmeans") fields.refuse("algorithm", "this program cannot place customers with " + shown(model.algorithm));
-  model.kmeans = read_kmeans(fields);
+  model.fit = read_fitted(fields, fields.get<std::string>("algorithm"));
   model.raw_columns = fields.unique_names("raw_columns");
-  model.segment_names = fields.list<std::string>("segment_names", model.kmeans.n_clusters);
+  model.segment_names = fields.list<std::string>("segment_names", n_segments(model.fit));
   fields.check_unique("segment_names", model.segment_names);
-  model.transform = read_transform(fields, model.kmeans.n_columns, std::ssize(model.raw_columns));
+  model.transform = read_transform(fields, n_columns(model.fit), std::ssize(model.raw_columns));
+  model.transform.keep_missing = missing_at_random(model.fit);
+  if (fields.contains("outlier_log_likelihood")) model.outlier_log_likelihood = fields.finite("outlier_log_likelihood");
   model.weight_step = fields.finite("weight_step");
   if (model.weight_step <= 0) fields.refuse("weight_step", "it is not positive");
   model.seed = std::bit_cast<std::uint64_t>(fields.get<std::int64_t>("seed"));

@@ -1,31 +1,36 @@
 // The model of a segmentation inside a result file, uns/segmentation/model: all that is needed to place new customers.
 // What decides a label (centers, transform, grid) is stored and read back bit for bit.
 //   format_version 1, algorithm, seed, weight_step, raw_columns, segment_names
-//   cluster_centers (n_clusters, n_columns) float32 in clustering units, cluster_sizes, cluster_weights, inertia, n_iter,
-//   restart, converged, as scikit-learn calls them
+//   what the algorithm has fitted, in clustering units (fitted_model.hpp)
 //   transform_kind and the dataframe transform, one row per clustering column (transform.hpp)
+//   gmm, where asked for: outlier_log_likelihood, below which a customer is an outlier
+//   gmm, where the transform shifts and scales only: log_likelihood_input_units
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "host/kmeans.hpp"
 #include "host/transform.hpp"
+#include "io/fitted_model.hpp"
 #include "io/h5ad_writer.hpp"
 
 namespace coterie::io {
 
 struct SegmentationModel {
-  std::string algorithm = "kmeans";
-  kmeans::Model kmeans;                    // sizes, weights, inertia, n_iter, converged, centers in clustering units
+  FittedModel fit;
   Transform transform;                     // raw columns to clustering units; column.source indexes raw_columns
   std::vector<std::string> raw_columns;    // names of all columns of X, in their order
-  std::vector<std::string> segment_names;  // (n_clusters)
+  std::vector<std::string> segment_names;  // (n_segments)
+  std::optional<double> outlier_log_likelihood;
   double weight_step = 1.0;
   std::uint64_t seed = 0;
 };
+
+// The log-likelihood of a mixture in the units of the input; nothing for k-means, or where a column is no shift and scale.
+std::optional<double> log_likelihood_in_input_units(const FittedModel& fit, const Transform& transform);
 
 void write_model(H5adWriter& file, const SegmentationModel& model);
 

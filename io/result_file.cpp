@@ -112,9 +112,20 @@ std::vector<RowColumn> customer_columns(const IdFormat& ids, std::vector<std::st
            .table_name = "customer_id"},
           {.name = "segment", .type = CellType::int32, .categories = std::move(segment_names), .table_name = "segment_label"},
           {.name = "segment_id", .type = CellType::int32, .table_name = "segment"},
-          {.name = "second_segment", .type = CellType::int32, .table_name = "second_segment"},
-          {.name = "segment_distance", .type = CellType::float32, .table_name = "distance"},
+          {.name = "second_segment", .type = CellType::int32, .table_name = "second_segment"}};
+}
+
+std::vector<RowColumn> distance_columns() {
+  return {{.name = "segment_distance", .type = CellType::float32, .table_name = "distance"},
           {.name = "segment_margin", .type = CellType::float32, .table_name = "margin"}};
+}
+
+std::vector<RowColumn> probability_columns(bool marks_outliers) {
+  std::vector<RowColumn> columns{{.name = "segment_probability", .type = CellType::float32, .table_name = "probability"},
+                                 {.name = "segment_entropy", .type = CellType::float32, .table_name = "entropy"},
+                                 {.name = "log_likelihood", .type = CellType::float32, .table_name = "log_likelihood"}};
+  if (marks_outliers) columns.push_back({.name = "is_outlier", .type = CellType::boolean, .table_name = "is_outlier"});
+  return columns;
 }
 
 DataFrame variables_frame(std::span<const FeatureColumn> columns, std::span<const std::string> transform_notes, const Profile& profile) {

@@ -1,7 +1,8 @@
 // The result file, schema coterie-results 1.0: an .h5ad without X.
-//   obs                          one row per customer: id, segment (categorical), segment_id, second_segment,
-//                                segment_distance, segment_margin, and what else a command adds; indexed by the id, or by
-//                                _index, its text, where ids are numbers
+//   obs                          one row per customer: id, segment (categorical), segment_id, second_segment; k-means adds
+//                                segment_distance, segment_margin, a mixture segment_probability, segment_entropy,
+//                                log_likelihood, is_outlier; indexed by the id, or by _index, its text, where ids are numbers
+//   obsm/probabilities           (n_rows, n_segments) float32, where asked for
 //   var                          one row per raw column: role, layer, transform, population statistics
 //   varm/segment_*               (n_columns, n_segments) profiles, in the order of uns/segmentation/segments
 //   uns/segmentation/segments    dataframe, one row per segment
@@ -38,9 +39,10 @@ struct IdFormat {
 };
 
 // The columns every segmentation has, in this order: ids (int64 or text), segment codes (int32), segment_id (int32),
-// second_segment (int32, -1 when there is one segment only), distance (float32), margin (float32). Append what else there is
-// and open them with kCustomersTable.
+// second_segment (int32, -1 when there is one segment only). Append what else there is and open them with kCustomersTable.
 std::vector<RowColumn> customer_columns(const IdFormat& ids, std::vector<std::string> segment_names);
+std::vector<RowColumn> distance_columns();                        // k-means: distance and margin, float32
+std::vector<RowColumn> probability_columns(bool marks_outliers);  // a mixture: probability, entropy, log-likelihood, float32; outlier
 
 // The population per raw column, for var. columns, transform_notes ("" where there is none): (n_columns).
 DataFrame variables_frame(std::span<const FeatureColumn> columns, std::span<const std::string> transform_notes,

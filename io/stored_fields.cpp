@@ -1,5 +1,8 @@
 #include "io/stored_fields.hpp"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -14,8 +17,10 @@ void StoredFields::refuse(const std::string& field, const std::string& what) con
       fmt::format("file '{}', '/{}': {}. The model cannot be used; nothing was written", file_->path().string(), path(field), what));
 }
 
+bool StoredFields::contains(const std::string& field) const { return hdf5::is_dataset(file_->id(), path(field)); }
+
 Value StoredFields::value(const std::string& field) const {
-  if (!hdf5::is_dataset(file_->id(), path(field))) refuse(field, "the field is missing");
+  if (!contains(field)) refuse(field, "the field is missing");
   return read_value(*file_, path(field));
 }
 
@@ -23,6 +28,22 @@ double StoredFields::finite(const std::string& field) const {
   const double value = get<double>(field);
   if (!std::isfinite(value)) refuse(field, "it is not a finite number");
   return value;
+}
+
+Array StoredFields::finite_array(const std::string& field, std::size_t rank) const {
+  if (!contains(field)) refuse(field, "the field is missing");
+  Array array = read_array(*file_, path(field), rank);
+  if (array.values.empty()) refuse(field, "it is empty");
+  if (!std::all_of(array.values.begin(), array.values.end(), [](double value) { return std::isfinite(value); }))
+    refuse(field, "a value is no finite number");
+  return array;
+}
+
+std::vector<double> StoredFields::finite_values(const std::string& field, const std::vector<std::int64_t>& shape) const {
+  Array array = finite_array(field, shape.size());
+  if (array.shape != shape)
+    refuse(field, fmt::format("it has the shape {} instead of {}", fmt::join(array.shape, " x "), fmt::join(shape, " x ")));
+  return std::move(array.values);
 }
 
 std::int64_t StoredFields::count(const std::string& field, std::int64_t least) const {

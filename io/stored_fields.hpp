@@ -43,7 +43,10 @@ class StoredFields {
       refuse(field + "/" + name, "the field is missing or of another type");
     return std::get<std::vector<T>>(*found);
   }
+  bool contains(const std::string& field) const;
   double finite(const std::string& field) const;
+  Array finite_array(const std::string& field, std::size_t rank) const;  // not empty
+  std::vector<double> finite_values(const std::string& field, const std::vector<std::int64_t>& shape) const;
   std::int64_t count(const std::string& field, std::int64_t least) const;  // at most 2^31 - 1
   std::vector<std::string> unique_names(const std::string& field) const;   // none empty
   void check_unique(const std::string& field, const std::vector<std::string>& names) const;

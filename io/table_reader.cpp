@@ -122,11 +122,17 @@ DataFrame read_frame(const InputFile& file, const std::string& path) {
   return frame;
 }
 
-Matrix read_matrix(const InputFile& file, const std::string& path) {
-  const hdf5::Dataset dataset = open_table(file, path, 2);
+Array read_array(const InputFile& file, const std::string& path, std::size_t rank) {
+  const hdf5::Dataset dataset = open_table(file, path, rank);
   const std::vector<hsize_t> shape = hdf5::shape_of(dataset);
-  if (shape.size() != 2 || !is_number(cell_kind(dataset))) refuse(file, path, "it is no matrix of numbers");
-  return {static_cast<std::int64_t>(shape[0]), static_cast<std::int64_t>(shape[1]), hdf5::read_all<double>(dataset)};
+  if (shape.size() != rank || !is_number(cell_kind(dataset)))
+    refuse(file, path, fmt::format("it is no array of numbers with {} axes", rank));
+  return {{shape.begin(), shape.end()}, hdf5::read_all<double>(dataset)};
+}
+
+Matrix read_matrix(const InputFile& file, const std::string& path) {
+  Array array = read_array(file, path, 2);
+  return {array.shape[0], array.shape[1], std::move(array.values)};
 }
 
 Value read_value(const InputFile& file, const std::string& path) {

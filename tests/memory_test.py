@@ -1,4 +1,4 @@
-"""Twenty million customers within 512 MiB: the resident set, and the same digest as with all the memory one could want."""
+"""More customers than memory: the resident set, and the same digest as with all the memory one could want."""
 import json
 import os
 import subprocess
@@ -10,10 +10,10 @@ ROWS, COLUMNS = 20_000_000, 32
 BUDGET_MIB, LIBRARIES_MIB = 512, 64  # libraries, code and stacks lie outside the ledger
 
 
-def cluster(folder, memory):
+def cluster(folder, memory, *options):
     """The answer of `cluster --json` and the peak resident set in MiB of that process."""
     command = [BINARY, "cluster", os.path.join(folder, "customers.h5ad"), "-o", os.path.join(folder, "result.h5ad"), "--overwrite",
-               "--n-clusters", "8", "--n-init", "1", "--memory", memory, "--json"]
+               "--n-init", "1", "--memory", memory, "--json", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     answer = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -29,10 +29,23 @@ class Memory(unittest.TestCase):
         with tempfile.TemporaryDirectory(dir=os.environ.get("COTERIE_LARGE_DIR")) as folder:
             subprocess.run([BINARY, "synth", "-o", os.path.join(folder, "customers.h5ad"), "--rows", str(ROWS), "--features", str(COLUMNS),
                             "--personas", "8", "--seed", "7"], check=True)
-            tight, resident = cluster(folder, f"{BUDGET_MIB}M")
-            wide, _ = cluster(folder, "8G")
+            tight, resident = cluster(folder, f"{BUDGET_MIB}M", "--n-clusters", "8")
+            wide, _ = cluster(folder, "8G", "--n-clusters", "8")
             print(f"{ROWS} x {COLUMNS} with --memory {BUDGET_MIB}M: {resident:.0f} MiB resident")
             self.assertLess(resident, BUDGET_MIB + LIBRARIES_MIB)
+            self.assertEqual(tight["sha256"], wide["sha256"])
+
+    # All probabilities of these customers would fill 1 GiB as float64.
+    def test_mixtures_hold_no_matrix_of_probabilities(self):
+        rows, n_components, budget = 2_000_000, 64, 256
+        with tempfile.TemporaryDirectory(dir=os.environ.get("COTERIE_LARGE_DIR")) as folder:
+            subprocess.run([BINARY, "synth", "-o", os.path.join(folder, "customers.h5ad"), "--rows", str(rows), "--features", "8", "--personas", "8",
+                            "--seed", "7"], check=True)
+            options = ("--method", "gmm", "--covariance-type", "diag", "--n-components", str(n_components), "--max-iter", "3", "--probabilities")
+            tight, resident = cluster(folder, f"{budget}M", *options)
+            wide, _ = cluster(folder, "8G", *options)
+            print(f"{rows} x {n_components} components with --memory {budget}M: {resident:.0f} MiB resident")
+            self.assertLess(resident, budget + LIBRARIES_MIB)
             self.assertEqual(tight["sha256"], wide["sha256"])
 
 

@@ -5,6 +5,7 @@
 
 #include "host/error.hpp"
 #include "tools/config.hpp"
+#include "tools/fit_plan.hpp"
 
 namespace coterie::tools {
 namespace {
@@ -41,7 +42,7 @@ TEST(CentersPath, SplitsAtTheDataset) {
   EXPECT_FALSE(centers_path("random"));
   EXPECT_EQ(centers_path("a:b/c.h5:/x/y")->file, "a:b/c.h5");
   EXPECT_EQ(centers_path("a:b/c.h5:/x/y")->dataset, "/x/y");
-  EXPECT_THROW(centers_path("kmeans++"), ArgumentError);
+  EXPECT_FALSE(centers_path(":/x"));
 }
 
 // A small program of one verb, as main() builds the real one.

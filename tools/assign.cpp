@@ -7,10 +7,10 @@
 #include <optional>
 
 #include "host/error.hpp"
-#include "host/passes.hpp"
 #include "io/model_file.hpp"
 #include "tools/digest.hpp"
 #include "tools/frames.hpp"
+#include "tools/placement.hpp"
 #include "tools/result_output.hpp"
 #include "tools/stopwatch.hpp"
 #include "tools/verbs.hpp"
@@ -24,6 +24,7 @@ struct AssignOptions {
   InputOptions input;
   OutputOptions output;
   std::string model;
+  bool probabilities = false;
   bool json = false;
 };
 
@@ -62,19 +63,19 @@ struct Placement {
   std::string sha256;
 };
 
-Placement place(Session& session, Input& input, const io::SegmentationModel& model, ResultOutput& output) {
+Placement place(Session& session, Input& input, const io::SegmentationModel& model, bool probabilities, ResultOutput& output) {
   const auto rows = transformed(session.context(), input.raw(), matched_transform(session, model, input));
   const auto staged = session.backend().stage(*rows);
-  const auto predictor = session.backend().kmeans_predictor();
-  Placement placement{std::vector<std::int64_t>(static_cast<std::size_t>(model.kmeans.n_clusters)), {}};
+  const auto placer = make_placer(session, model.fit, {probabilities, model.outlier_log_likelihood});
+  Placement placement{std::vector<std::int64_t>(static_cast<std::size_t>(io::n_segments(model.fit))), {}};
   ResultDigest digest;
-  output.begin_rows(model.segment_names);
-  map_tiles(session.context(), *staged, *predictor, model.kmeans, [&](std::int64_t first_row, const kmeans::Assignment& assignment) {
-    for (const std::int32_t label : assignment.label) ++placement.sizes[static_cast<std::size_t>(label)];
-    digest.add_labels(assignment.label);
-    output.write_rows(first_row, assignment);
+  output.begin_rows(model.segment_names, placer->columns(), probabilities);
+  placer->place(missing_at_random(model.fit) ? *rows : *staged, [&](const PlacedRows& placed) {
+    for (const std::int32_t label : placed.label) ++placement.sizes[static_cast<std::size_t>(label)];
+    digest.add_labels(placed.label);
+    output.write_rows(placed);
   });
-  placement.sha256 = digest.finish(model.kmeans);
+  placement.sha256 = digest.finish(model.fit);
   return placement;
 }
 
@@ -91,11 +92,14 @@ void assign(const AssignOptions& options) {
   Seconds seconds;
   const io::SegmentationModel model = io::read_model(options.model);
   Input input(session, options.input);
-  ResultOutput output(session.context(), options.output, input, model.kmeans.n_clusters, {options.model});
+  if (options.probabilities && std::holds_alternative<kmeans::Model>(model.fit))
+    throw ArgumentError(fmt::format("--probabilities: the model in '{}' is k-means, which has none. Nothing was written.", options.model));
+  const std::int32_t n_clusters = io::n_segments(model.fit);
+  ResultOutput output(session.context(), options.output, input, placement_bytes(n_clusters, options.probabilities), {options.model});
   Placement placement;
   {
     const Stopwatch stopwatch(seconds.predict);
-    placement = place(session, input, model, output);
+    placement = place(session, input, model, options.probabilities, output);
   }
   const io::DataFrame sizes = sizes_frame(model.segment_names, placement.sizes, input.file().n_rows());
   {
@@ -106,7 +110,7 @@ void assign(const AssignOptions& options) {
     output.commit();
   }
   if (options.json)
-    print(nlohmann::ordered_json{{"n_clusters", model.kmeans.n_clusters},
+    print(nlohmann::ordered_json{{"n_clusters", n_clusters},
                                  {"sizes", placement.sizes},
                                  {"device", session.backend().name()},
                                  {"seconds", {{"predict", seconds.predict}, {"write", seconds.write}}},
@@ -128,6 +132,7 @@ Verb add_assign(CLI::App& root) {
   add_input_file(*app, options->input);
   app->add_option("--model", options->model, "Result file of `cluster` or `run`")->required();
   add_output(*app, options->output, "Write the labels as CSV too; - is standard output");
+  app->add_flag("--probabilities", options->probabilities, "Write the probability of every segment; the model must be a mixture");
   add_device(*app, options->resources);
   add_resources(*app, options->resources);
   add_json(*app, options->json);

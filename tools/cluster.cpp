@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "host/error.hpp"
 #include "tools/job.hpp"
 #include "tools/verbs.hpp"
 
@@ -10,12 +11,14 @@ namespace coterie::tools {
 
 namespace {
 
-// scikit-learn's default, so that both answer the same question when nobody says how many.
+// scikit-learn's default for k-means, so that both answer the same question when nobody says how many.
 constexpr std::int32_t kDefaultClusters = 8;
 
 void cluster(const JobOptions& options) {
+  if (options.fit.covariance_types.size() > 1)
+    throw ArgumentError("--covariance-type: `coterie cluster` fits one. `coterie sweep` and `coterie run` compare several.");
   Job job(options, {kDefaultClusters});
-  if (options.n_clusters == 0 && job.cluster_counts().front() == kDefaultClusters)
+  if (job.plan().counts_are_defaults())
     job.session().say(fmt::format("Number of segments: {} (the default). `coterie sweep {} --k 2:12` shows how many suit this file.",
                                   kDefaultClusters, options.input.path));
   const Segmentation result = job.finish(job.fit().front(), std::nullopt);
@@ -29,10 +32,11 @@ void cluster(const JobOptions& options) {
 }  // namespace
 
 Verb add_cluster(CLI::App& root) {
-  CLI::App* app = add_verb(root, "cluster", "Segment customers with k-means", "customers.h5ad -o result.h5ad --n-clusters 6");
+  CLI::App* app =
+      add_verb(root, "cluster", "Segment customers with k-means or a Gaussian mixture", "customers.h5ad -o result.h5ad --n-clusters 6");
   auto options = std::make_shared<JobOptions>();
   add_job(*app, *options);
-  add_number(*app, "-k,--n-clusters", options->n_clusters, 1, kMaxClusters, "Number of segments")->default_str("8");
+  add_number(*app, "-k,--n-clusters,--n-components", options->n_clusters, 1, kMaxClusters, "Number of segments")->default_str("8");
   return {app, [options] { cluster(*options); }};
 }
 

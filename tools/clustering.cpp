@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
+#include <iterator>
 
-#include "host/error.hpp"
-#include "host/passes.hpp"
+#include "tools/placement.hpp"
 
 namespace coterie::tools {
 
@@ -23,49 +21,61 @@ Clustering::Clustering(Session& session, Input& input, const TransformOptions& o
   for (const ColumnNote& note : chosen_.notes)
     if (note.warning)
       session.warn(fmt::format("column {}: {}", input.columns()[static_cast<std::size_t>(note.source)].name, note.decision));
-  rows_ = transformed(context, input.raw(), chosen_.transform);
-  weighted_ = std::make_unique<ZippedSource>(*rows_, SideColumns{input.weights().steps, {}});
   grid_ = {chosen_.transform.steps(), input.weights().step};
+  Transform filled = chosen_.transform;  // moments and the seeding sample are of filled rows
+  filled.keep_missing = false;
+  transform_rows(input, filled);
   moments_ = kmeans::measure_moments(context, *weighted_, grid_, max_clusters);
+  if (chosen_.transform.keep_missing) transform_rows(input, chosen_.transform);
   staged_ = session.backend().stage(*weighted_);
 }
 
-std::vector<kmeans::Model> Clustering::fit(std::span<const kmeans::Params> params) {
+void Clustering::transform_rows(Input& input, const Transform& transform) {
+  weighted_.reset();
+  rows_.reset();
+  rows_ = transformed(session_.context(), input.raw(), transform);
+  weighted_ = std::make_unique<ZippedSource>(*rows_, SideColumns{input.weights().steps, {}});
+}
+
+std::vector<io::FittedModel> Clustering::fit(const FitParams& params) {
+  if (const auto* mixtures = std::get_if<std::vector<gaussian_mixture::Params>>(&params)) return fit_mixtures(*mixtures);
+  return fit_kmeans(std::get<std::vector<kmeans::Params>>(params));
+}
+
+std::vector<io::FittedModel> Clustering::fit_kmeans(std::span<const kmeans::Params> params) {
   const auto pass = session_.backend().kmeans_pass(grid_, staged_->n_columns());
   kmeans::Fit fit = kmeans::fit(session_.context(), *staged_, grid_, moments_, params, *pass);
-  for (const std::string& warning : fit.warnings) session_.warn(warning);
-  return std::move(fit.best);
+  warn(fit.warnings);
+  return {std::make_move_iterator(fit.best.begin()), std::make_move_iterator(fit.best.end())};
 }
 
-std::vector<kmeans::Quality> Clustering::quality(std::span<const kmeans::Model> models) {
-  return kmeans::measure_quality(session_.context(), *weighted_, grid_, moments_, models,
-                                 [this] { return session_.backend().kmeans_predictor(); });
+std::vector<io::FittedModel> Clustering::fit_mixtures(std::span<const gaussian_mixture::Params> params) {
+  const bool known_only = params.front().missing_at_random;  // the same for all: the rows are
+  if (known_only && session_.backend().name() != "cpu") session_.say("Missing cells: this fit runs on the CPU.");
+  const auto pass = known_only ? gaussian_mixture::make_cpu_pass(session_.context(), grid_, moments_)
+                               : session_.backend().gaussian_mixture_pass(grid_, moments_);
+  TileSource& rows = known_only ? *weighted_ : *staged_;
+  gaussian_mixture::Fit fit = gaussian_mixture::fit(session_.context(), rows, grid_, moments_, params, *pass);
+  warn(fit.warnings);
+  return {std::make_move_iterator(fit.best.begin()), std::make_move_iterator(fit.best.end())};
 }
 
-void Clustering::predict(const kmeans::Model& model, const std::function<void(std::int64_t, const kmeans::Assignment&)>& sink) {
-  const auto predictor = session_.backend().kmeans_predictor();
-  map_tiles(session_.context(), *staged_, *predictor, model, sink);
+void Clustering::warn(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings) session_.warn(warning);
 }
 
-StartCenters read_start_centers(Session& session, const CentersPath& path) {
-  const auto file = io::FeatureFile::open(path.file, {.x = path.dataset});
-  if (file->n_rows() > kMaxClusters)
-    throw ContentsError(fmt::format("file '{}', dataset '{}': {} rows are no start centers. Nothing was written.", path.file, path.dataset,
-                                    file->n_rows()));
-  const auto source = file->tiles(session.context());
-  StartCenters centers{{}, static_cast<std::int32_t>(source->n_rows()), source->n_columns()};
-  source->rewind();
-  while (const Tile* tile = source->next()) {
-    const std::size_t n_cells = static_cast<std::size_t>(tile->n_rows) * static_cast<std::size_t>(tile->n_columns);
-    visit_cells(*tile, [&](const auto* cells) {
-      for (std::size_t i = 0; i < n_cells; ++i) centers.values.push_back(static_cast<float>(cells[i]));
-    });
+Comparison Clustering::compare(std::span<const io::FittedModel> models) {
+  if (std::holds_alternative<gaussian_mixture::Model>(models.front())) {
+    std::vector<gaussian_mixture::Model> mixtures;
+    for (const io::FittedModel& model : models) mixtures.push_back(std::get<gaussian_mixture::Model>(model));
+    return compare_mixtures(mixtures);
   }
-  const bool finite = std::all_of(centers.values.begin(), centers.values.end(), [](float value) { return std::isfinite(value); });
-  if (!finite)
-    throw ContentsError(
-        fmt::format("file '{}', dataset '{}': start centers must be finite numbers. Nothing was written.", path.file, path.dataset));
-  return centers;
+  std::vector<kmeans::Model> clusterings;
+  for (const io::FittedModel& model : models) clusterings.push_back(std::get<kmeans::Model>(model));
+  return compare_kmeans(clusterings, kmeans::measure_quality(session_.context(), *weighted_, grid_, moments_, clusterings,
+                                                             [this] { return session_.backend().kmeans_predictor(); }));
 }
+
+TileSource& Clustering::rows(const io::FittedModel& model) { return missing_at_random(model) ? *weighted_ : *staged_; }
 
 }  // namespace coterie::tools

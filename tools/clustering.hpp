@@ -1,14 +1,16 @@
-// From an input to segments: first sweep, transform, staging on the device, moments; then fits, quality and labels.
+// From an input to fitted models: first sweep, transform, staging on the device, moments; then fits and their comparison.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "host/kmeans.hpp"
 #include "host/transform.hpp"
+#include "io/fitted_model.hpp"
+#include "tools/fit_plan.hpp"
+#include "tools/granularity.hpp"
 #include "tools/input.hpp"
 #include "tools/session.hpp"
 #include "tools/stopwatch.hpp"
@@ -27,12 +29,17 @@ class Clustering {
   const kmeans::GridMoments& moments() const { return moments_; }
 
   // The best restart for every entry of params. Warnings go to the session.
-  std::vector<kmeans::Model> fit(std::span<const kmeans::Params> params);
-  std::vector<kmeans::Quality> quality(std::span<const kmeans::Model> models);
-  // sink(first_row, assignment) for every tile, in row order.
-  void predict(const kmeans::Model& model, const std::function<void(std::int64_t, const kmeans::Assignment&)>& sink);
+  std::vector<io::FittedModel> fit(const FitParams& params);
+  // models: of one fit(). k-means takes a sweep.
+  Comparison compare(std::span<const io::FittedModel> models);
+  TileSource& rows(const io::FittedModel& model);  // clustering units, where the model's passes want them
 
  private:
+  std::vector<io::FittedModel> fit_kmeans(std::span<const kmeans::Params> params);
+  std::vector<io::FittedModel> fit_mixtures(std::span<const gaussian_mixture::Params> params);
+  void transform_rows(Input& input, const Transform& transform);
+  void warn(const std::vector<std::string>& warnings);
+
   Session& session_;
   ChosenTransform chosen_;
   std::unique_ptr<TileSource> rows_;      // clustering units
@@ -41,13 +48,5 @@ class Clustering {
   kmeans::Grid grid_;
   kmeans::GridMoments moments_;
 };
-
-// Start centers of --init FILE.h5:/dataset, (rows, columns) in clustering units, and their number of rows.
-struct StartCenters {
-  std::vector<float> values;
-  std::int32_t n_clusters = 0;
-  std::int32_t n_columns = 0;
-};
-StartCenters read_start_centers(Session& session, const CentersPath& path);
 
 }  // namespace coterie::tools

@@ -6,9 +6,20 @@ namespace coterie::tools {
 
 static_assert(std::endian::native == std::endian::little, "the digest is defined over little-endian bytes");
 
-std::string ResultDigest::finish(const kmeans::Model& model) {
+void ResultDigest::add(const kmeans::Model& model) {
   sha256_.update(std::as_bytes(std::span(model.cluster_centers)));
-  sha256_.update(std::as_bytes(std::span(&model.inertia, 1)));
+  add_reals({&model.inertia, 1});
+}
+
+void ResultDigest::add(const gaussian_mixture::Model& model) {
+  add_reals(model.weights);
+  add_reals(model.means);
+  add_reals(model.covariances);
+  add_reals({&model.log_likelihood, 1});
+}
+
+std::string ResultDigest::finish(const io::FittedModel& model) {
+  std::visit([&](const auto& fit) { add(fit); }, model);
   return sha256_.hex();
 }
 

@@ -35,9 +35,7 @@ std::vector<double> returns_on_segments(std::span<const kmeans::Model> models, s
   return returns;
 }
 
-}  // namespace
-
-io::DataFrame sweep_frame(std::span<const kmeans::Model> models, std::span<const kmeans::Quality> qualities) {
+io::DataFrame kmeans_table(std::span<const kmeans::Model> models, std::span<const kmeans::Quality> qualities) {
   std::vector<std::string> index;
   std::vector<std::int64_t> k, smallest, n_iter;
   std::vector<double> inertia, explained, silhouette, davies_bouldin, calinski_harabasz, share;
@@ -69,7 +67,7 @@ io::DataFrame sweep_frame(std::span<const kmeans::Model> models, std::span<const
            {"converged", converged}}};
 }
 
-Choice choose_granularity(std::span<const kmeans::Model> models, std::span<const kmeans::Quality> qualities) {
+Choice choose_kmeans(std::span<const kmeans::Model> models, std::span<const kmeans::Quality> qualities) {
   const std::vector<double> returns = returns_on_segments(models, qualities);
   const auto drop_after = [&](std::size_t m) { return m + 1 < models.size() ? returns[m] / returns[m + 1] : 0; };
   const auto is_eligible = [&](std::size_t m) { return smallest_share(models[m]) >= kSmallestShare; };
@@ -85,5 +83,74 @@ Choice choose_granularity(std::span<const kmeans::Model> models, std::span<const
                     "holds at least {}.",
                     models[best].n_clusters, drop_after(best), floor)};
 }
+
+std::vector<double> bic_per_parameter(std::span<const gaussian_mixture::Model> models) {
+  std::vector<double> gains{std::nan("")};
+  for (std::size_t m = 1; m < models.size(); ++m) {
+    const bool comparable = models[m].covariance_type == models[m - 1].covariance_type;
+    const auto parameters = static_cast<double>(n_parameters(models[m]) - n_parameters(models[m - 1]));
+    gains.push_back(comparable && parameters > 0 ? (models[m - 1].bic - models[m].bic) / parameters : std::nan(""));
+  }
+  return gains;
+}
+
+io::DataFrame mixture_table(std::span<const gaussian_mixture::Model> models) {
+  io::DataFrame table{"n_components", {}, {}};
+  for (const gaussian_mixture::Model& model : models) table.index.push_back(std::to_string(model.n_components));
+  const auto add = [&](const char* name, const auto& value_of) {
+    std::vector<decltype(value_of(models.front()))> values;
+    for (const gaussian_mixture::Model& model : models) values.push_back(value_of(model));
+    table.columns.emplace_back(name, std::move(values));
+  };
+  using gaussian_mixture::Model;
+  add("covariance_type", [](const Model& model) { return name_of(model.covariance_type); });
+  add("log_likelihood", [](const Model& model) { return model.log_likelihood; });
+  add("parameters", [](const Model& model) { return n_parameters(model); });
+  add("aic", [](const Model& model) { return model.aic; });
+  add("bic", [](const Model& model) { return model.bic; });
+  add("icl", [](const Model& model) { return model.icl; });
+  table.columns.emplace_back("bic_per_parameter", bic_per_parameter(models));
+  add("smallest_share", [](const Model& model) { return *std::min_element(model.weights.begin(), model.weights.end()); });
+  add("at_floor", [](const Model& model) { return static_cast<std::int64_t>(model.at_floor.size()); });
+  add("n_iter", [](const Model& model) { return std::int64_t{model.n_iter}; });
+  add("converged", [](const Model& model) { return model.converged; });
+  return table;
+}
+
+// How much is wrong with a model before its criterion counts: 2 an anecdote among its segments, 1 the floor.
+int faults(const gaussian_mixture::Model& model) {
+  return 2 * (*std::min_element(model.weights.begin(), model.weights.end()) < kSmallestShare) + !model.at_floor.empty();
+}
+
+std::string described(const gaussian_mixture::Model& model) {
+  return fmt::format("{} segments with {} covariances", model.n_components, name_of(model.covariance_type));
+}
+
+Choice choose_mixture(std::span<const gaussian_mixture::Model> models) {
+  const auto icl = std::min_element(models.begin(), models.end(), [](const auto& a, const auto& b) {
+    return faults(a) != faults(b) ? faults(a) < faults(b) : a.icl < b.icl;
+  });
+  const auto bic = std::min_element(models.begin(), models.end(), [](const auto& a, const auto& b) {
+    return faults(a) != faults(b) ? faults(a) < faults(b) : a.bic < b.bic;
+  });
+  std::string reason = fmt::format("{}: the least ICL, which asks for segments that can be told apart", described(*icl));
+  switch (faults(*icl)) {
+    case 0:
+      reason += fmt::format(", among models off the covariance floor whose smallest segment holds at least {:.0f} %", 100 * kSmallestShare);
+      break;
+    case 1: reason += "; every model rests on the covariance floor, so compare likelihoods with care"; break;
+    default: reason += fmt::format("; every model leaves a segment of less than {:.0f} % of the customers", 100 * kSmallestShare);
+  }
+  reason += bic == icl ? ". BIC agrees." : fmt::format(". BIC prefers {}.", described(*bic));
+  return {static_cast<std::size_t>(icl - models.begin()), reason};
+}
+
+}  // namespace
+
+Comparison compare_kmeans(std::span<const kmeans::Model> models, std::span<const kmeans::Quality> qualities) {
+  return {kmeans_table(models, qualities), choose_kmeans(models, qualities)};
+}
+
+Comparison compare_mixtures(std::span<const gaussian_mixture::Model> models) { return {mixture_table(models), choose_mixture(models)}; }
 
 }  // namespace coterie::tools

@@ -14,18 +14,6 @@ namespace coterie::tools {
 
 namespace {
 
-io::SegmentationModel model_record(const kmeans::Model& model, const Transform& transform, const Description& description,
-                                   double weight_step, std::uint64_t seed) {
-  io::SegmentationModel record;
-  record.kmeans = model;
-  record.transform = transform;
-  for (const io::FeatureColumn& column : description.columns) record.raw_columns.push_back(column.name);
-  record.segment_names = description.names;
-  record.weight_step = weight_step;
-  record.seed = seed;
-  return record;
-}
-
 // (n_columns) the decision for each raw column, "" where there is none.
 std::vector<std::string> notes_by_column(const ChosenTransform& chosen, std::size_t n_columns) {
   std::vector<std::string> notes(n_columns);
@@ -36,6 +24,33 @@ std::vector<std::string> notes_by_column(const ChosenTransform& chosen, std::siz
   return notes;
 }
 
+nlohmann::ordered_json rows_json(const std::vector<double>& values, std::int32_t n_columns) {
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (auto row = values.begin(); row != values.end(); row += n_columns) rows.push_back(std::vector<double>(row, row + n_columns));
+  return rows;
+}
+
+nlohmann::ordered_json fit_json(const kmeans::Model& model, const Transform&) {
+  return {{"method", "kmeans"}, {"n_clusters", model.n_clusters}, {"inertia", model.inertia}, {"n_iter", model.n_iter}};
+}
+
+nlohmann::ordered_json fit_json(const gaussian_mixture::Model& model, const Transform& transform) {
+  const std::optional<double> in_input_units = io::log_likelihood_in_input_units(model, transform);
+  return {{"method", "gmm"},
+          {"n_components", model.n_components},
+          {"covariance_type", name_of(model.covariance_type)},
+          {"lower_bound", model.lower_bound.back()},
+          {"log_likelihood", model.log_likelihood},
+          {"log_likelihood_input_units", in_input_units ? nlohmann::ordered_json(*in_input_units) : nlohmann::ordered_json()},
+          {"aic", model.aic},
+          {"bic", model.bic},
+          {"icl", model.icl},
+          {"weights", model.weights},
+          {"means", rows_json(model.means, model.n_columns)},
+          {"n_iter", model.n_iter},
+          {"converged", model.converged}};
+}
+
 }  // namespace
 
 void add_job(CLI::App& app, JobOptions& options) {
@@ -43,66 +58,58 @@ void add_job(CLI::App& app, JobOptions& options) {
   add_output(app, options.output, "Write the customers as CSV too; - is standard output");
   add_transform(app, options.transform);
   add_fit(app, options.fit);
+  add_placement(app, options.placement);
   add_device(app, options.resources);
   add_resources(app, options.resources);
   add_json(app, options.json);
 }
 
-Job::Job(const JobOptions& options, std::vector<std::int32_t> defaults) : options_(options), session_(options.resources) {
+Job::Job(const JobOptions& options, std::vector<std::int32_t> defaults)
+    : options_(options),
+      session_(options.resources),
+      plan_(session_, options.fit, options.n_clusters > 0 ? std::vector{options.n_clusters} : std::vector<std::int32_t>{},
+            std::move(defaults)) {
   refuse_shared_stdout(options.json, options.output.csv);
+  check_placement();
+  plan_.check_missing(options.transform.missing);
   session_.backend();  // a device that cannot be had is no reason to read first
   const Stopwatch stopwatch(seconds_.read);
-  if (const auto path = centers_path(options.fit.init)) start_ = read_start_centers(session_, *path);
-  settle_cluster_counts(std::move(defaults));
-  const std::int32_t most = *std::max_element(cluster_counts_.begin(), cluster_counts_.end());
+  const std::int32_t most = plan_.most_segments();
   input_.emplace(session_, options.input);
-  output_.emplace(session_.context(), options.output, *input_, most);
+  output_.emplace(session_.context(), options.output, *input_, placement_bytes(most, options.placement.probabilities));
   clustering_.emplace(session_, *input_, options.transform, most);
 }
 
-void Job::settle_cluster_counts(std::vector<std::int32_t> defaults) {
-  cluster_counts_ = options_.n_clusters > 0 ? std::vector{options_.n_clusters} : std::move(defaults);
-  if (start_.values.empty()) return;
-  if (options_.n_clusters > 0 && options_.n_clusters != start_.n_clusters)
-    throw ArgumentError(fmt::format("--n-clusters {} and --init {}: the file holds {} start centers. Leave --n-clusters out.",
-                                    options_.n_clusters, options_.fit.init, start_.n_clusters));
-  cluster_counts_ = {start_.n_clusters};
+void Job::check_placement() const {
+  if (options_.fit.method == Method::gmm) return;
+  for (const auto& [given, option] :
+       {std::pair{options_.placement.outlier_share.has_value(), "--outlier-share"}, {options_.placement.probabilities, "--probabilities"}})
+    if (given) throw ArgumentError(fmt::format("{} belongs to --method gmm. Leave it out, or choose that method.", option));
 }
 
-std::vector<kmeans::Model> Job::fit() {
+std::vector<io::FittedModel> Job::fit() {
   const Stopwatch stopwatch(seconds_.fit);
-  const auto n_columns = static_cast<std::int32_t>(clustering_->chosen().transform.columns.size());
-  std::vector<kmeans::Params> params;
-  for (const std::int32_t n_clusters : cluster_counts_) params.push_back(fit_params(options_.fit, n_clusters));
-  if (!start_.values.empty()) {
-    if (start_.n_columns != n_columns)
-      throw ContentsError(fmt::format("--init {}: the start centers have {} columns, the clustering has {}. Nothing was written.",
-                                      options_.fit.init, start_.n_columns, n_columns));
-    params.front().init = kmeans::Init::given;
-    params.front().n_init = 1;
-    params.front().given_centers = start_.values;
-  }
-  return clustering_->fit(params);
+  return clustering_->fit(plan_.params(clustering_->chosen().transform));
 }
 
-std::vector<kmeans::Quality> Job::quality(std::span<const kmeans::Model> models) {
+Comparison Job::compare(std::span<const io::FittedModel> models) {
   const Stopwatch stopwatch(seconds_.fit);
-  return clustering_->quality(models);
+  return clustering_->compare(models);
 }
 
-Segmentation Job::finish(const kmeans::Model& model, const std::optional<io::DataFrame>& sweep) {
+Segmentation Job::finish(const io::FittedModel& model, const std::optional<io::DataFrame>& sweep) {
   Segmentation result;
-  result.model = model;
-  const std::vector<std::int32_t> labels = predict(model);
+  result.model = model_record(model);
+  const std::vector<std::int32_t> labels = place(result.model);
   ResultDigest digest;
   digest.add_labels(labels);
   result.sha256 = digest.finish(model);
   {
     const Stopwatch stopwatch(seconds_.write);
-    const Description description = describe_segments(session_, *input_, labels, model.n_clusters);
+    const Description description = describe_segments(session_, *input_, labels, io::n_segments(model));
     result.segments = segments_frame(description);
     if (sweep) output_->file().write_frame("uns/sweep", *sweep);
-    write(model, description, result.segments);
+    write(result.model, description, result.segments);
     session_.context().check_cancelled();
     output_->commit();
   }
@@ -110,49 +117,63 @@ Segmentation Job::finish(const kmeans::Model& model, const std::optional<io::Dat
   return result;
 }
 
-std::vector<std::int32_t> Job::predict(const kmeans::Model& model) {
+io::SegmentationModel Job::model_record(const io::FittedModel& fit) {
+  io::SegmentationModel record;
+  record.fit = fit;
+  record.transform = clustering_->chosen().transform;
+  for (const io::FeatureColumn& column : input_->columns()) record.raw_columns.push_back(column.name);
+  record.segment_names = segment_names(io::n_segments(fit));
+  record.weight_step = input_->weights().step;
+  record.seed = session_.context().seed();
+  if (options_.placement.outlier_share) {
+    const Stopwatch stopwatch(seconds_.predict);
+    record.outlier_log_likelihood = outlier_log_likelihood(session_, clustering_->rows(fit), std::get<gaussian_mixture::Model>(fit),
+                                                           input_->weights().steps, *options_.placement.outlier_share);
+  }
+  return record;
+}
+
+std::vector<std::int32_t> Job::place(const io::SegmentationModel& model) {
   const Stopwatch stopwatch(seconds_.predict);
   const auto n_rows = static_cast<std::size_t>(input_->file().n_rows());
   labels_memory_ =
       session_.context().memory().reserve("the label of every customer", static_cast<std::int64_t>(n_rows * sizeof(std::int32_t)));
   std::vector<std::int32_t> labels(n_rows);
-  output_->begin_rows(segment_names(model.n_clusters));
+  const auto placer = make_placer(session_, model.fit, {options_.placement.probabilities, model.outlier_log_likelihood});
+  output_->begin_rows(model.segment_names, placer->columns(), options_.placement.probabilities);
   double writing = 0;
-  clustering_->predict(model, [&](std::int64_t first_row, const kmeans::Assignment& assignment) {
-    std::copy(assignment.label.begin(), assignment.label.end(), labels.begin() + first_row);
+  placer->place(clustering_->rows(model.fit), [&](const PlacedRows& rows) {
+    std::copy(rows.label.begin(), rows.label.end(), labels.begin() + rows.first_row);
     const Stopwatch write_stopwatch(writing);
-    output_->write_rows(first_row, assignment);
+    output_->write_rows(rows);
   });
   seconds_.write += writing;
   seconds_.predict -= writing;
   return labels;
 }
 
-void Job::write(const kmeans::Model& model, const Description& description, const io::DataFrame& segments) {
+void Job::write(const io::SegmentationModel& model, const Description& description, const io::DataFrame& segments) {
   io::H5adWriter& file = output_->file();
-  const ChosenTransform& chosen = clustering_->chosen();
-  const std::vector<std::string> notes = notes_by_column(chosen, description.columns.size());
+  const std::vector<std::string> notes = notes_by_column(clustering_->chosen(), description.columns.size());
   file.write_frame("var", io::variables_frame(description.columns, notes, description.profile));
   file.write_frame("uns/segmentation/segments", segments);
   io::write_profile(file, description.profile, description.names, description.columns);
   io::write_levels(file, description.levels, description.names);
   io::write_outcomes(file, description.outcomes, description.names);
   io::write_values(file, description.values, description.names);
-  io::write_model(file, model_record(model, chosen.transform, description, input_->weights().step, session_.context().seed()));
+  io::write_model(file, model);
   write_run_record(file, session_, input_->file(), seconds_);
 }
 
 nlohmann::ordered_json segmentation_json(const Segmentation& result, const std::string& device, const std::vector<std::string>& warnings) {
+  auto json = std::visit([&](const auto& fit) { return fit_json(fit, result.model.transform); }, result.model.fit);
   const Seconds& seconds = result.seconds;
-  return {{"method", "kmeans"},
-          {"n_clusters", result.model.n_clusters},
-          {"inertia", result.model.inertia},
-          {"n_iter", result.model.n_iter},
-          {"sizes", result.model.cluster_sizes},
-          {"device", device},
-          {"seconds", {{"read", seconds.read}, {"fit", seconds.fit}, {"predict", seconds.predict}, {"write", seconds.write}}},
-          {"sha256", result.sha256},
-          {"warnings", warnings}};
+  json["sizes"] = std::get<std::vector<std::int64_t>>(*result.segments.find("n"));
+  json["device"] = device;
+  json["seconds"] = {{"read", seconds.read}, {"fit", seconds.fit}, {"predict", seconds.predict}, {"write", seconds.write}};
+  json["sha256"] = result.sha256;
+  json["warnings"] = warnings;
+  return json;
 }
 
 std::string segments_table(const io::DataFrame& segments) {

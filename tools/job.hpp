@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "io/data_frame.hpp"
+#include "io/model_file.hpp"
 #include "tools/clustering.hpp"
 #include "tools/description.hpp"
+#include "tools/fit_plan.hpp"
 #include "tools/input.hpp"
 #include "tools/options.hpp"
 #include "tools/result_output.hpp"
@@ -24,6 +26,7 @@ struct JobOptions {
   InputOptions input;
   TransformOptions transform;
   FitOptions fit;
+  PlacementOptions placement;
   OutputOptions output;
   std::int32_t n_clusters = 0;  // 0: not given
   bool json = false;
@@ -31,36 +34,35 @@ struct JobOptions {
 void add_job(CLI::App& app, JobOptions& options);
 
 struct Segmentation {
-  kmeans::Model model;
-  io::DataFrame segments;  // one row per segment, in the order of the centers
+  io::SegmentationModel model;
+  io::DataFrame segments;  // one row per segment, in the order of the model
   std::string sha256;
   Seconds seconds;
 };
 
 class Job {
  public:
-  // Opens input and outputs, refuses what can be refused, then reads. The numbers of segments to fit are that of --init
-  // FILE, else --n-clusters, else `defaults`.
+  // Opens input and outputs, refuses what can be refused, then reads. `defaults`: the numbers of segments to fit where neither
+  // --n-clusters nor --init says how many.
   Job(const JobOptions& options, std::vector<std::int32_t> defaults);
 
   Session& session() { return session_; }
-  const std::vector<std::int32_t>& cluster_counts() const { return cluster_counts_; }
-  // The best model of each count.
-  std::vector<kmeans::Model> fit();
-  std::vector<kmeans::Quality> quality(std::span<const kmeans::Model> models);
-  // Places everybody, describes the segments, writes all files. `sweep`: the table of the counts that were tried.
-  Segmentation finish(const kmeans::Model& model, const std::optional<io::DataFrame>& sweep);
+  const FitPlan& plan() const { return plan_; }
+  std::vector<io::FittedModel> fit();
+  Comparison compare(std::span<const io::FittedModel> models);
+  // Places everybody, describes the segments, writes all files. `sweep`: the table of the models that were tried.
+  Segmentation finish(const io::FittedModel& model, const std::optional<io::DataFrame>& sweep);
 
  private:
-  void settle_cluster_counts(std::vector<std::int32_t> defaults);
-  std::vector<std::int32_t> predict(const kmeans::Model& model);
-  void write(const kmeans::Model& model, const Description& description, const io::DataFrame& segments);
+  void check_placement() const;
+  io::SegmentationModel model_record(const io::FittedModel& fit);
+  std::vector<std::int32_t> place(const io::SegmentationModel& model);
+  void write(const io::SegmentationModel& model, const Description& description, const io::DataFrame& segments);
 
   const JobOptions& options_;
   Seconds seconds_;
   Session session_;
-  StartCenters start_;  // of --init FILE, else empty
-  std::vector<std::int32_t> cluster_counts_;
+  FitPlan plan_;
   std::optional<Input> input_;
   std::optional<ResultOutput> output_;
   std::optional<Clustering> clustering_;

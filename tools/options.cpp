@@ -40,11 +40,28 @@ std::vector<std::int32_t> parse_cluster_counts(std::string_view text, std::strin
   return counts;
 }
 
+namespace {
+
+// Number or optional<Number>.
+template <class Number, class Target>
+CLI::Option* add_number_to(CLI::App& app, const std::string& names, Target& value, Number low, Number high,
+                           const std::string& description) {
+  const std::string option = names.substr(names.find("--"), names.find(',', names.find("--")) - names.find("--"));
+  const auto set = [&value, option, low, high](const std::string& text) { value = parse_number(text, option, low, high); };
+  return app.add_option_function<std::string>(names, set, description);
+}
+
+}  // namespace
+
 template <class Number>
 CLI::Option* add_number(CLI::App& app, const std::string& names, Number& value, Number low, Number high, const std::string& description) {
-  const std::string option = names.substr(names.find("--"));
-  const auto set = [&value, option, low, high](const std::string& text) { value = parse_number(text, option, low, high); };
-  return app.add_option_function<std::string>(names, set, description)->default_str(fmt::format("{}", value));
+  return add_number_to(app, names, value, low, high, description)->default_str(fmt::format("{}", value));
+}
+
+template <class Number>
+CLI::Option* add_number(CLI::App& app, const std::string& names, std::optional<Number>& value, Number low, Number high,
+                        const std::string& description) {
+  return add_number_to(app, names, value, low, high, description);
 }
 
 template std::int32_t parse_number(std::string_view, std::string_view, std::int32_t, std::int32_t);
@@ -52,21 +69,25 @@ template CLI::Option* add_number(CLI::App&, const std::string&, std::int32_t&, s
 template CLI::Option* add_number(CLI::App&, const std::string&, std::int64_t&, std::int64_t, std::int64_t, const std::string&);
 template CLI::Option* add_number(CLI::App&, const std::string&, std::uint64_t&, std::uint64_t, std::uint64_t, const std::string&);
 template CLI::Option* add_number(CLI::App&, const std::string&, double&, double, double, const std::string&);
+template CLI::Option* add_number(CLI::App&, const std::string&, std::optional<std::int32_t>&, std::int32_t, std::int32_t,
+                                 const std::string&);
+template CLI::Option* add_number(CLI::App&, const std::string&, std::optional<double>&, double, double, const std::string&);
 
 namespace {
+
+// The choice that `text` names, or the ArgumentError that lists them.
+template <class Enum>
+Enum choose(const std::string& text, const std::string& option, const std::map<std::string, Enum>& choices) {
+  if (const auto found = choices.find(text); found != choices.end()) return found->second;
+  std::vector<std::string> known;
+  for (const auto& [choice, ignored] : choices) known.push_back(choice);
+  throw ArgumentError(fmt::format("{} {}: expected one of {}.", option, text, fmt::join(known, ", ")));
+}
 
 template <class Enum>
 void add_choice(CLI::App& app, const std::string& name, Enum& value, const std::map<std::string, Enum>& choices, const std::string& chosen,
                 const std::string& description) {
-  const auto set = [&value, name, choices](const std::string& text) {
-    const auto found = choices.find(text);
-    if (found == choices.end()) {
-      std::vector<std::string> known;
-      for (const auto& [choice, ignored] : choices) known.push_back(choice);
-      throw ArgumentError(fmt::format("{} {}: expected one of {}.", name, text, fmt::join(known, ", ")));
-    }
-    value = found->second;
-  };
+  const auto set = [&value, name, choices](const std::string& text) { value = choose(text, name, choices); };
   app.add_option_function<std::string>(name, set, description)->default_str(chosen);
 }
 
@@ -123,8 +144,13 @@ void add_transform(CLI::App& app, TransformOptions& options) {
                              {"robust", TransformKind::robust}},
                             "auto", "How columns become comparable: auto, none, zscore, log1p or robust");
   add_choice<MissingPolicy>(app, "--missing", options.missing,
-                            {{"auto", MissingPolicy::automatic}, {"error", MissingPolicy::error}, {"median", MissingPolicy::median}},
-                            "auto", "Missing cells: error, median, or auto (error with --transform none, median otherwise)");
+                            {{"auto", MissingPolicy::automatic},
+                             {"error", MissingPolicy::error},
+                             {"median", MissingPolicy::median},
+                             {"mar", MissingPolicy::keep}},
+                            "auto",
+                            "Missing cells: error, median, auto (error with --transform none, median otherwise), or mar: missing at "
+                            "random, nothing filled in (gmm with diag or spherical covariances)");
 }
 
 CLI::Option* add_output(CLI::App& app, OutputOptions& options, const std::string& csv_description) {
@@ -135,40 +161,40 @@ CLI::Option* add_output(CLI::App& app, OutputOptions& options, const std::string
 }
 
 void add_fit(CLI::App& app, FitOptions& options) {
-  const auto set_method = [&options](const std::string& text) {
-    if (text != "kmeans") throw ArgumentError(fmt::format("--method {}: this version has kmeans only.", text));
-    options.method = text;
+  add_choice<Method>(app, "--method", options.method, {{"kmeans", Method::kmeans}, {"gmm", Method::gmm}}, "kmeans",
+                     "Clustering method: kmeans, or gmm, a Gaussian mixture");
+  app.add_option("--init", options.init,
+                 "Start. kmeans: k-means++ (default), random, or FILE.h5:/dataset with centers in clustering units. gmm: kmeans "
+                 "(default), random, result.h5ad to go on from its model, or FILE.h5:/dataset with means");
+  add_number(app, "--n-init", options.n_init, 1, 100000, "Restarts; the best one wins. Default: 10 for kmeans, 1 for gmm");
+  add_number(app, "--max-iter", options.max_iter, 1, 1000000, "Iterations per restart. Default: 300 for kmeans, 100 for gmm");
+  add_number(app, "--tol", options.tol, 0.0, 1e300,
+             "kmeans: stop when the squared center shift is at most tol x mean column variance, default 1e-4. gmm: when the mean "
+             "log-likelihood changes by less than tol, default 1e-3");
+  const auto set_types = [&options](const std::vector<std::string>& names) {
+    std::map<std::string, gaussian_mixture::CovarianceType> choices;
+    for (const auto& [type, name] : gaussian_mixture::kCovarianceTypes) choices.emplace(name, type);
+    options.covariance_types.clear();
+    for (const std::string& name : names) options.covariance_types.push_back(choose(name, "--covariance-type", choices));
   };
-  app.add_option_function<std::string>("--method", set_method, "Clustering method: kmeans")->default_str(options.method);
-  app.add_option("--init", options.init, "Start: k-means++, random, or FILE.h5:/dataset with centers in clustering units")
-      ->capture_default_str();
-  add_number(app, "--n-init", options.n_init, 1, 100000, "Restarts; the one of least inertia wins");
-  add_number(app, "--max-iter", options.max_iter, 1, 1000000, "Iterations per restart");
-  add_number(app, "--tol", options.tol, 0.0, 1e300, "Stop when the squared center shift is at most tol x mean column variance");
+  app.add_option_function<std::vector<std::string>>("--covariance-type", set_types,
+                                                    "gmm: full (default), tied, diag or spherical; several for `sweep` and `run`")
+      ->delimiter(',');
+  add_number(app, "--reg-covar", options.reg_covar, 0.0, 1e300, "gmm: added to every variance, in clustering units. Default: 1e-6");
+  add_number(app, "--covariance-floor", options.covariance_floor, 0.0, 1.0,
+             "gmm: least eigenvalue of a covariance, in units of the columns' variances. Default: 1e-6");
+}
+
+void add_placement(CLI::App& app, PlacementOptions& options) {
+  add_number(app, "--outlier-share", options.outlier_share, 0.0, 1.0,
+             "gmm: mark this share of the customers, those of least likelihood, as outliers. Default: none");
+  app.add_flag("--probabilities", options.probabilities, "gmm: write the probability of every segment for every customer");
 }
 
 void add_json(CLI::App& app, bool& json) { app.add_flag("--json", json, "Print one JSON object instead of tables"); }
 
 void refuse_shared_stdout(bool json, const std::string& csv) {
   if (json && csv == "-") throw ArgumentError("--json and --csv -: both want standard output. Give the CSV a file name.");
-}
-
-std::optional<CentersPath> centers_path(const std::string& init) {
-  if (init == "k-means++" || init == "random") return std::nullopt;
-  const auto colon = init.rfind(":/");
-  if (colon == std::string::npos || colon == 0)
-    throw ArgumentError(fmt::format("--init {}: expected k-means++, random, or FILE.h5:/dataset with the start centers.", init));
-  return CentersPath{init.substr(0, colon), init.substr(colon + 1)};
-}
-
-kmeans::Params fit_params(const FitOptions& options, std::int32_t n_clusters) {
-  kmeans::Params params;
-  params.n_clusters = n_clusters;
-  params.n_init = options.n_init;
-  params.max_iter = options.max_iter;
-  params.tol = options.tol;
-  params.init = options.init == "random" ? kmeans::Init::random : kmeans::Init::kmeans_plus_plus;
-  return params;
 }
 
 }  // namespace coterie::tools

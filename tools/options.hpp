@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "host/kmeans.hpp"
+#include "host/gaussian_mixture.hpp"
 #include "host/transform.hpp"
 #include "io/feature_file.hpp"
 
@@ -41,13 +41,23 @@ struct OutputOptions {
   bool overwrite = false;
 };
 
-// --method --n-init --max-iter --tol --init
+enum class Method { kmeans, gmm };
+
+// --method --n-init --max-iter --tol --init --covariance-type --reg-covar --covariance-floor; without a value where the
+// option was not given: defaults differ by method, and the last three are for gmm only (fit_plan.hpp).
 struct FitOptions {
-  std::string method = "kmeans";
-  std::string init = "k-means++";  // or random, or FILE.h5:/dataset
-  std::int32_t n_init = 10;
-  std::int32_t max_iter = 300;
-  double tol = 1e-4;
+  Method method = Method::kmeans;
+  std::optional<std::string> init;
+  std::optional<std::int32_t> n_init, max_iter;
+  std::optional<double> tol;
+  std::vector<gaussian_mixture::CovarianceType> covariance_types;
+  std::optional<double> reg_covar, covariance_floor;
+};
+
+// --outlier-share --probabilities: what a mixture tells about customers beyond their segments.
+struct PlacementOptions {
+  std::optional<double> outlier_share;
+  bool probabilities = false;
 };
 
 inline constexpr std::int32_t kMaxClusters = 1 << 20;  // labels are int32; more segments than this is a typing error
@@ -61,6 +71,10 @@ std::vector<std::int32_t> parse_cluster_counts(std::string_view text, std::strin
 // A numeric option whose help shows the default and whose errors name the option and its range.
 template <class Number>
 CLI::Option* add_number(CLI::App& app, const std::string& names, Number& value, Number low, Number high, const std::string& description);
+// The same without a default of its own; the description tells what happens without it.
+template <class Number>
+CLI::Option* add_number(CLI::App& app, const std::string& names, std::optional<Number>& value, Number low, Number high,
+                        const std::string& description);
 
 // A subcommand with one example line, shown by --help.
 CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example);
@@ -72,16 +86,9 @@ void add_transform(CLI::App& app, TransformOptions& options);
 // Returns --output, which is required. No --csv where csv_description is empty.
 CLI::Option* add_output(CLI::App& app, OutputOptions& options, const std::string& csv_description);
 void add_fit(CLI::App& app, FitOptions& options);
+void add_placement(CLI::App& app, PlacementOptions& options);
 void add_json(CLI::App& app, bool& json);
 // ArgumentError when both the JSON object and the CSV want standard output.
 void refuse_shared_stdout(bool json, const std::string& csv);
-
-// Start centers are read from the file of --init in the caller, which knows the columns.
-kmeans::Params fit_params(const FitOptions& options, std::int32_t n_clusters);
-// FILE.h5:/dataset -> both parts; nothing for the named methods; ArgumentError for anything else.
-struct CentersPath {
-  std::string file, dataset;
-};
-std::optional<CentersPath> centers_path(const std::string& init);
 
 }  // namespace coterie::tools

@@ -3,7 +3,6 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include <cmath>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -46,11 +45,11 @@ CsvOutput::CsvOutput(const std::string& path, bool overwrite, const std::string&
   }
 }
 
-ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int32_t n_segments,
+ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int64_t row_bytes,
                            const std::string& model)
     : input_(input.file()),
-      columns_(io::customer_columns(id_format(input_), std::vector<std::string>(static_cast<std::size_t>(n_segments), "S"))),
-      output_(request(options, input_, model, input_.n_rows() * io::row_bytes(columns_))),
+      columns_(io::customer_columns(id_format(input_), {"S1"})),
+      output_(request(options, input_, model, input_.n_rows() * (io::row_bytes(columns_) + row_bytes))),
       file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {
   if (options.csv.empty()) return;
   if (std::filesystem::weakly_canonical(options.csv) == std::filesystem::weakly_canonical(options.path))
@@ -58,34 +57,32 @@ ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const
   csv_.emplace(options.csv, options.overwrite, input_.path().string());
 }
 
-void ResultOutput::begin_rows(const std::vector<std::string>& segment_names) {
+void ResultOutput::begin_rows(const std::vector<std::string>& segment_names, std::vector<io::RowColumn> more_columns, bool probabilities) {
   columns_ = io::customer_columns(id_format(input_), segment_names);
+  std::move(more_columns.begin(), more_columns.end(), std::back_inserter(columns_));
   rows_ = &file_.open_rows(columns_, io::kCustomersTable);
+  if (probabilities)
+    probabilities_ = &file_.open_matrix("obsm/probabilities", {.n_columns = std::ssize(segment_names), .compressed = true});
   if (csv_) io::write_csv_header(csv_->writer(), columns_);
 }
 
-void ResultOutput::write_rows(std::int64_t first_row, const kmeans::Assignment& assignment) {
-  const std::size_t n_rows = assignment.label.size();
-  distance_.resize(n_rows);
-  margin_.resize(n_rows);
-  for (std::size_t row = 0; row < n_rows; ++row) {
-    distance_[row] = static_cast<float>(std::sqrt(assignment.squared_distance[row]));
-    margin_[row] = static_cast<float>(kmeans::margin(assignment.squared_distance[row], assignment.second_squared_distance[row]));
-  }
-  const IdCells ids(input_, first_row, static_cast<std::int64_t>(n_rows));
-  const std::vector<io::Cells> cells{ids.cells(),
-                                     assignment.label,
-                                     assignment.label,
-                                     assignment.second,
-                                     std::span<const float>(distance_),
-                                     std::span<const float>(margin_)};
-  rows_->write(first_row, cells);
+void ResultOutput::write_rows(const PlacedRows& rows) {
+  const IdCells ids(input_, rows.first_row, std::ssize(rows.label));
+  std::vector<io::Cells> cells{ids.cells(), rows.label, rows.label, rows.second};
+  cells.insert(cells.end(), rows.cells.begin(), rows.cells.end());
+  rows_->write(rows.first_row, cells);
+  if (probabilities_ != nullptr) probabilities_->write(rows.first_row, rows.probabilities);
   if (csv_) io::write_csv_rows(csv_->writer(), columns_, cells);
 }
 
 void ResultOutput::commit() {
   if (csv_) csv_->commit();
   file_.commit();
+}
+
+std::int64_t placement_bytes(std::int32_t n_segments, bool probabilities) {
+  const auto columns = io::probability_columns(true);  // no method writes more
+  return io::row_bytes(columns) + (probabilities ? n_segments * static_cast<std::int64_t>(sizeof(float)) : 0);
 }
 
 void write_run_record(io::H5adWriter& file, Session& session, const io::FeatureFile& input, const Seconds& seconds) {

@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "host/kmeans.hpp"
 #include "io/atomic_output.hpp"
 #include "io/csv_writer.hpp"
 #include "io/result_file.hpp"
 #include "tools/input.hpp"
+#include "tools/placement.hpp"
 #include "tools/stopwatch.hpp"
 
 namespace coterie::tools {
@@ -33,13 +33,13 @@ class CsvOutput {
 
 class ResultOutput {
  public:
-  // Everything that can be refused is refused here. n_segments: the most that will be written; model: the file that the
-  // segments come from, where it is not the input.
-  ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int32_t n_segments, const std::string& model = {});
+  // Everything that can be refused is refused here. row_bytes: what a customer may take beside the id; model: the file that
+  // the segments come from, where it is not the input.
+  ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int64_t row_bytes, const std::string& model = {});
 
-  // Opens the customers' columns; then one call per tile, in row order.
-  void begin_rows(const std::vector<std::string>& segment_names);
-  void write_rows(std::int64_t first_row, const kmeans::Assignment& assignment);
+  // Opens the customers' columns, and the matrix of their probabilities where asked for; then one call per tile, in row order.
+  void begin_rows(const std::vector<std::string>& segment_names, std::vector<io::RowColumn> more_columns, bool probabilities);
+  void write_rows(const PlacedRows& rows);
   io::H5adWriter& file() { return file_; }
   void commit();
 
@@ -50,8 +50,11 @@ class ResultOutput {
   io::H5adWriter file_;
   std::optional<CsvOutput> csv_;
   io::RowStream* rows_ = nullptr;
-  std::vector<float> distance_, margin_;  // scratch of one tile
+  io::MatrixStream* probabilities_ = nullptr;
 };
+
+// Bytes of a customer beside the id in the files of a segmentation, before compression.
+std::int64_t placement_bytes(std::int32_t n_segments, bool probabilities);
 
 // uns/run: which program, command, seed, device, input, seconds and warnings led to this file. Paths are base names.
 void write_run_record(io::H5adWriter& file, Session& session, const io::FeatureFile& input, const Seconds& seconds);

@@ -17,13 +17,13 @@ const std::vector<std::int32_t> kPersonaCounts{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 1
 
 void run(const JobOptions& options) {
   Job job(options, kPersonaCounts);
-  const std::vector<kmeans::Model> models = job.fit();
+  const std::vector<io::FittedModel> models = job.fit();
   std::optional<io::DataFrame> sweep;
   Choice choice;
   if (models.size() > 1) {
-    const std::vector<kmeans::Quality> qualities = job.quality(models);
-    sweep = sweep_frame(models, qualities);
-    choice = choose_granularity(models, qualities);
+    Comparison comparison = job.compare(models);
+    sweep = std::move(comparison.table);
+    choice = std::move(comparison.choice);
   }
   const Segmentation result = job.finish(models[choice.index], sweep);
   if (options.json) {
@@ -44,7 +44,9 @@ Verb add_run(CLI::App& root) {
                            "customers.h5ad -o result.h5ad --csv segments.csv");
   auto options = std::make_shared<JobOptions>();
   add_job(*app, *options);
-  add_number(*app, "-k,--n-clusters", options->n_clusters, 1, kMaxClusters, "Number of segments")->default_str("chosen among 2..12");
+  add_number(*app, "-k,--n-clusters,--n-components", options->n_clusters, 1, kMaxClusters,
+             "Number of segments; without it, one is chosen among 2..12")
+      ->default_str("");
   return {app, [options] { run(*options); }};
 }
 

@@ -9,6 +9,7 @@
 #include "tools/description.hpp"
 #include "tools/frames.hpp"
 #include "tools/granularity.hpp"
+#include "tools/placement.hpp"
 #include "tools/result_output.hpp"
 #include "tools/verbs.hpp"
 
@@ -26,27 +27,29 @@ struct SweepOptions {
   bool json = false;
 };
 
-io::RowColumn label_column(std::int32_t n_clusters) {
-  const std::string name = fmt::format("segment_k{}", n_clusters);
-  return {.name = name, .type = io::CellType::int32, .categories = segment_names(n_clusters), .table_name = name};
+// "segment_k3", or "segment_k3_full" where models differ in more than the number of segments.
+io::RowColumn label_column(const io::FittedModel& model, bool with_type) {
+  std::string name = fmt::format("segment_k{}", io::n_segments(model));
+  if (with_type) name += "_" + name_of(std::get<gaussian_mixture::Model>(model).covariance_type);
+  return {.name = name, .type = io::CellType::int32, .categories = segment_names(io::n_segments(model)), .table_name = name};
 }
 
 // obs: the ids and one segment per customer and k; uns/sweep: the table.
 class SweepOutput {
  public:
-  SweepOutput(Context& context, const OutputOptions& options, const Input& input, const std::vector<std::int32_t>& counts)
+  SweepOutput(Context& context, const OutputOptions& options, const Input& input, std::size_t n_models)
       : input_(input.file()),
-        output_({options.path, options.overwrite, {input_.path()}, input_.n_rows() * static_cast<std::int64_t>(4 * counts.size() + 8)}),
+        output_({options.path, options.overwrite, {input_.path()}, input_.n_rows() * static_cast<std::int64_t>(4 * n_models + 8)}),
         file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {}
 
-  void write(Clustering& clustering, std::span<const kmeans::Model> models, const io::DataFrame& sweep, Session& session,
+  void write(Clustering& clustering, std::span<const io::FittedModel> models, bool with_type, const io::DataFrame& sweep, Session& session,
              const Seconds& seconds) {
     file_.write_frame("uns/sweep", sweep);
     write_ids();
-    for (const kmeans::Model& model : models) {
-      io::RowStream& rows = file_.open_rows({label_column(model.n_clusters)});
-      clustering.predict(model, [&](std::int64_t first_row, const kmeans::Assignment& assignment) {
-        rows.write(first_row, std::vector<io::Cells>{assignment.label});
+    for (const io::FittedModel& model : models) {
+      io::RowStream& rows = file_.open_rows({label_column(model, with_type)});
+      make_placer(session, model)->place(clustering.rows(model), [&](const PlacedRows& placed) {
+        rows.write(placed.first_row, std::vector<io::Cells>{placed.label});
       });
     }
     write_run_record(file_, session, input_, seconds);
@@ -67,51 +70,63 @@ class SweepOutput {
   io::H5adWriter file_;
 };
 
-nlohmann::ordered_json sweep_json(std::span<const kmeans::Model> models, const io::DataFrame& frame, const Choice& choice,
-                                  const Seconds& seconds, const Session& session) {
-  nlohmann::ordered_json rows = frame_json(frame);
-  for (std::size_t m = 0; m < models.size(); ++m) rows[m]["n_clusters"] = models[m].n_clusters;
-  return {{"method", "kmeans"},
+nlohmann::ordered_json sweep_json(std::span<const io::FittedModel> models, const Comparison& comparison, const Seconds& seconds,
+                                  const Session& session) {
+  nlohmann::ordered_json rows = frame_json(comparison.table);
+  const std::string count = comparison.table.index_name;  // n_clusters or n_components
+  for (std::size_t m = 0; m < models.size(); ++m) rows[m][count] = io::n_segments(models[m]);
+  const auto& [index, reason] = comparison.choice;
+  nlohmann::ordered_json choice{{count, rows[index][count]}};
+  if (rows[index].contains("covariance_type")) choice["covariance_type"] = rows[index]["covariance_type"];
+  choice["reason"] = reason;
+  return {{"method", io::algorithm_of(models.front())},
           {"sweep", rows},
-          {"choice", {{"n_clusters", models[choice.index].n_clusters}, {"reason", choice.reason}}},
+          {"choice", choice},
           {"seconds", {{"read", seconds.read}, {"fit", seconds.fit}, {"write", seconds.write}}},
           {"warnings", session.warnings()}};
 }
 
+// The command that fits what was chosen.
+std::string next_command(const std::string& input, const io::FittedModel& model) {
+  std::string command = fmt::format("coterie cluster {} -o result.h5ad --n-clusters {}", input, io::n_segments(model));
+  if (const auto* mixture = std::get_if<gaussian_mixture::Model>(&model))
+    command += fmt::format(" --method gmm --covariance-type {}", name_of(mixture->covariance_type));
+  return command;
+}
+
 void sweep(const SweepOptions& options) {
-  if (centers_path(options.fit.init))
+  if (options.fit.init && centers_path(*options.fit.init))
     throw ArgumentError("--init: start centers from a file fit one number of segments; use `coterie cluster`.");
   const std::vector<std::int32_t> counts = parse_cluster_counts(options.cluster_counts, "--k");
   Session session(options.resources);
+  const FitPlan plan(session, options.fit, counts, {});
+  plan.check_missing(options.transform.missing);
   session.backend();
   Seconds seconds;
   std::optional<Input> input;
   std::optional<SweepOutput> output;
   std::optional<Clustering> clustering;
+  const std::size_t n_types = std::max<std::size_t>(1, plan.options().covariance_types.size());
   {
     const Stopwatch stopwatch(seconds.read);
     input.emplace(session, options.input);
-    if (!options.output.path.empty()) output.emplace(session.context(), options.output, *input, counts);
+    if (!options.output.path.empty()) output.emplace(session.context(), options.output, *input, counts.size() * n_types);
     clustering.emplace(session, *input, options.transform, counts.back());
   }
-  std::vector<kmeans::Params> params;
-  for (const std::int32_t k : counts) params.push_back(fit_params(options.fit, k));
-  std::vector<kmeans::Model> models;
-  std::vector<kmeans::Quality> qualities;
+  std::vector<io::FittedModel> models;
+  Comparison comparison;
   {
     const Stopwatch stopwatch(seconds.fit);
-    models = clustering->fit(params);
-    qualities = clustering->quality(models);
+    models = clustering->fit(plan.params(clustering->chosen().transform));
+    comparison = clustering->compare(models);
   }
-  const io::DataFrame frame = sweep_frame(models, qualities);
   if (output) {
     const Stopwatch stopwatch(seconds.write);
-    output->write(*clustering, models, frame, session, seconds);
+    output->write(*clustering, models, n_types > 1, comparison.table, session, seconds);
   }
-  const Choice choice = choose_granularity(models, qualities);
-  print(options.json ? sweep_json(models, frame, choice, seconds, session).dump() + '\n'
-                     : frame_table(frame) + '\n' + choice.reason + '\n');
-  session.say(fmt::format("Next: coterie cluster {} -o result.h5ad --n-clusters {}", options.input.path, models[choice.index].n_clusters));
+  print(options.json ? sweep_json(models, comparison, seconds, session).dump() + '\n'
+                     : frame_table(comparison.table) + '\n' + comparison.choice.reason + '\n');
+  session.say("Next: " + next_command(options.input.path, models[comparison.choice.index]));
 }
 
 }  // namespace
@@ -120,7 +135,8 @@ Verb add_sweep(CLI::App& root) {
   CLI::App* app = add_verb(root, "sweep", "Show how many segments suit a file", "customers.h5ad --k 2:12 -o sweep.h5ad");
   auto options = std::make_shared<SweepOptions>();
   add_input(*app, options->input);
-  app->add_option("-k,--k,--n-clusters", options->cluster_counts, "Numbers of segments: 2:12, 2:50:4 or 3,5,8")->capture_default_str();
+  app->add_option("-k,--k,--n-clusters,--n-components", options->cluster_counts, "Numbers of segments: 2:12, 2:50:4 or 3,5,8")
+      ->capture_default_str();
   add_output(*app, options->output, "")->required(false)->description("Write the table and everybody's segment for each k (.h5ad)");
   add_transform(*app, options->transform);
   add_fit(*app, options->fit);

@@ -80,6 +80,7 @@ inline void write_sample_rows(io::RowStream& rows, const SampleResult& sample, s
 
 inline std::vector<io::RowColumn> sample_columns(const SampleResult& sample) {
   auto columns = io::customer_columns({.name = "customer_id", .is_integer = sample.integer_ids, .text_bytes = 16}, sample.segment_names);
+  for (const io::RowColumn& column : io::distance_columns()) columns.push_back(column);
   columns.push_back({.name = "is_outlier", .type = io::CellType::boolean});
   columns.push_back({.name = "churn_score", .type = io::CellType::float64, .table_name = "churn_score"});
   return columns;

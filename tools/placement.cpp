@@ -1,0 +1,160 @@
+#include "tools/placement.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "host/passes.hpp"
+#include "io/result_file.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+// The rows of a source in tiles of at most so many rows: what is told about the customers of a tile must fit beside it.
+class ShortTiles final : public TileSource {
+ public:
+  ShortTiles(TileSource& source, std::int64_t most_rows) : source_(source), most_rows_(most_rows) {}
+  std::int64_t n_rows() const override { return source_.n_rows(); }
+  std::int64_t first_row() const override { return source_.first_row(); }
+  std::int32_t n_columns() const override { return source_.n_columns(); }
+  bool is_wide() const override { return source_.is_wide(); }
+  void rewind() override {
+    source_.rewind();
+    whole_ = nullptr;
+  }
+  const Tile* next() override {
+    if (whole_ == nullptr || row_ == whole_->n_rows) {
+      whole_ = source_.next();
+      row_ = 0;
+      if (whole_ == nullptr) return nullptr;
+    }
+    tile_ = *whole_;
+    tile_.x += row_ * whole_->n_columns;  // clustering rows are float32
+    if (tile_.weight != nullptr) tile_.weight += row_;
+    tile_.first_row += row_;
+    tile_.n_rows = static_cast<std::int32_t>(std::min(most_rows_, whole_->n_rows - row_));
+    row_ += tile_.n_rows;
+    return &tile_;
+  }
+
+ private:
+  TileSource& source_;
+  std::int64_t most_rows_;  // a multiple of kBlockRows
+  const Tile* whole_ = nullptr;
+  std::int64_t row_ = 0;
+  Tile tile_;
+};
+
+std::vector<float> narrowed(std::span<const double> values) { return {values.begin(), values.end()}; }
+
+class KMeansPlacer final : public Placer {
+ public:
+  KMeansPlacer(Session& session, const kmeans::Model& model) : session_(session), model_(model) {}
+
+  std::vector<io::RowColumn> columns() const override { return io::distance_columns(); }
+
+  void place(TileSource& rows, const std::function<void(const PlacedRows&)>& sink) override {
+    const auto predictor = session_.backend().kmeans_predictor();
+    std::vector<float> distance, margin;
+    map_tiles(session_.context(), rows, *predictor, model_, [&](std::int64_t first_row, const kmeans::Assignment& assignment) {
+      const std::size_t n_rows = assignment.label.size();
+      distance.resize(n_rows);
+      margin.resize(n_rows);
+      for (std::size_t row = 0; row < n_rows; ++row) {
+        distance[row] = static_cast<float>(std::sqrt(assignment.squared_distance[row]));
+        margin[row] = static_cast<float>(kmeans::margin(assignment.squared_distance[row], assignment.second_squared_distance[row]));
+      }
+      sink({first_row, assignment.label, assignment.second, {std::span<const float>(distance), std::span<const float>(margin)}, {}});
+    });
+  }
+
+ private:
+  Session& session_;
+  const kmeans::Model& model_;
+};
+
+// The CPU knows missing cells.
+std::unique_ptr<gaussian_mixture::Predictor> make_predictor(Session& session, const gaussian_mixture::Model& model,
+                                                            bool all_probabilities) {
+  if (model.missing_at_random) return gaussian_mixture::make_cpu_predictor(session.context(), all_probabilities);
+  return session.backend().gaussian_mixture_predictor(all_probabilities);
+}
+
+class MixturePlacer final : public Placer {
+ public:
+  MixturePlacer(Session& session, const gaussian_mixture::Model& model, const PlacementDetails& details)
+      : session_(session), model_(model), details_(details) {}
+
+  std::vector<io::RowColumn> columns() const override { return io::probability_columns(details_.outlier_log_likelihood.has_value()); }
+
+  void place(TileSource& rows, const std::function<void(const PlacedRows&)>& sink) override {
+    constexpr std::int64_t kCells = std::int64_t{1} << 21;  // 24 MiB of probabilities, as doubles and as floats
+    const std::int64_t cells_per_row = details_.probabilities ? model_.n_components + 4 : 4;
+    ShortTiles short_rows(rows, std::max<std::int64_t>(kCells / cells_per_row / kBlockRows, 1) * kBlockRows);
+    const auto predictor = make_predictor(session_, model_, details_.probabilities);
+    std::vector<std::uint8_t> outlier;
+    map_tiles(
+        session_.context(), short_rows, *predictor, model_, [&](std::int64_t first_row, const gaussian_mixture::Prediction& prediction) {
+          const std::vector<float> probability = narrowed(prediction.probability), entropy = narrowed(prediction.entropy),
+                                   log_likelihood = narrowed(prediction.log_likelihood), probabilities = narrowed(prediction.probabilities);
+          PlacedRows placed{first_row,
+                            prediction.label,
+                            prediction.second,
+                            {std::span(probability), std::span(entropy), std::span(log_likelihood)},
+                            probabilities};
+          if (details_.outlier_log_likelihood) {
+            outlier.clear();
+            for (const double row : prediction.log_likelihood) outlier.push_back(row < *details_.outlier_log_likelihood);
+            placed.cells.emplace_back(std::span<const std::uint8_t>(outlier));
+          }
+          sink(placed);
+        });
+  }
+
+ private:
+  Session& session_;
+  const gaussian_mixture::Model& model_;
+  PlacementDetails details_;
+};
+
+}  // namespace
+
+bool missing_at_random(const io::FittedModel& model) {
+  const auto* mixture = std::get_if<gaussian_mixture::Model>(&model);
+  return mixture != nullptr && mixture->missing_at_random;
+}
+
+std::unique_ptr<Placer> make_placer(Session& session, const io::FittedModel& model, const PlacementDetails& details) {
+  if (const auto* mixture = std::get_if<gaussian_mixture::Model>(&model))
+    return std::make_unique<MixturePlacer>(session, *mixture, details);
+  return std::make_unique<KMeansPlacer>(session, std::get<kmeans::Model>(model));
+}
+
+double outlier_log_likelihood(Session& session, TileSource& rows, const gaussian_mixture::Model& model,
+                              std::span<const std::int32_t> weight, double share) {
+  struct Row {
+    double log_likelihood;
+    std::int32_t weight;
+  };
+  const Reservation memory =
+      session.context().memory().reserve("the likelihood of every customer", rows.n_rows() * static_cast<std::int64_t>(sizeof(Row)));
+  std::vector<Row> all;
+  all.reserve(static_cast<std::size_t>(rows.n_rows()));
+  std::int64_t total = 0;
+  const auto predictor = make_predictor(session, model, false);
+  map_tiles(session.context(), rows, *predictor, model, [&](std::int64_t, const gaussian_mixture::Prediction& prediction) {
+    for (const double log_likelihood : prediction.log_likelihood) {
+      all.push_back({log_likelihood, weight.empty() ? 1 : weight[all.size()]});
+      total += all.back().weight;
+    }
+  });
+  std::sort(all.begin(), all.end(), [](const Row& a, const Row& b) { return a.log_likelihood < b.log_likelihood; });
+  std::int64_t below = 0;
+  for (const Row& row : all) {
+    below += row.weight;
+    if (static_cast<double>(below) > share * static_cast<double>(total)) return row.log_likelihood;
+  }
+  return std::nextafter(all.back().log_likelihood, HUGE_VAL);  // a share of 1: everybody
+}
+
+}  // namespace coterie::tools
