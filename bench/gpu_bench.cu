@@ -1,5 +1,5 @@
-// What bench/gpu measures on a GPU: the roofs of the device, then one k-means iteration (sweep, statistics to the host,
-// update) at the shapes of the targets. Rows are made on the device by a counter-based generator, so that hundreds of
+// What bench/gpu measures on a GPU: the roofs of the device, then one iteration of k-means and of mixtures (sweep, statistics
+// to the host, update) at the shapes of the targets. Rows are made on the device by a counter-based generator, so that hundreds of
 // millions take no time; some of them are made again on the host and labelled by the definition. One JSON object per line.
 #include <algorithm>
 #include <chrono>
@@ -8,9 +8,13 @@
 #include <vector>
 
 #include "cuda/device_buffer.hpp"
+#include "cuda/gaussian_mixture_pass.hpp"
 #include "cuda/kernel.hpp"
 #include "cuda/kmeans_pass.hpp"
+#include "host/gaussian_covariance.hpp"
+#include "host/gaussian_mixture_quanta.hpp"
 #include "host/passes.hpp"
+#include "tests/reference/gaussian_mixture.hpp"
 #include "tests/reference/kmeans.hpp"
 
 namespace coterie::gpu {
@@ -115,10 +119,15 @@ bool answer_is_right(DeviceContext& device, const kmeans::Model& model) {
   return std::equal(found.label.begin(), found.label.end(), expected.label.begin(), expected.label.end());
 }
 
+DeviceBuffer<float> make_rows(const DeviceContext& device, std::int64_t n_rows, std::int32_t n_columns) {
+  DeviceBuffer<float> x(static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(n_columns));
+  launch(make_rows_kernel, {static_cast<unsigned>(device.device.multiprocessors) * 16, 256, 0, device.compute.get()}, x.data(), n_rows,
+         n_columns);
+  return x;
+}
+
 void measure_shape(DeviceContext& device, const Roofs& roofs, const Shape& shape) {
-  DeviceBuffer<float> x(static_cast<std::size_t>(shape.n_rows) * static_cast<std::size_t>(shape.n_columns));
-  launch(make_rows_kernel, {static_cast<unsigned>(device.device.multiprocessors) * 16, 256, 0, device.compute.get()}, x.data(),
-         shape.n_rows, shape.n_columns);
+  const DeviceBuffer<float> x = make_rows(device, shape.n_rows, shape.n_columns);
   const kmeans::Grid grid{.steps = std::vector<double>(static_cast<std::size_t>(shape.n_columns), kStep)};
   std::vector<kmeans::Model> models(static_cast<std::size_t>(shape.n_models));
   std::vector<const kmeans::Model*> pointers;
@@ -163,6 +172,82 @@ void measure_shape(DeviceContext& device, const Roofs& roofs, const Shape& shape
   std::fflush(stdout);
 }
 
+struct MixtureShape {
+  std::int64_t n_rows;
+  std::int32_t n_columns, n_components;
+  gaussian_mixture::CovarianceType type;
+};
+
+// Means at rows, variances of the noise.
+gaussian_mixture::Model make_mixture(const MixtureShape& shape) {
+  const auto k = static_cast<std::size_t>(shape.n_components), d = static_cast<std::size_t>(shape.n_columns);
+  gaussian_mixture::Model model{.covariance_type = shape.type, .n_components = shape.n_components, .n_columns = shape.n_columns};
+  model.weights.assign(k, 1.0 / static_cast<double>(k));
+  for (std::int32_t c = 0; c < shape.n_components; ++c)
+    for (std::int32_t j = 0; j < shape.n_columns; ++j) model.means.push_back(static_cast<double>(make_cell(c * 7919, j)));
+  constexpr double kPrecision = 3;  // of a number between -1 and 1
+  const bool full = shape.type == gaussian_mixture::CovarianceType::full;
+  std::vector<double> precisions(full ? k * d * d : k * d, full ? 0.0 : kPrecision);
+  for (std::size_t i = 0; full && i < k * d; ++i) precisions[i / d * d * d + i % d * (d + 1)] = kPrecision;
+  set_precisions(model, precisions);
+  model.sweep_tolerance = gaussian_mixture::Params{}.tol / 20;  // as in a fit
+  return model;
+}
+
+// The log-likelihood of 512 rows, made again on the host, within a millionth of the textbook's.
+bool likelihood_is_right(const MixtureShape& shape, const gaussian_mixture::Model& model, double log_likelihood) {
+  const auto d = static_cast<std::size_t>(shape.n_columns);
+  std::vector<float> x;
+  for (std::int64_t row = 0; row < 512; ++row) {
+    for (std::int32_t j = 0; j < shape.n_columns; ++j) x.push_back(make_cell(row, j));
+  }
+  reference::Mixture mixture{.d = d, .weights = model.weights, .means = {}, .covariances = {}};
+  for (std::size_t k = 0; k < model.weights.size(); ++k) {
+    mixture.means.emplace_back(model.means.begin() + static_cast<std::ptrdiff_t>(k * d),
+                               model.means.begin() + static_cast<std::ptrdiff_t>((k + 1) * d));
+    std::vector<double>& covariance = mixture.covariances.emplace_back(d * d);
+    for (std::size_t j = 0; j < d; ++j) covariance[j * (d + 1)] = gaussian_mixture::variance_of(model, k, j);
+  }
+  const double expected = reference::expect(x, std::vector<double>(512, 1.0), mixture).total;
+  return std::abs(log_likelihood - expected) < 1e-6 * std::abs(expected);
+}
+
+// Bytes: of the rows, once. Operations: multiplications and additions of squares and sums for every row and component, of
+// full covariances the triangles, as if no responsibility were zero.
+void measure_mixture(DeviceContext& device, const Roofs& roofs, const MixtureShape& shape) {
+  const DeviceBuffer<float> x = make_rows(device, shape.n_rows, shape.n_columns);
+  const auto d = static_cast<std::size_t>(shape.n_columns);
+  const gaussian_mixture::Grid grid{.steps = std::vector<double>(d, kStep)};
+  const gaussian_mixture::GridMoments moments{
+      .n_rows = shape.n_rows, .weight = shape.n_rows, .sums = WideSums(d), .squares = WideSums(d), .sample = {}};
+  const gaussian_mixture::Model model = make_mixture(shape);
+  const gaussian_mixture::Model* const models[] = {&model};
+  const auto pass = make_gaussian_mixture_pass(device, grid, moments);
+  const auto sweep = [&](std::int32_t n_rows) {
+    pass->begin(models);
+    pass->accumulate({.x = x.data(), .n_rows = n_rows, .n_columns = shape.n_columns, .memory = Memory::device});
+    return pass->finish();
+  };
+  const double seconds = median_seconds(10, [&] {
+    const gaussian_mixture::SweepStatistics statistics = sweep(static_cast<std::int32_t>(shape.n_rows));
+    gaussian_mixture::Model next = model;
+    update(next, statistics.models.front(), grid, moments, {.n_components = shape.n_components, .covariance_type = shape.type});
+  });
+  const double log_likelihood = static_cast<double>(sweep(512).models.front().log_likelihood.value(0)) *
+                                gaussian_mixture::Quanta(model, grid, moments).log_likelihood();
+  const bool full = shape.type == gaussian_mixture::CovarianceType::full;
+  const double cells = static_cast<double>(shape.n_rows) * shape.n_columns, bytes = 4 * cells;
+  const double operations = cells * shape.n_components * (full ? 2.0 * (shape.n_columns + 1) : 8.0);
+  std::printf(
+      "{\"stage\": \"gaussian_mixture\", \"covariance_type\": \"%s\", \"rows\": %lld, \"columns\": %d, \"components\": %d, "
+      "\"seconds\": %.6g, \"bytes\": %.4g, \"operations\": %.4g, \"percent_of_copy_roof\": %.1f, \"percent_of_float_roof\": %.1f, "
+      "\"right\": %s}\n",
+      full ? "full" : "diag", static_cast<long long>(shape.n_rows), shape.n_columns, shape.n_components, seconds, bytes, operations,
+      100 * bytes / roofs.bytes_per_second / seconds, 100 * operations / roofs.operations_per_second / seconds,
+      likelihood_is_right(shape, model, log_likelihood) ? "true" : "false");
+  std::fflush(stdout);
+}
+
 void run(bool roofs_only) {
   const Devices devices = probe();
   if (devices.usable.empty()) throw DeviceError("no device: " + devices.reason);
@@ -171,6 +256,9 @@ void run(bool roofs_only) {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device.device.index));
   device.shared_bytes = properties.sharedMemPerBlockOptin;
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total));
+  device.memory_bytes = static_cast<std::int64_t>(free);
   const Roofs roofs = measure_roofs(device);
   std::printf("{\"stage\": \"roofs\", \"gpu\": \"%s\", \"copy_bytes_per_second\": %.4g, \"float_operations_per_second\": %.4g}\n",
               device.device.name.c_str(), roofs.bytes_per_second, roofs.operations_per_second);
@@ -183,6 +271,11 @@ void run(bool roofs_only) {
     const std::int64_t bytes = shape.n_rows * shape.n_columns * 4;
     if (bytes < device.device.memory_bytes / 10 * 8) measure_shape(device, roofs, shape);
   }
+  using gaussian_mixture::CovarianceType;
+  for (const MixtureShape& shape :
+       {MixtureShape{1'000'000, 16, 8, CovarianceType::diag}, MixtureShape{1'000'000, 16, 8, CovarianceType::full},
+        MixtureShape{10'000'000, 64, 64, CovarianceType::diag}, MixtureShape{10'000'000, 64, 64, CovarianceType::full}})
+    measure_mixture(device, roofs, shape);
 }
 
 }  // namespace

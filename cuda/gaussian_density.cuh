@@ -23,95 +23,146 @@ struct StripShape {
   int stride;          // cells from row to row
   int density_stride;  // from row to row of log-densities: odd, so that neighbouring rows lie in different banks
   int lanes_per_row;   // that share a row when its log-densities are normalised: kStripThreads / rows, at most a warp
+  int half_words;      // from row to row of a strip in fp16 (gaussian_whitening.cuh); 0: there is none
 };
 
-// Calls f(row, index) for index 0 .. count - 1 and the rows of a strip, rows first.
-template <class F>
-__device__ void for_each_row_and(int count, int rows, F&& f) {
-  for (int i = static_cast<int>(threadIdx.x); i < count * rows; i += kStripThreads) f(i % rows, i / rows);
+// Rows that one thread takes at once, so that what it reads of the mixture serves all of them: `apart` rows lie between two,
+// and neighbouring threads have neighbouring rows. Where a strip has fewer rows, the last one is taken again.
+template <class T>
+inline constexpr int kRowsAtOnce = 16 / sizeof(T);
+
+template <class T>
+struct RowGroup {
+  const T* row[kRowsAtOnce<T>];
+  int index[kRowsAtOnce<T>];
+
+  __device__ RowGroup(const T* cells, const StripShape& shape, int first, int apart) {
+#pragma unroll
+    for (int r = 0; r < kRowsAtOnce<T>; ++r) {
+      index[r] = min(first + r * apart, shape.rows - 1);
+      row[r] = cells + index[r] * shape.stride;
+    }
+  }
+};
+
+// Calls f(rows, i) for i = 0 .. count - 1 and all rows of a strip, rows first.
+template <class T, class F>
+__device__ void for_each_rows_and(int count, const T* cells, const StripShape& shape, F&& f) {
+  const int apart = max(1, shape.rows / kRowsAtOnce<T>);
+  for (int i = static_cast<int>(threadIdx.x); i < count * apart; i += kStripThreads)
+    f(RowGroup<T>(cells, shape, i % apart, apart), i / apart);
 }
 
-// sum += |(x - center) scale|^2, without scale where kScaled is false, for one row and a group of components.
-// x: (padded_columns); center, scale: (padded_columns, kGaussianGroup).
-template <bool kScaled, class T>
-__device__ void add_squares(const T* x, int padded_columns, const T* center, const T* scale, T (&sum)[kGaussianGroup]) {
+// How a column enters a square: x - center; (x - center) scale; or x scale + shift, one operation less, which errs as
+// product_error() says.
+enum class Scaling { none, of_difference, of_row };
+
+// sum += |column|^2 for four neighbouring components. center, scale: (padded_columns, kGaussianGroup) from the first of the
+// four on; of_row: center holds shifts.
+template <Scaling kScaling, class T>
+__device__ void add_squares(const RowGroup<T>& rows, int padded_columns, const T* center, const T* scale, T (&sum)[kRowsAtOnce<T>][4]) {
   for (int j = 0; j < padded_columns; j += 4) {
-    const Four<T> cells = load_four(x + j);
+    Four<T> cells[kRowsAtOnce<T>];
+#pragma unroll
+    for (int r = 0; r < kRowsAtOnce<T>; ++r) cells[r] = load_four(rows.row[r] + j);
 #pragma unroll
     for (int i = 0; i < 4; ++i, center += kGaussianGroup) {
-      const Four<T> c[2] = {load_four(center), load_four(center + 4)};
-      Four<T> s[2];
-      if constexpr (kScaled) {
-        s[0] = load_four(scale);
-        s[1] = load_four(scale + 4);
+      const Four<T> c = load_four(center);
+      Four<T> s{};
+      if constexpr (kScaling != Scaling::none) {
+        s = load_four(scale);
         scale += kGaussianGroup;
       }
 #pragma unroll
-      for (int k = 0; k < kGaussianGroup; ++k) {
-        T t = cells.value[i] - c[k / 4].value[k % 4];
-        if constexpr (kScaled) t *= s[k / 4].value[k % 4];
-        sum[k] = multiply_add(t, t, sum[k]);
+      for (int r = 0; r < kRowsAtOnce<T>; ++r) {
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+          T t;
+          if constexpr (kScaling == Scaling::of_row) {
+            t = multiply_add(cells[r].value[i], s.value[k], c.value[k]);
+          } else {
+            t = cells[r].value[i] - c.value[k];
+            if constexpr (kScaling == Scaling::of_difference) t *= s.value[k];
+          }
+          sum[r][k] = multiply_add(t, t, sum[r][k]);
+        }
       }
     }
   }
 }
 
-// y = columns first .. first + kGaussianGroup - 1 of P^T (x - mean), mean nullptr: zero. x, mean: (padded_columns);
-// triangle: group first / kGaussianGroup of P. Returns where the next group begins.
+// y = columns first .. first + kGaussianGroup - 1 of P^T (x - mean), mean nullptr: zero. mean: (padded_columns); triangle:
+// group first / kGaussianGroup of P. Returns where the next group begins.
 template <class T>
-__device__ const T* whiten_group(const T* x, const T* mean, int padded_columns, const T* triangle, int first, T (&y)[kGaussianGroup]) {
+__device__ const T* whiten_group(const RowGroup<T>& rows, const T* mean, int padded_columns, const T* triangle, int first,
+                                 T (&y)[kRowsAtOnce<T>][kGaussianGroup]) {
 #pragma unroll
-  for (int k = 0; k < kGaussianGroup; ++k) y[k] = 0;
+  for (int r = 0; r < kRowsAtOnce<T>; ++r) {
+#pragma unroll
+    for (int k = 0; k < kGaussianGroup; ++k) y[r][k] = 0;
+  }
   for (int j = 0; j < min(padded_columns, first + kGaussianGroup); j += 4) {
-    Four<T> t = load_four(x + j);
-    if (mean != nullptr) {
-      const Four<T> m = load_four(mean + j);
+    Four<T> t[kRowsAtOnce<T>], m{};
+    if (mean != nullptr) m = load_four(mean + j);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) t.value[i] -= m.value[i];
+    for (int r = 0; r < kRowsAtOnce<T>; ++r) {
+      t[r] = load_four(rows.row[r] + j);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) t[r].value[i] -= m.value[i];
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i, triangle += kGaussianGroup) {
       const Four<T> p[2] = {load_four(triangle), load_four(triangle + 4)};
 #pragma unroll
-      for (int k = 0; k < kGaussianGroup; ++k) y[k] = multiply_add(t.value[i], p[k / 4].value[k % 4], y[k]);
+      for (int r = 0; r < kRowsAtOnce<T>; ++r) {
+#pragma unroll
+        for (int k = 0; k < kGaussianGroup; ++k) y[r][k] = multiply_add(t[r].value[i], p[k / 4].value[k % 4], y[r][k]);
+      }
     }
   }
   return triangle;
 }
 
 // densities: (rows, density_stride) becomes log (weight_k N_k). cells: (rows, stride), tied: whitened.
-template <CovarianceType kType, class T>
+template <Scaling kScaling, class T>
 __device__ void fill_by_squares(const DeviceMixture<T>& mixture, const StripShape& shape, const T* cells, T* densities) {
-  constexpr bool kScaled = kType == CovarianceType::diag;
-  const int padded = mixture.padded_columns, n_groups = (mixture.n_components + kGaussianGroup - 1) / kGaussianGroup;
-  for_each_row_and(n_groups, shape.rows, [&](int row, int group) {
-    const std::int64_t at = static_cast<std::int64_t>(group) * kGaussianGroup * padded;
-    T sum[kGaussianGroup] = {};
-    add_squares<kScaled>(cells + row * shape.stride, padded, mixture.centers + at, kScaled ? mixture.scales + at : nullptr, sum);
+  const int padded = mixture.padded_columns;
+  const T* const centers = kScaling == Scaling::of_row ? mixture.shifts : mixture.centers;
+  for_each_rows_and((mixture.n_components + 3) / 4, cells, shape, [&](const RowGroup<T>& rows, int quarter) {
+    const int first = 4 * quarter, in_group = first % kGaussianGroup;
+    const std::int64_t at = static_cast<std::int64_t>(first - in_group) * padded + in_group;
+    T sum[kRowsAtOnce<T>][4] = {};
+    add_squares<kScaling>(rows, padded, centers + at, kScaling == Scaling::none ? nullptr : mixture.scales + at, sum);
 #pragma unroll
-    for (int k = 0; k < kGaussianGroup; ++k) {
-      const int component = group * kGaussianGroup + k;
-      if (component < mixture.n_components) {
-        densities[row * shape.density_stride + component] = multiply_add(mixture.factors[component], sum[k], mixture.constants[component]);
-      }
+    for (int k = 0; k < 4; ++k) {
+      if (first + k >= mixture.n_components) continue;
+      const T factor = mixture.factors[first + k], constant = mixture.constants[first + k];
+#pragma unroll
+      for (int r = 0; r < kRowsAtOnce<T>; ++r)
+        densities[rows.index[r] * shape.density_stride + first + k] = multiply_add(factor, sum[r][k], constant);
     }
   });
 }
 
-// The same for whole covariances: one component per thread and turn.
+// The same for whole covariances.
 template <class T>
 __device__ void fill_by_triangles(const DeviceMixture<T>& mixture, const StripShape& shape, const T* cells, T* densities) {
-  for_each_row_and(mixture.n_components, shape.rows, [&](int row, int component) {
+  for_each_rows_and(mixture.n_components, cells, shape, [&](const RowGroup<T>& rows, int component) {
     const T* triangle = mixture.triangles + component * mixture.triangle_size;
     const T* const mean = mixture.means + static_cast<std::int64_t>(component) * mixture.padded_columns;
-    T square = 0;
+    T square[kRowsAtOnce<T>] = {};
     for (int first = 0; first < mixture.n_columns; first += kGaussianGroup) {
-      T y[kGaussianGroup];
-      triangle = whiten_group(cells + row * shape.stride, mean, mixture.padded_columns, triangle, first, y);
+      T y[kRowsAtOnce<T>][kGaussianGroup];
+      triangle = whiten_group(rows, mean, mixture.padded_columns, triangle, first, y);
 #pragma unroll
-      for (int k = 0; k < kGaussianGroup; ++k) square = multiply_add(y[k], y[k], square);
+      for (int r = 0; r < kRowsAtOnce<T>; ++r) {
+#pragma unroll
+        for (int k = 0; k < kGaussianGroup; ++k) square[r] = multiply_add(y[r][k], y[r][k], square[r]);
+      }
     }
-    densities[row * shape.density_stride + component] = multiply_add(T(-0.5), square, mixture.constants[component]);
+#pragma unroll
+    for (int r = 0; r < kRowsAtOnce<T>; ++r)
+      densities[rows.index[r] * shape.density_stride + component] = multiply_add(T(-0.5), square[r], mixture.constants[component]);
   });
 }
 
@@ -119,29 +170,33 @@ __device__ void fill_by_triangles(const DeviceMixture<T>& mixture, const StripSh
 template <class T>
 __device__ void whiten_strip(const DeviceMixture<T>& mixture, const StripShape& shape, const T* cells, T* whitened) {
   const int n_groups = (mixture.n_columns + kGaussianGroup - 1) / kGaussianGroup;
-  for_each_row_and(n_groups, shape.rows, [&](int row, int group) {
-    // all groups before hold kGaussianGroup, 2 kGaussianGroup, ... rows
+  for_each_rows_and(n_groups, cells, shape, [&](const RowGroup<T>& rows, int group) {
+    // the groups before hold kGaussianGroup, 2 kGaussianGroup, ... rows
     const T* const triangle = mixture.triangles + kGaussianGroup * kGaussianGroup * group * (group + 1) / 2;
-    T y[kGaussianGroup];
-    whiten_group<T>(cells + row * shape.stride, nullptr, mixture.padded_columns, triangle, group * kGaussianGroup, y);
+    T y[kRowsAtOnce<T>][kGaussianGroup];
+    whiten_group<T>(rows, nullptr, mixture.padded_columns, triangle, group * kGaussianGroup, y);
 #pragma unroll
     for (int k = 0; k < kGaussianGroup; ++k) {
-      if (group * kGaussianGroup + k < mixture.padded_columns) whitened[row * shape.stride + group * kGaussianGroup + k] = y[k];
+      if (group * kGaussianGroup + k >= mixture.padded_columns) continue;
+#pragma unroll
+      for (int r = 0; r < kRowsAtOnce<T>; ++r) whitened[rows.index[r] * shape.stride + group * kGaussianGroup + k] = y[r][k];
     }
   });
 }
 
-// whitened: as many cells as the strip, for tied only. Ends with a barrier.
-template <CovarianceType kType, class T>
+// whitened: as many cells as the strip, for tied only; kLessCenter: scales, and not differences from the mean, multiply rows
+// of diag. Ends with a barrier.
+template <CovarianceType kType, class T, bool kLessCenter = false>
 __device__ void fill_log_densities(const DeviceMixture<T>& mixture, const StripShape& shape, const T* cells, T* whitened, T* densities) {
   if constexpr (kType == CovarianceType::full) {
     fill_by_triangles(mixture, shape, cells, densities);
   } else if constexpr (kType == CovarianceType::tied) {
     whiten_strip(mixture, shape, cells, whitened);
     __syncthreads();
-    fill_by_squares<kType>(mixture, shape, whitened, densities);
+    fill_by_squares<Scaling::none>(mixture, shape, whitened, densities);
   } else {
-    fill_by_squares<kType>(mixture, shape, cells, densities);
+    constexpr Scaling kOfDiag = kLessCenter ? Scaling::of_row : Scaling::of_difference;
+    fill_by_squares<kType == CovarianceType::diag ? kOfDiag : Scaling::none>(mixture, shape, cells, densities);
   }
   __syncthreads();
 }

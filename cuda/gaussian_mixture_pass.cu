@@ -47,27 +47,49 @@ SumCounts count_sums(const Model& model) {
   return {k, k * d, second ? gaussian_mixture::second_cells(model.covariance_type, k, d) : 0};
 }
 
+// The cheapest that moves the likelihood by less than the model allows: float32 with rows less the center, float32, double.
+enum class Arithmetic { less_center, narrow, wide };
+
+bool has_products(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center) {
+  if (model.covariance_type == CovarianceType::diag) return true;
+  return model.covariance_type == CovarianceType::full && choose_half_strip(model.n_components, model.n_columns).rows > 0 &&
+         PackedWhitening::fits(model, grid, center);
+}
+
+Arithmetic choose_arithmetic(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center) {
+  if (model.final_parameters || gaussian::float_error(model, grid, center) >= model.sweep_tolerance) return Arithmetic::wide;
+  const bool allowed = gaussian::product_error(model, grid, center) < model.sweep_tolerance && has_products(model, grid, center);
+  return allowed ? Arithmetic::less_center : Arithmetic::narrow;
+}
+
+template <CovarianceType kType>
+constexpr SweepKernel<float> kLessCenterKernel = sweep_mixture_kernel<kType, float, true>;
+
 // One model during a sweep; what it has allocated serves the next model in its place.
 struct Work {
   const Model* model = nullptr;
-  bool narrow = false;  // float32 moves the likelihood by less than the model allows
+  Arithmetic arithmetic = Arithmetic::wide;
   PackedMixture<float> narrow_mixture;
   PackedMixture<double> wide_mixture;
+  PackedWhitening whitening;
   StripPlan plan;
   SumCounts counts;
   std::size_t first_sum = 0;  // among those of all models
   double per_weight = 0, per_square = 0, per_log_likelihood = 0;
   FirstRows unlikely;
 
+  bool on_tensor_cores() const { return arithmetic == Arithmetic::less_center && model->covariance_type == CovarianceType::full; }
   bool wants_scatter() const { return model->covariance_type == CovarianceType::tied && counts.second > 0; }
 
-  // Calls f(mixture, kernel) in the precision of this model.
+  // Calls f(mixture, kernel) in the arithmetic of this model.
   template <class F>
   void visit(F&& f) const {
-    if (narrow)
-      f(narrow_mixture, sweep_kernel<float>(model->covariance_type));
-    else
-      f(wide_mixture, sweep_kernel<double>(model->covariance_type));
+    switch (arithmetic) {
+      case Arithmetic::less_center:
+        return f(narrow_mixture, on_tensor_cores() ? kLessCenterKernel<CovarianceType::full> : kLessCenterKernel<CovarianceType::diag>);
+      case Arithmetic::narrow: return f(narrow_mixture, sweep_kernel<float>(model->covariance_type));
+      case Arithmetic::wide: return f(wide_mixture, sweep_kernel<double>(model->covariance_type));
+    }
   }
 };
 
@@ -77,6 +99,8 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
       : device_(device), grid_(grid), moments_(moments), center_(gaussian_mixture::center_of(grid, moments)) {
     allow_shared_memory<float>();
     allow_shared_memory<double>();
+    for (const SweepKernel<float> kernel : {kLessCenterKernel<CovarianceType::full>, kLessCenterKernel<CovarianceType::diag>})
+      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
   }
 
   void begin(std::span<const Model* const> models) override {
@@ -131,18 +155,28 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
   void prepare(Work& work, const Model& model, std::vector<double>& per_bound) {
     const Quanta quanta(model, grid_, moments_);
     work.model = &model;
-    work.narrow = !model.final_parameters && gaussian::float_error(model, grid_, center_) < model.sweep_tolerance;
-    if (work.narrow)
-      work.narrow_mixture.upload(model, center_, stream());
-    else
+    work.arithmetic = choose_arithmetic(model, grid_, center_);
+    if (work.arithmetic == Arithmetic::wide)
       work.wide_mixture.upload(model, center_, stream());
+    else
+      work.narrow_mixture.upload(model, center_, stream());
+    if (work.on_tensor_cores()) work.whitening.upload(model, center_, stream());
     work.counts = count_sums(model);
     work.per_weight = 1 / quanta.weight();
     work.per_square = 1 / quanta.square();
     work.per_log_likelihood = 1 / quanta.log_likelihood();
     for (std::size_t j = 0; j < center_.size(); ++j) per_bound.push_back(quanta.weight() / quanta.first(j));
     work.unlikely = FirstRows(model.lost_components, model.n_columns);
-    work.plan = StripPlan(model, work.narrow ? sizeof(float) : sizeof(double), device_.shared_bytes);
+    plan_strips(work);
+  }
+
+  void plan_strips(Work& work) {
+    const Model& model = *work.model;
+    const std::size_t cell_bytes = work.arithmetic == Arithmetic::wide ? sizeof(double) : sizeof(float);
+    const StripShape shape =
+        work.on_tensor_cores() ? choose_half_strip(model.n_components, model.n_columns)
+                               : choose_strip(model.covariance_type, cell_bytes, model.n_components, model.n_columns, device_.shared_bytes);
+    work.plan = StripPlan(model, shape, cell_bytes, device_.shared_bytes);
     int per_multiprocessor = 0;
     work.visit([&](const auto&, const auto kernel) {
       check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_multiprocessor, kernel, kStripThreads, work.plan.shared_bytes));
@@ -185,6 +219,7 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
   void sweep_model(const Tile& tile, std::size_t m, const PackedMixture<T>& mixture, SweepKernel<T> kernel) const {
     const Work& work = work_[m];
     const MixtureSweep<T> sweep{.mixture = mixture.view(),
+                                .whitening = work.whitening.view(),
                                 .shape = work.plan.shape,
                                 .x = tile.x,
                                 .weight = tile.weight,

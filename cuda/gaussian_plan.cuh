@@ -14,13 +14,28 @@ namespace coterie::COTERIE_GPU {
 // find room in the shared memory of one multiprocessor. ResourceError when a single row fits into no block's shared memory.
 inline StripShape choose_strip(CovarianceType type, std::size_t cell_bytes, int n_components, int n_columns, std::size_t shared_limit) {
   constexpr int kStripBytes = 40 << 10;
-  StripShape shape{.rows = 128, .stride = strip_stride(n_columns), .density_stride = n_components | 1, .lanes_per_row = 2};
+  StripShape shape{.rows = 128, .stride = strip_stride(n_columns), .density_stride = n_components | 1, .lanes_per_row = 2, .half_words = 0};
   const auto bytes = [&] { return MixtureMemory(type, shape, static_cast<int>(cell_bytes), n_components, 0).bytes; };
   while (shape.rows > 1 && bytes() > kStripBytes) shape.rows /= 2;
   shape.lanes_per_row = std::min(32, kStripThreads / shape.rows);
   if (static_cast<std::size_t>(bytes()) > shared_limit)
     throw ResourceError("a mixture of " + std::to_string(n_components) + " components over " + std::to_string(n_columns) +
                         " columns does not fit into the shared memory of this GPU. Nothing was written. Use --device cpu.");
+  return shape;
+}
+
+// The same on tensor cores, in twice the memory, because a warp takes 32 rows at once; rows is 0 where they do not fit.
+inline StripShape choose_half_strip(int n_components, int n_columns) {
+  constexpr int kHalfStripBytes = 80 << 10;
+  StripShape shape{.rows = 128,
+                   .stride = strip_stride(n_columns),
+                   .density_stride = n_components | 1,
+                   .lanes_per_row = 2,
+                   .half_words = half_words(n_columns)};
+  while (shape.rows >= kProductRows && MixtureMemory(CovarianceType::full, shape, sizeof(float), n_components, 0).bytes > kHalfStripBytes)
+    shape.rows /= 2;
+  if (shape.rows < kProductRows) return {};
+  shape.lanes_per_row = kStripThreads / shape.rows;
   return shape;
 }
 
@@ -34,10 +49,10 @@ struct StripPlan {
   std::int64_t n_blocks = 1;        // that may run at a time
 
   StripPlan() = default;
-  StripPlan(const gaussian_mixture::Model& model, std::size_t bytes_per_cell, std::size_t shared_limit) : cell_bytes(bytes_per_cell) {
+  StripPlan(const gaussian_mixture::Model& model, const StripShape& strip, std::size_t bytes_per_cell, std::size_t shared_limit)
+      : shape(strip), cell_bytes(bytes_per_cell) {
     const CovarianceType type = model.covariance_type;
     const int k = model.n_components, d = model.n_columns;
-    shape = choose_strip(type, cell_bytes, k, d, shared_limit);
     const bool full = type == CovarianceType::full, moves = !model.final_parameters;
     const auto bytes = [&](std::int64_t moments) {
       return static_cast<std::size_t>(MixtureMemory(type, shape, static_cast<int>(cell_bytes), k, moments).bytes);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "cuda/gaussian_moments.cuh"
+#include "cuda/gaussian_whitening.cuh"
 #include "host/tile.hpp"
 
 namespace coterie::COTERIE_GPU {
@@ -15,6 +16,7 @@ namespace coterie::COTERIE_GPU {
 template <class T>
 struct MixtureSweep {
   DeviceMixture<T> mixture;
+  DeviceWhitening whitening;  // on tensor cores only
   StripShape shape;
   const float* x;              // (n_rows, n_columns)
   const std::int32_t* weight;  // (n_rows), or nullptr
@@ -43,7 +45,7 @@ struct MixtureMemory {
       return begin;
     };
     const bool full = type == CovarianceType::full;
-    cells = take(std::int64_t{shape.rows} * shape.stride * cell_bytes);
+    cells = take(std::int64_t{shape.rows} * max(shape.stride * cell_bytes, 2 * 4 * shape.half_words));
     whitened = take(type == CovarianceType::tied ? std::int64_t{shape.rows} * shape.stride * cell_bytes : 0);
     densities = take(std::int64_t{shape.rows} * shape.density_stride * cell_bytes);
     squares = take(type == CovarianceType::spherical ? std::int64_t{shape.rows} * 8 : 0);
@@ -149,17 +151,36 @@ struct LikelihoodSums {
   double log_likelihood = 0, log_certainty = 0;
 };
 
+// Rows of a strip and their log-densities. kLessCenter: what multiplies rows, multiplies them less the center and not less
+// the mean of the component, full covariances on tensor cores. Begins and ends with a barrier.
+template <CovarianceType kType, class T, bool kLessCenter>
+__device__ void fill_strip(const MixtureBlock<kType, T>& block, std::int64_t first) {
+  const MixtureSweep<T>& sweep = block.sweep;
+  const DeviceMixture<T>& mixture = sweep.mixture;
+  const StripShape& shape = sweep.shape;
+  const int row = static_cast<int>(first);
+  if constexpr (kLessCenter && kType == CovarianceType::full) {
+    auto* const words = reinterpret_cast<std::uint32_t*>(block.cells);
+    const HalfStrip strip{words, words + shape.rows * shape.half_words, shape.half_words};
+    load_halves(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, sweep.whitening.scales, row, shape.rows, strip);
+    __syncthreads();
+    fill_by_products(mixture, sweep.whitening, shape, strip, block.densities);
+    __syncthreads();
+  } else {
+    load_strip(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, row, shape.rows, shape.stride, block.cells);
+    __syncthreads();
+    fill_log_densities<kType, T, kLessCenter>(mixture, shape, block.cells, block.whitened, block.densities);
+  }
+}
+
 // first: of the strip, in the tile; block_first: of its block of rows. Begins and ends with a barrier.
-template <CovarianceType kType, class T>
+template <CovarianceType kType, class T, bool kLessCenter>
 __device__ void sweep_rows(const MixtureBlock<kType, T>& block, std::int64_t block_first, int first, LikelihoodSums& likelihood) {
   const MixtureSweep<T>& sweep = block.sweep;
   const DeviceMixture<T>& mixture = sweep.mixture;
   const StripShape& shape = sweep.shape;
   const std::int64_t strip_first = block_first + first;
-  load_strip(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, static_cast<int>(strip_first), shape.rows, shape.stride,
-             block.cells);
-  __syncthreads();
-  fill_log_densities<kType>(mixture, shape, block.cells, block.whitened, block.densities);
+  fill_strip<kType, T, kLessCenter>(block, strip_first);
   if constexpr (kType == CovarianceType::spherical) fill_squares(shape, mixture.n_columns, block.cells, block.squares);
   const auto weight_of = [&](int row) { return sweep.weight_of(strip_first + row); };
   const RowLikelihood<T> row_likelihood = normalise_strip(mixture.n_components, shape, block.densities, weight_of);
@@ -179,7 +200,7 @@ __device__ void sweep_rows(const MixtureBlock<kType, T>& block, std::int64_t blo
   __syncthreads();
 }
 
-template <CovarianceType kType, class T>
+template <CovarianceType kType, class T, bool kLessCenter = false>
 __global__ void __launch_bounds__(kStripThreads, 2) sweep_mixture_kernel(MixtureSweep<T> sweep) {
   SHARED_BYTES(memory);
   const MixtureBlock<kType, T> block(sweep, memory);
@@ -190,7 +211,9 @@ __global__ void __launch_bounds__(kStripThreads, 2) sweep_mixture_kernel(Mixture
   for (std::int64_t first = std::int64_t{blockIdx.x} * kBlockRows; first < sweep.n_rows; first += step) {
     LikelihoodSums likelihood;
     const auto n_rows = static_cast<int>(min(kBlockRows, sweep.n_rows - first));
-    for (int i = 0; i < n_rows; i += sweep.shape.rows) sweep_rows(block, first, i, likelihood);
+    for (int i = 0; i < n_rows; i += sweep.shape.rows) {
+      sweep_rows<kType, T, kLessCenter>(block, first, i, likelihood);
+    }
     likelihood = {add_lanes(likelihood.log_likelihood), add_lanes(likelihood.log_certainty)};
     if (threadIdx.x % 32 == 0) {
       add_quanta(sweep.sums.log_likelihood, likelihood.log_likelihood * sweep.sums.per_log_likelihood);

@@ -88,6 +88,10 @@ class Components {
 // the mean over many rows moves by less. Infinite where float32 could overflow.
 double float_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center);
 
+// The same where scales, of diag, or P, of full, multiply rows less the center and not less the mean, in products of at least
+// 22 bits that are added in float32: their roundings are no more than those of n_columns additions.
+double product_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center);
+
 template <class T>
 struct Scratch {
   std::vector<T> log_density;      // (padded n_components, stride): log (weight_k N_k), later w r_k

@@ -30,15 +30,14 @@ double mean_square(const std::vector<double>& offsets, const std::vector<double>
   return sum;
 }
 
-Whitening whitening_of(const Model& model, std::size_t k, const std::vector<double>& offsets) {
+// less_center: P multiplies rows less the center, not less the mean.
+Whitening whitening_of(const Model& model, std::size_t k, const std::vector<double>& offsets, bool less_center) {
   const std::size_t d = static_cast<std::size_t>(model.n_columns);
   Whitening whitening{.deviation = std::vector<double>(d), .p = std::vector<double>(d * d)};
   for (std::size_t j = 0; j < d; ++j) {
-    double variance = gaussian_mixture::variance_of(model, k, j);
-    if (model.covariance_type == CovarianceType::tied)  // P multiplies rows less the center, not less the mean
-      variance += mean_square(offsets, model.weights, j, d);
-    whitening.deviation[j] = std::sqrt(variance);
-    whitening.p[j * d + j] = 1 / whitening.deviation[j];
+    const double variance = gaussian_mixture::variance_of(model, k, j);
+    whitening.p[j * d + j] = 1 / std::sqrt(variance);
+    whitening.deviation[j] = std::sqrt(variance + (less_center ? mean_square(offsets, model.weights, j, d) : 0.0));
   }
   const std::size_t first = model.covariance_type == CovarianceType::full ? k * d * d : 0;
   if (model.covariance_type == CovarianceType::full || model.covariance_type == CovarianceType::tied)
@@ -46,9 +45,9 @@ Whitening whitening_of(const Model& model, std::size_t k, const std::vector<doub
   return whitening;
 }
 
-double error_of_component(const Model& model, std::size_t k, const std::vector<double>& offsets, double constant) {
+double error_of_component(const Model& model, std::size_t k, const std::vector<double>& offsets, double constant, bool less_center) {
   const std::size_t d = static_cast<std::size_t>(model.n_columns);
-  const auto [deviation, p] = whitening_of(model, k, offsets);
+  const auto [deviation, p] = whitening_of(model, k, offsets, less_center);
   double products = 0, shift = 0;
   for (std::size_t i = 0; i < d; ++i) {
     double magnitude = 0, moved = 0;
@@ -65,9 +64,7 @@ double error_of_component(const Model& model, std::size_t k, const std::vector<d
   return kUnit * (std::sqrt(products + columns * columns * columns / 12) + std::abs(constant)) + std::sqrt(shift);
 }
 
-}  // namespace
-
-double float_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center) {
+double error_of(const Model& model, const kmeans::Grid& grid, std::span<const float> center, bool less_center) {
   if (std::any_of(grid.steps.begin(), grid.steps.end(), [](double step) { return step * 0x1p24 > kLargest; }))
     return std::numeric_limits<double>::infinity();
   const std::vector<double> offsets = gaussian_mixture::offsets_of(model, center);
@@ -75,10 +72,21 @@ double float_error(const Model& model, const kmeans::Grid& grid, std::span<const
   double largest = 0;
   for (std::int32_t k = 0; k < model.n_components; ++k) {
     const std::size_t component = static_cast<std::size_t>(k);
-    if (model.weights[component] > 0) largest = std::max(largest, error_of_component(model, component, offsets, components.constant(k)));
+    if (model.weights[component] > 0)
+      largest = std::max(largest, error_of_component(model, component, offsets, components.constant(k), less_center));
   }
   const double level = model.lower_bound.empty() ? 0 : std::abs(model.lower_bound.back());
   return largest + kUnit * level;  // outlying rows have logarithms far beyond those of their component
+}
+
+}  // namespace
+
+double float_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center) {
+  return error_of(model, grid, center, model.covariance_type == CovarianceType::tied);
+}
+
+double product_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center) {
+  return error_of(model, grid, center, true);
 }
 
 }  // namespace coterie::gaussian

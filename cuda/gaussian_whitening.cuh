@@ -1,0 +1,127 @@
+// Log-densities of full covariances on tensor cores: y = P^T (x - center) - P^T mean for 32 rows and one component per warp.
+//
+// Rows and P are sums of two fp16 numbers, x = xh + xl and P = Ph + Pl; y = (xh Pl + xl Ph) + xh Ph, and xl Pl is below
+// 2^-24. Tensor cores cut what they add instead of rounding it, so after every step of 16 rows of P the products leave them
+// and are added in float32, which rounds (Ootomo and Yokota 2022, Recovering single precision accuracy from tensor cores).
+// product_error() of host/gaussian_density.hpp says when this is good enough.
+#pragma once
+
+#include "cuda/gaussian_density.cuh"
+#include "cuda/instructions/half.hpp"
+#include "cuda/instructions/mma.hpp"
+#include "cuda/packed_whitening.hpp"
+
+namespace coterie::COTERIE_GPU {
+
+inline constexpr int kProductRows = 32;  // per warp and turn: two left-hand sides of 16 rows
+inline constexpr int kTilesAtOnce = 4;   // of kTileColumns columns: 8 accumulators of 4 registers
+
+// A row of a strip: pairs of columns as fp16, an odd number of 4-word groups, so that 8 rows meet no bank twice.
+__host__ __device__ constexpr int half_words(int n_columns) { return (n_columns + kStepRows - 1) / kStepRows * (kStepRows / 2) + 4; }
+
+// Fragments of all tiles before `tile`: tile t has t / 2 + 1 steps.
+__device__ constexpr int first_fragment(int tile) { return (tile / 2 + 1) * (tile / 2 + tile % 2); }
+
+// A strip in shared memory, both (rows, words).
+struct HalfStrip {
+  std::uint32_t *high, *low;
+  int words;
+};
+
+// The strip becomes (x - center) scale for the rows from first_row on, zero beyond the columns and beyond the tile. One warp
+// per row, two columns per lane and turn.
+__device__ inline void load_halves(const float* x, int n_tile_rows, int n_columns, const float* center, const float* scales, int first_row,
+                                   int n_rows, const HalfStrip& strip) {
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  for (int i = warp; i < n_rows; i += kStripWarps) {
+    const float* const row = x + static_cast<std::int64_t>(first_row + i) * n_columns;
+    const auto cell = [&](int j) { return first_row + i < n_tile_rows && j < n_columns ? (row[j] - center[j]) * scales[j] : 0.0f; };
+    for (int word = lane; word < strip.words; word += 32) {
+      const float first = cell(2 * word), second = cell(2 * word + 1);
+      const std::uint32_t high = pack_halves(first, second);
+      const float2 rounded = unpack_halves(high);
+      strip.high[i * strip.words + word] = high;
+      strip.low[i * strip.words + word] = pack_halves(first - rounded.x, second - rounded.y);
+    }
+  }
+}
+
+// The left-hand side of mma_fp16 for 16 rows and one step. rows: (16, words) from the step on.
+__device__ inline void load_left(const std::uint32_t* rows, int words, std::uint32_t (&a)[4]) {
+  const unsigned lane = threadIdx.x % 32;
+  const std::uint32_t* const from = rows + lane / 4 * static_cast<unsigned>(words) + lane % 4;
+  a[0] = from[0];
+  a[1] = from[8 * words];
+  a[2] = from[4];
+  a[3] = from[8 * words + 4];
+}
+
+// square[h][i] += the part of |y|^2 in kTilesAtOnce tiles from first_tile on that this lane holds, of row 16 h + 8 i + lane / 4.
+// strip: the 32 rows; fragments, shifts: of the component.
+__device__ inline void add_whitened_squares(const DeviceWhitening& whitening, const HalfStrip& strip, const WhiteningFragment* fragments,
+                                            const float* shifts, int first_tile, float (&square)[2][2]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  float y[2][kTilesAtOnce][4];
+#pragma unroll
+  for (int t = 0; t < kTilesAtOnce; ++t) {
+    const bool exists = first_tile + t < whitening.n_tiles;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) y[0][t][i] = y[1][t][i] = exists ? -shifts[(first_tile + t) * kTileColumns + 2 * (lane % 4) + i % 2] : 0.0f;
+  }
+  const int n_steps = min(whitening.n_steps, (first_tile + kTilesAtOnce) / 2);
+  for (int step = 0; step < n_steps; ++step) {
+    std::uint32_t high[2][4], low[2][4];
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      load_left(strip.high + 16 * h * strip.words + 8 * step, strip.words, high[h]);
+      load_left(strip.low + 16 * h * strip.words + 8 * step, strip.words, low[h]);
+    }
+#pragma unroll
+    for (int t = 0; t < kTilesAtOnce; ++t) {
+      const int tile = first_tile + t;
+      if (tile >= whitening.n_tiles || step > tile / 2) continue;  // below the diagonal P is zero
+      const WhiteningFragment p = fragments[static_cast<std::int64_t>(first_fragment(tile) + step) * 32 + lane];
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        float product[4] = {};
+        mma_fp16(product, high[h], p.low);
+        mma_fp16(product, low[h], p.high);
+        mma_fp16(product, high[h], p.high);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) y[h][t][i] += product[i];
+      }
+    }
+  }
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+#pragma unroll
+    for (int t = 0; t < kTilesAtOnce; ++t) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) square[h][i / 2] = multiply_add(y[h][t][i], y[h][t][i], square[h][i / 2]);
+    }
+  }
+}
+
+// densities: (rows, density_stride) becomes log (weight_k N_k). A warp keeps its 32 rows and takes every so many-th component.
+__device__ inline void fill_by_products(const DeviceMixture<float>& mixture, const DeviceWhitening& whitening, const StripShape& shape,
+                                        const HalfStrip& strip, float* densities) {
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  const int n_row_groups = shape.rows / kProductRows, first_row = warp % n_row_groups * kProductRows;
+  const HalfStrip rows{strip.high + first_row * strip.words, strip.low + first_row * strip.words, strip.words};
+  for (int k = warp / n_row_groups; k < mixture.n_components; k += kStripWarps / n_row_groups) {
+    const WhiteningFragment* const fragments = whitening.fragments + k * whitening.n_fragments * 32;
+    const float* const shifts = whitening.shifts + static_cast<std::int64_t>(k) * whitening.n_tiles * kTileColumns;
+    float square[2][2] = {};
+    for (int tile = 0; tile < whitening.n_tiles; tile += kTilesAtOnce)
+      add_whitened_squares(whitening, rows, fragments, shifts, tile, square);
+    const float constant = mixture.constants[k];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float sum = add_lanes(square[i / 2][i % 2], 1, 2);
+      const int row = first_row + 16 * (i / 2) + 8 * (i % 2) + lane / 4;
+      if (lane % 4 == 0) densities[row * shape.density_stride + k] = multiply_add(-0.5f, sum, constant);
+    }
+  }
+}
+
+}  // namespace coterie::COTERIE_GPU

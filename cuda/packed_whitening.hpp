@@ -1,0 +1,51 @@
+// The whitening product y = P^T (x - mean) of full covariances as tensor cores take it (gaussian_whitening.cuh): rows and P
+// in fp16, each as the sum of a high and a low part, 22 bits together. Columns are scaled by powers of two to a deviation of
+// about 1, and P the other way round, so that both stay within the range of fp16.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cuda/device_buffer.hpp"
+#include "host/gaussian_mixture.hpp"
+
+namespace coterie::COTERIE_GPU {
+
+// Columns of y per tile and rows of P per step: the shape of mma_fp16.
+inline constexpr int kTileColumns = 8, kStepRows = 16;
+
+// The part of P for one lane, tile and step: the two registers of a right-hand side, high and low parts.
+struct alignas(16) WhiteningFragment {
+  std::uint32_t high[2], low[2];
+};
+
+struct DeviceWhitening {
+  std::int32_t n_tiles, n_steps;       // that cover the columns
+  std::int64_t n_fragments;            // per component and lane
+  const WhiteningFragment* fragments;  // (n_components, n_fragments, 32): tiles in order, of each the steps above the diagonal
+  const float* shifts;                 // (n_components, n_tiles * kTileColumns) P^T mean, mean less center
+  const float* scales;                 // (n_columns) 2^-e, of x - center
+};
+
+class PackedWhitening {
+ public:
+  // Whether fp16 holds the rows on the grid and P, scaled.
+  static bool fits(const gaussian_mixture::Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center);
+  // Allocates what is missing and uploads; the arguments may go away. model: full covariances.
+  void upload(const gaussian_mixture::Model& model, std::span<const float> center, cudaStream_t stream);
+  DeviceWhitening view() const;
+
+ private:
+  void add_component(const gaussian_mixture::Model& model, std::size_t k, std::span<const float> center);
+
+  std::int32_t n_tiles_ = 0, n_steps_ = 0;
+  std::int64_t n_fragments_ = 0;
+  std::vector<int> exponents_;  // (n_columns) e
+  std::vector<WhiteningFragment> fragments_;
+  std::vector<float> values_;  // shifts, then scales
+  DeviceBuffer<WhiteningFragment> device_fragments_;
+  DeviceBuffer<float> device_values_;
+};
+
+}  // namespace coterie::COTERIE_GPU
