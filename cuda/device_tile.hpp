@@ -18,6 +18,8 @@ class DeviceTile {
     tile_.wide = copy(wide_, tile.wide, n_rows * static_cast<std::size_t>(tile.n_columns), stream);
     tile_.weight = copy(weight_, tile.weight, n_rows, stream);
     tile_.label = copy(label_, tile.label, n_rows, stream);
+    tile_.target = copy(target_, tile.target, n_rows * static_cast<std::size_t>(tile.n_targets), stream);
+    tile_.fold = copy(fold_, tile.fold, n_rows, stream);
     return tile_;
   }
 
@@ -33,6 +35,7 @@ class DeviceTile {
   DeviceBuffer<float> x_;                      // (n_rows, n_columns)
   DeviceBuffer<double> wide_;                  // (n_rows, n_columns)
   DeviceBuffer<std::int32_t> weight_, label_;  // (n_rows)
+  DeviceBuffer<std::int8_t> target_, fold_;    // (n_rows, n_targets), (n_rows)
   Tile tile_;
 };
 

@@ -96,7 +96,7 @@ struct Work {
 class GaussianMixturePass final : public gaussian_mixture::Pass {
  public:
   GaussianMixturePass(DeviceContext& device, const gaussian_mixture::Grid& grid, const gaussian_mixture::GridMoments& moments)
-      : device_(device), grid_(grid), moments_(moments), center_(gaussian_mixture::center_of(grid, moments)) {
+      : device_(device), grid_(grid), moments_(moments), center_(center_of(grid, moments)) {
     allow_shared_memory<float>();
     allow_shared_memory<double>();
     for (const SweepKernel<float> kernel : {kLessCenterKernel<CovarianceType::full>, kLessCenterKernel<CovarianceType::diag>})

@@ -11,19 +11,29 @@ namespace coterie::COTERIE_GPU {
 namespace {
 
 constexpr std::int64_t kResidentTileRows = std::int64_t{1} << 26;  // of one launch: seconds apart are chances to cancel, not microseconds
-constexpr std::int64_t kSideBytes = 2 * sizeof(std::int32_t);      // weight and label of a row
+
+// Bytes of a row's parts.
+struct RowWidth {
+  std::int64_t cells;
+  std::int64_t n_targets;
+  std::int64_t bytes() const { return cells + 2 * static_cast<std::int64_t>(sizeof(std::int32_t)) + n_targets + n_folds(); }
+  std::int64_t n_folds() const { return n_targets > 0 ? 1 : 0; }
+};
 
 // Rows with their side columns, on the device or pinned.
 template <template <class> class BufferOf>
 struct Columns {
   BufferOf<std::byte> cells;  // (n_rows, n_columns) float32, or float64 of a wide source
   BufferOf<std::int32_t> weight, label;
+  BufferOf<std::int8_t> target, fold;  // (n_rows, n_targets) and (n_rows) where there are targets
 
   Columns() = default;
-  Columns(std::int64_t n_rows, std::int64_t row_cell_bytes)
-      : cells(static_cast<std::size_t>(n_rows * row_cell_bytes)),
+  Columns(std::int64_t n_rows, const RowWidth& width)
+      : cells(static_cast<std::size_t>(n_rows * width.cells)),
         weight(static_cast<std::size_t>(n_rows)),
-        label(static_cast<std::size_t>(n_rows)) {}
+        label(static_cast<std::size_t>(n_rows)),
+        target(static_cast<std::size_t>(n_rows * width.n_targets)),
+        fold(static_cast<std::size_t>(n_rows * width.n_folds())) {}
 };
 
 struct Slot {
@@ -41,6 +51,7 @@ class StagedSource final : public TileSource {
   std::int64_t first_row() const override { return source_.first_row(); }
   std::int32_t n_columns() const override { return source_.n_columns(); }
   bool is_wide() const override { return source_.is_wide(); }
+  std::int32_t n_targets() const override { return source_.n_targets(); }
 
   void rewind() override {
     if (slot_rows_ == 0) allocate();
@@ -71,7 +82,8 @@ class StagedSource final : public TileSource {
 
  private:
   std::int64_t row_cell_bytes() const { return n_columns() * static_cast<std::int64_t>(is_wide() ? sizeof(double) : sizeof(float)); }
-  std::int64_t row_bytes() const { return row_cell_bytes() + kSideBytes; }
+  RowWidth row_width() const { return {row_cell_bytes(), n_targets()}; }
+  std::int64_t row_bytes() const { return row_width().bytes(); }
 
   // What was handed out is read by kernels that the compute stream holds by now.
   void mark_consumed() {
@@ -101,7 +113,7 @@ class StagedSource final : public TileSource {
   void try_resident() {
     if (row_bytes() * n_rows() > device_.memory_bytes / 5 * 4) return;
     try {
-      rows_ = Columns<DeviceBuffer>(n_rows(), row_cell_bytes());
+      rows_ = Columns<DeviceBuffer>(n_rows(), row_width());
       resident_ = true;
     } catch (const OutOfDeviceMemory&) {
       rows_ = {};
@@ -113,9 +125,9 @@ class StagedSource final : public TileSource {
     if (!resident_) {
       if (2 * slot_rows_ * row_bytes() > device_.memory_bytes && slot_rows_ > kBlockRows)
         throw OutOfDeviceMemory("--gpu-memory holds no two tiles");
-      rows_ = Columns<DeviceBuffer>(2 * slot_rows_, row_cell_bytes());
+      rows_ = Columns<DeviceBuffer>(2 * slot_rows_, row_width());
     }
-    for (Slot& slot : slots_) slot.pinned = Columns<PinnedBuffer>(slot_rows_, row_cell_bytes());
+    for (Slot& slot : slots_) slot.pinned = Columns<PinnedBuffer>(slot_rows_, row_width());
   }
 
   void release_slots() {
@@ -144,10 +156,14 @@ class StagedSource final : public TileSource {
     }
     has_weight_ = pending_->weight != nullptr;
     has_label_ = pending_->label != nullptr;
+    has_target_ = pending_->target != nullptr;
+    has_fold_ = has_target_ && pending_->fold != nullptr;
     const auto* const cells = visit_cells(*pending_, [](const auto* x) { return reinterpret_cast<const std::byte*>(x); });
     copy(cells + taken_ * row_cell_bytes(), slot.pinned.cells, rows_.cells, to, count, row_cell_bytes());
     if (has_weight_) copy(pending_->weight + taken_, slot.pinned.weight, rows_.weight, to, count, 1);
     if (has_label_) copy(pending_->label + taken_, slot.pinned.label, rows_.label, to, count, 1);
+    if (has_target_) copy(pending_->target + taken_ * n_targets(), slot.pinned.target, rows_.target, to, count, n_targets());
+    if (has_fold_) copy(pending_->fold + taken_, slot.pinned.fold, rows_.fold, to, count, 1);
     slot.copied.record(device_.copies);
     slot.copied.hold(device_.compute);
     slot.used = true;
@@ -177,9 +193,12 @@ class StagedSource final : public TileSource {
       tile_.x = reinterpret_cast<const float*>(cells);
     if (has_weight_) tile_.weight = rows_.weight.data() + at;
     if (has_label_) tile_.label = rows_.label.data() + at;
+    if (has_target_) tile_.target = rows_.target.data() + at * n_targets();
+    if (has_fold_) tile_.fold = rows_.fold.data() + at;
     tile_.first_row = first_row() + row;
     tile_.n_rows = static_cast<std::int32_t>(count);
     tile_.n_columns = n_columns();
+    tile_.n_targets = has_target_ ? n_targets() : 0;
     tile_.memory = Memory::device;
   }
 
@@ -197,7 +216,7 @@ class StagedSource final : public TileSource {
   std::int64_t served_ = 0;   // resident rows handed out in this sweep
   const Tile* pending_ = nullptr;
   std::int64_t taken_ = 0;  // rows of the pending tile that were copied
-  bool has_weight_ = false, has_label_ = false;
+  bool has_weight_ = false, has_label_ = false, has_target_ = false, has_fold_ = false;
   bool handed_out_ = false;
   Tile tile_;
 };

@@ -19,12 +19,6 @@ using gaussian::Components;
 using gaussian::Scratch;
 using gaussian::Stretch;
 
-// |value| < 2^100 quanta, so both halves fit 64 bits; the rounding to whole quanta is below that of the block's sums.
-void add_quanta(WideSums& sums, std::size_t i, double quanta) {
-  const double high = std::trunc(quanta * 0x1p-48);
-  sums.add(i, (static_cast<int128>(static_cast<std::int64_t>(high)) << 48) + static_cast<std::int64_t>(quanta - high * 0x1p48));
-}
-
 using AnyComponents = std::variant<Components<float>, Components<double>>;
 
 // float32 where it moves the likelihood by less than the model allows; the last sweep is in double, and so are rows with

@@ -8,8 +8,6 @@
 namespace coterie::gaussian_mixture {
 namespace {
 
-double power_of_two_above(double x) { return std::ldexp(1.0, std::ilogb(x) + 1); }
-
 // The column that entry i of precisions_cholesky multiplies; spherical ones multiply all.
 std::size_t column_of(const Model& model, std::size_t i) {
   const std::size_t d = static_cast<std::size_t>(model.n_columns);
@@ -35,14 +33,6 @@ double log_likelihood_bound(const Model& model, const std::vector<double>& bound
 }
 
 }  // namespace
-
-std::vector<float> center_of(const Grid& grid, const GridMoments& moments) {
-  std::vector<float> center;
-  for (std::size_t j = 0; j < grid.steps.size(); ++j)
-    center.push_back(static_cast<float>(std::nearbyint(static_cast<double>(moments.sums.value(j)) / static_cast<double>(moments.weight)) *
-                                        grid.steps[j]));
-  return center;
-}
 
 std::vector<float> mean_row(const Model& model) {
   std::vector<float> center(static_cast<std::size_t>(model.n_columns));
@@ -81,8 +71,7 @@ std::vector<double> pivots_of(const Model& model, std::span<const float> center)
   return pivots;
 }
 
-Quanta::Quanta(const Model& model, const Grid& grid, const GridMoments& moments)
-    : weight_(std::ldexp(power_of_two_above(static_cast<double>(moments.weight)), -100)) {
+Quanta::Quanta(const Model& model, const Grid& grid, const GridMoments& moments) : weight_(weight_quantum(moments)) {
   for (const double step : grid.steps) bound_.push_back(0x1p24 * step);
   for (std::size_t i = 0; i < model.means.size(); ++i) {
     double& bound = bound_[i % bound_.size()];

@@ -1,17 +1,14 @@
 // The units in which a sweep over a mixture counts, known to the pass that fills the sums and to the update that reads
-// them. Block results become whole numbers of a quantum 2^-100 below the largest sum that the grid, the weights and the
-// model allow: far below double rounding, far within the 110 bits of WideSums.
+// them (fixed_point.hpp). c: the center of fixed_point.hpp.
 #pragma once
 
 #include <span>
 #include <vector>
 
+#include "host/fixed_point.hpp"
 #include "host/gaussian_mixture.hpp"
 
 namespace coterie::gaussian_mixture {
-
-// c: the mean row, rounded to the grid. x - c is a float32 without rounding: both are whole numbers of steps <= 2^23.
-std::vector<float> center_of(const Grid& grid, const GridMoments& moments);  // (n_columns)
 
 // The mean of a model, rounded to float32: what predictors take off rows where there is no grid any more.
 std::vector<float> mean_row(const Model& model);  // (n_columns)
@@ -42,9 +39,6 @@ class Quanta {
   double square_;              // a power of two above the sum of squares of the bounds
   double log_likelihood_;
 };
-
-// Cells of a lower triangle, row by row.
-constexpr std::size_t triangle_cells(std::size_t n) { return n * (n + 1) / 2; }
 
 // Cells of Statistics::second.
 constexpr std::size_t second_cells(CovarianceType type, std::size_t n_components, std::size_t n_columns) {

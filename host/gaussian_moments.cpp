@@ -224,7 +224,6 @@ void gram(const T* z, std::int64_t n_rows, std::int64_t stride, std::int32_t n, 
 
 template <class T>
 void add_full_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
-  using gaussian_mixture::triangle_cells;
   const std::size_t n = static_cast<std::size_t>(stretch.n_columns);
   for (std::size_t k = 0; k < sums.weight.size(); ++k) {
     const std::int32_t component = static_cast<std::int32_t>(k);
@@ -271,7 +270,7 @@ void add_scatter_target(const Stretch<T>& stretch, Scratch<T>& scratch, std::vec
   const std::vector<T> zero(static_cast<std::size_t>(stretch.n_columns));
   const std::int64_t rows = gather(stretch, stretch.weight.data(), zero.data(), scratch);
   gram(scratch.cells.data(), rows, stretch.stride, stretch.n_columns,
-       [&](std::size_t i, std::size_t j, double value) { triangle[gaussian_mixture::triangle_cells(i) + j] += value; });
+       [&](std::size_t i, std::size_t j, double value) { triangle[triangle_cells(i) + j] += value; });
 }
 
 template <class T>

@@ -18,9 +18,12 @@ struct Tile {
   const double* wide = nullptr;          // (n_rows, n_columns)
   const std::int32_t* weight = nullptr;  // (n_rows) in units of the weight step (weights.hpp); nullptr: every row weighs 1 step
   const std::int32_t* label = nullptr;   // (n_rows) segment of each row, -1 for rows that belong to none; nullptr: none given
+  const std::int8_t* target = nullptr;   // (n_rows, n_targets) outcomes: 1 yes, 0 no, -1 unknown; nullptr: none given
+  const std::int8_t* fold = nullptr;     // (n_rows) -1: held out of every fit, else the fold of the row; nullptr: all of fold 0
   std::int64_t first_row = 0;            // global row index: seeds, labels and output hang on it
   std::int32_t n_rows = 0;
   std::int32_t n_columns = 0;
+  std::int32_t n_targets = 0;
   Memory memory = Memory::host;
 };
 

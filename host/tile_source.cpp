@@ -15,9 +15,9 @@ std::int64_t rows_of(std::size_t cells, std::int32_t n_columns) {
 
 std::int64_t whole_blocks(std::int64_t rows) { return std::max<std::int64_t>(1, (rows + kBlockRows - 1) / kBlockRows) * kBlockRows; }
 
-void check_column(std::size_t size, std::int64_t n_rows) {
-  if (size != 0 && static_cast<std::int64_t>(size) != n_rows)
-    throw ArgumentError("a side column must have one entry per row of its source");
+void check_column(std::size_t size, std::int64_t n_rows, std::int32_t width = 1) {
+  if (size != 0 && static_cast<std::int64_t>(size) != n_rows * width)
+    throw ArgumentError("a side column must have one entry per row of its source and target");
 }
 
 }  // namespace
@@ -52,6 +52,8 @@ const Tile* MemoryTileSource::next() {
 ZippedSource::ZippedSource(TileSource& source, SideColumns columns) : source_(source), columns_(columns) {
   check_column(columns.weight.size(), source.n_rows());
   check_column(columns.label.size(), source.n_rows());
+  check_column(columns.target.size(), source.n_rows(), columns.n_targets);
+  check_column(columns.fold.size(), source.n_rows());
 }
 
 const Tile* ZippedSource::next() {
@@ -61,6 +63,11 @@ const Tile* ZippedSource::next() {
   const std::int64_t row = tile->first_row - source_.first_row();
   if (!columns_.weight.empty()) tile_.weight = columns_.weight.data() + row;
   if (!columns_.label.empty()) tile_.label = columns_.label.data() + row;
+  if (!columns_.target.empty()) {
+    tile_.target = columns_.target.data() + row * columns_.n_targets;
+    tile_.n_targets = columns_.n_targets;
+  }
+  if (!columns_.fold.empty()) tile_.fold = columns_.fold.data() + row;
   return &tile_;
 }
 

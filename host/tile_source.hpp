@@ -15,7 +15,8 @@ class TileSource {
   virtual std::int64_t n_rows() const = 0;     // rows of this rank
   virtual std::int64_t first_row() const = 0;  // global index of this rank's first row, a multiple of kBlockRows
   virtual std::int32_t n_columns() const = 0;
-  virtual bool is_wide() const = 0;  // tiles carry `wide` (float64) instead of `x`
+  virtual bool is_wide() const = 0;                     // tiles carry `wide` (float64) instead of `x`
+  virtual std::int32_t n_targets() const { return 0; }  // of the tiles' outcomes
   virtual void rewind() = 0;
   virtual const Tile* next() = 0;  // valid until the following call; nullptr after the last tile
 };
@@ -48,8 +49,11 @@ class MemoryTileSource final : public TileSource {
 
 // Row-aligned columns that zip() adds to a source's tiles; indexed by global row minus the source's first row.
 struct SideColumns {
-  std::span<const std::int32_t> weight;  // (n_rows) weight steps, or empty
-  std::span<const std::int32_t> label;   // (n_rows), or empty
+  std::span<const std::int32_t> weight;      // (n_rows) weight steps, or empty
+  std::span<const std::int32_t> label;       // (n_rows), or empty
+  std::span<const std::int8_t> target = {};  // (n_rows, n_targets), or empty
+  std::int32_t n_targets = 0;
+  std::span<const std::int8_t> fold = {};  // (n_rows), or empty
 };
 
 // The same tiles with side columns attached. Owns neither the source nor the columns.
@@ -60,6 +64,7 @@ class ZippedSource final : public TileSource {
   std::int64_t first_row() const override { return source_.first_row(); }
   std::int32_t n_columns() const override { return source_.n_columns(); }
   bool is_wide() const override { return source_.is_wide(); }
+  std::int32_t n_targets() const override { return columns_.target.empty() ? source_.n_targets() : columns_.n_targets; }
   void rewind() override { source_.rewind(); }
   const Tile* next() override;
 

@@ -15,7 +15,8 @@ void expect_every_row_once(std::int64_t gpu_memory_bytes) {
   const std::vector<std::int32_t> label(static_cast<std::size_t>(kRows));
   Context context({.threads = 1});
   MemoryTileSource rows(std::span<const Cell>(x), kColumns, 2 * kBlockRows, 8 * kBlockRows);
-  ZippedSource labelled(rows, {.weight = {}, .label = label});
+  const std::vector<std::int8_t> target(static_cast<std::size_t>(2 * kRows)), fold(static_cast<std::size_t>(kRows));
+  ZippedSource labelled(rows, {.weight = {}, .label = label, .target = target, .n_targets = 2, .fold = fold});
   const auto backend = testing::make_backend(context, gpu_memory_bytes);
   const auto staged = backend->stage(labelled);
   EXPECT_EQ(staged->is_wide(), sizeof(Cell) == sizeof(double));
@@ -29,13 +30,16 @@ void expect_every_row_once(std::int64_t gpu_memory_bytes) {
       EXPECT_EQ(tile->wide != nullptr, staged->is_wide());
       EXPECT_NE(tile->label, nullptr);
       EXPECT_EQ(tile->weight, nullptr);
+      EXPECT_NE(tile->target, nullptr);
+      EXPECT_EQ(tile->n_targets, 2);
+      EXPECT_NE(tile->fold, nullptr);
       next_row += tile->n_rows;
     }
     EXPECT_EQ(next_row, rows.first_row() + kRows);
   }
 }
 
-constexpr std::int64_t kTwoTiles = 2 * kBlockRows * (3 * 8 + 8);  // of one block: cells, label and weight
+constexpr std::int64_t kTwoTiles = 2 * kBlockRows * (3 * 8 + 8 + 3);  // of one block: cells, label and weight, targets and fold
 
 TEST(StagedSource, YieldsEveryRowOnceWhereAllFit) {
   expect_every_row_once<float>(0);

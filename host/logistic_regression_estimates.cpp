@@ -1,0 +1,138 @@
+#include "host/logistic_regression_estimates.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "host/error.hpp"
+#include "host/moments.hpp"
+
+namespace coterie::logistic_regression {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+// values: coefficients, then the log-odds of the origin; new coefficients are factor times old ones, and the new origin
+// lies at `origin` in old units less ... the intercept moves by -coefficients . shift.
+Matrix change_of_units(std::span<const double> factor, std::span<const double> shift) {
+  const Eigen::Index d = static_cast<Eigen::Index>(factor.size());
+  Matrix map = Matrix::Zero(d + 1, d + 1);
+  for (Eigen::Index j = 0; j < d; ++j) {
+    const std::size_t column = static_cast<std::size_t>(j);
+    map(j, j) = factor[column];
+    map(d, j) = -factor[column] * shift[column];
+  }
+  map(d, d) = 1;
+  return map;
+}
+
+std::vector<double> moved(const std::vector<double>& covariance, const Matrix& map) {
+  if (covariance.empty()) return {};
+  const Eigen::Index n = map.rows();
+  using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  RowMajor old = Eigen::Map<const RowMajor>(covariance.data(), n, n);
+  std::vector<Eigen::Index> aliased;
+  for (Eigen::Index i = 0; i < n; ++i)
+    if (std::isnan(old(i, i))) aliased.push_back(i);
+  for (const Eigen::Index i : aliased) old.row(i).setZero(), old.col(i).setZero();
+  RowMajor result = map * old * map.transpose();
+  for (const Eigen::Index i : aliased) result.row(i).setConstant(kNaN), result.col(i).setConstant(kNaN);
+  return {result.data(), result.data() + n * n};
+}
+
+Estimates moved(const Estimates& estimates, const Matrix& map) {
+  const Vector values = map * Eigen::Map<const Vector>(estimates.values.data(), map.rows());
+  return {.values = {values.begin(), values.end()},
+          .covariance = moved(estimates.covariance, map),
+          .robust_covariance = moved(estimates.robust_covariance, map)};
+}
+
+std::vector<double> without_aliased(const Model& model, const Matrix& covariance) {
+  const Eigen::Index n = model.n_columns + 1;
+  std::vector<double> values(static_cast<std::size_t>(n * n));
+  for (Eigen::Index i = 0; i < n; ++i)
+    for (Eigen::Index j = 0; j < n; ++j) values[static_cast<std::size_t>(i * n + j)] = covariance(i, j);
+  for (const std::int32_t column : model.aliased)
+    for (Eigen::Index i = 0; i < n; ++i)
+      values[static_cast<std::size_t>(column * n + i)] = values[static_cast<std::size_t>(i * n + column)] = kNaN;
+  return values;
+}
+
+}  // namespace
+
+double Model::intercept() const {
+  double value = at_center;
+  for (std::size_t j = 0; j < coefficients.size(); ++j) value -= coefficients[j] * center[j];
+  return value;
+}
+
+std::int32_t Model::n_parameters() const { return n_columns + 1 - static_cast<std::int32_t>(aliased.size()); }
+
+void set_values(Model& model) {
+  model.estimates.values = model.coefficients;
+  model.estimates.values.push_back(model.intercept());
+}
+
+void set_estimates(Model& model, const Point& point, const Vector& precision, std::span<const float> scales) {
+  const Eigen::Index n = model.n_columns + 1, n_segments = point.parameters.size() - n;
+  const Matrix inverse = invert(point.hessian + Matrix(precision.asDiagonal()), free_parameters(model, point.parameters.size())).inverse;
+  const Matrix covariance = inverse.topLeftCorner(n, n);
+  Estimates scaled{.values = model.search.parameters, .covariance = without_aliased(model, covariance), .robust_covariance = {}};
+  if (n_segments == 0) scaled.robust_covariance = without_aliased(model, covariance * point.squared_scores * covariance);
+  const std::vector<double> factors(scales.begin(), scales.end());
+  model.estimates = moved(scaled, change_of_units(factors, model.center));
+  model.segment_std_errs.clear();
+  for (Eigen::Index s = n; s < n + n_segments; ++s) model.segment_std_errs.push_back(std::sqrt(inverse(s, s)));
+}
+
+Wald wald(const Estimates& estimates, std::size_t i, bool robust) {
+  const std::vector<double>& covariance = robust ? estimates.robust_covariance : estimates.covariance;
+  const std::size_t n = estimates.values.size();
+  Wald result{.value = estimates.values[i], .std_err = covariance.empty() ? kNaN : std::sqrt(covariance[i * n + i])};
+  result.z = result.value / result.std_err;
+  result.p_value = std::erfc(std::abs(result.z) / std::numbers::sqrt2);
+  result.low = result.value - kNormal95 * result.std_err;
+  result.high = result.value + kNormal95 * result.std_err;
+  return result;
+}
+
+void require_fit(const Model& model, std::string_view target_name) {
+  if (model.refusal.empty()) return;
+  throw ContentsError(fmt::format("outcome '{}' cannot be learned: {}. Give an outcome with rows that say yes and rows that say no",
+                                  target_name, model.refusal));
+}
+
+std::vector<std::string> warnings_about(const Model& model, std::span<const std::string> names) {
+  std::vector<std::string> warnings;
+  const auto list = [&](const std::vector<std::int32_t>& columns) {
+    std::string text;
+    for (const std::int32_t j : columns) text += fmt::format("{}'{}'", text.empty() ? "" : ", ", names[static_cast<std::size_t>(j)]);
+    return text;
+  };
+  if (!model.converged) warnings.push_back(fmt::format("the fit still moved after {} iterations; raise --max-iter", model.n_iter));
+  if (!model.aliased.empty())
+    warnings.push_back(fmt::format("dropped from the model because other columns determine them: {}", list(model.aliased)));
+  if (!model.separating.empty())
+    warnings.push_back(
+        fmt::format("these columns tell the outcomes apart, so their coefficients have no finite estimate: {}; leave them "
+                    "out if they are known only after the outcome, or use --penalty firth or l2",
+                    list(model.separating)));
+  if (const auto events = std::min(model.rows[0], model.rows[1]); events < model.n_columns)
+    warnings.push_back(fmt::format("only {} rows of the rarer outcome for {} columns: expect wide intervals", events, model.n_columns));
+  return warnings;
+}
+
+std::optional<Estimates> in_raw_units(const Estimates& estimates, const Transform& transform) {
+  std::vector<double> factor, shift;
+  for (const ColumnTransform& column : transform.columns) {
+    if (column.answered || column.log1p || std::isfinite(column.lower) || std::isfinite(column.upper)) return std::nullopt;
+    factor.push_back(1 / column.scale);
+    shift.push_back(column.center);
+  }
+  return moved(estimates, change_of_units(factor, shift));
+}
+
+}  // namespace coterie::logistic_regression

@@ -1,0 +1,154 @@
+#include "host/logistic_regression_newton.hpp"
+
+#include <Eigen/Cholesky>
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "host/elementary.hpp"
+
+namespace coterie::logistic_regression {
+namespace {
+
+Matrix from_triangle(const WideSums& sums, const Quanta& quanta, Eigen::Index n, double factor) {
+  Matrix matrix(n, n);
+  std::size_t cell = 0;
+  for (Eigen::Index i = 0; i < n; ++i)
+    for (Eigen::Index j = 0; j <= i; ++j, ++cell)
+      matrix(i, j) = matrix(j, i) =
+          static_cast<double>(sums.value(cell)) * (quanta.square(static_cast<std::size_t>(i), static_cast<std::size_t>(j)) * factor);
+  return matrix;
+}
+
+Vector linear_sums(const WideSums& sums, const Quanta& quanta, double factor) {
+  Vector values(static_cast<Eigen::Index>(sums.size()));
+  for (std::size_t i = 0; i < sums.size(); ++i)
+    values[static_cast<Eigen::Index>(i)] = static_cast<double>(sums.value(i)) * (quanta.linear(i) * factor);
+  return values;
+}
+
+// Rows of segments as further columns of ones and zeros, without ever being columns.
+void border(Point& point, const Statistics& statistics, const Quanta& quanta, Eigen::Index n, double weight_step) {
+  const Eigen::Index n_segments = point.parameters.size() - n;
+  for (Eigen::Index s = 0; s < n_segments; ++s) {
+    const std::size_t segment = static_cast<std::size_t>(s), first = segment * static_cast<std::size_t>(n);
+    point.gradient[n + s] = static_cast<double>(statistics.segment_gradient.value(segment)) * quanta.weight() * weight_step;
+    for (Eigen::Index j = 0; j < n; ++j) {
+      const std::size_t column = static_cast<std::size_t>(j);
+      point.hessian(n + s, j) = point.hessian(j, n + s) =
+          static_cast<double>(statistics.segment_curvature.value(first + column)) * (quanta.linear(column) * weight_step);
+    }
+    point.hessian(n + s, n + s) = point.hessian(n + s, n - 1);
+  }
+}
+
+// At zero every row has r = y - 1/2 and v = 1/4, so sums of z, and from them gradient and Hessian for any other common
+// probability, are at hand.
+void move_to_intercept(Point& point, const Model& model, const Vector& curvature, Eigen::Index n) {
+  const double share = model.weight[1] / (model.weight[0] + model.weight[1]);
+  const double by = 4 * (0.5 - share);
+  point.gradient.head(n) += by * curvature;
+  point.gradient.tail(point.gradient.size() - n) += by * point.hessian.diagonal().tail(point.gradient.size() - n);
+  point.hessian *= 4 * share * (1 - share);
+  point.parameters[n - 1] = coterie::log(model.weight[1]) - coterie::log(model.weight[0]);
+  point.log_likelihood = model.null_log_likelihood;
+}
+
+}  // namespace
+
+Point point_of(const Model& model, const Statistics& statistics, const Quanta& quanta, double weight_step) {
+  const Eigen::Index n = model.n_columns + 1, n_segments = static_cast<Eigen::Index>(model.search.effects.size());
+  Point point{.parameters = Vector(n + n_segments),
+              .log_likelihood = static_cast<double>(statistics.log_likelihood.value(0)) * quanta.log_likelihood() * weight_step,
+              .gradient = Vector::Zero(n + n_segments),
+              .hessian = Matrix::Zero(n + n_segments, n + n_segments),
+              .squared_scores = {}};
+  point.parameters << Eigen::Map<const Vector>(model.search.parameters.data(), n),
+      Eigen::Map<const Vector>(model.search.effects.data(), n_segments);
+  point.gradient.head(n) = linear_sums(statistics.gradient, quanta, weight_step);
+  const double all = static_cast<double>(statistics.hessian_weight.value(0)),
+               chosen = static_cast<double>(statistics.hessian_weight.value(1));
+  const double blow_up = chosen > 0 ? all / chosen : 1.0;
+  point.hessian.topLeftCorner(n, n) = from_triangle(statistics.hessian, quanta, n, weight_step * blow_up);
+  border(point, statistics, quanta, n, weight_step);
+  if (model.n_iter == 0 && !model.search.last) move_to_intercept(point, model, linear_sums(statistics.curvature, quanta, weight_step), n);
+  if (statistics.squared_scores.size() > 0) point.squared_scores = from_triangle(statistics.squared_scores, quanta, n, weight_step);
+  return point;
+}
+
+Vector prior_precision(const Model& model, const Params& params, std::span<const float> scales) {
+  const Eigen::Index n = model.n_columns + 1;
+  Vector precision = Vector::Zero(n + static_cast<Eigen::Index>(model.search.effects.size()));
+  if (params.penalty == Penalty::l2)
+    for (std::size_t j = 0; j < scales.size(); ++j) {
+      const double scale = static_cast<double>(scales[j]);
+      precision[static_cast<Eigen::Index>(j)] = scale * scale / params.C;
+    }
+  precision.tail(precision.size() - n).setConstant(1 / model.segment_variance);
+  return precision;
+}
+
+Vector pivots_of(const Matrix& hessian, double least) {
+  const Eigen::Index n = hessian.rows();
+  std::vector<Eigen::Index> order(static_cast<std::size_t>(n));
+  std::iota(order.begin() + 1, order.end(), Eigen::Index{0});
+  order[0] = n - 1;
+  Matrix factor = Matrix::Zero(n, n);
+  Vector pivots = Vector::Zero(n);
+  for (Eigen::Index a = 0; a < n; ++a) {
+    const Eigen::Index i = order[static_cast<std::size_t>(a)];
+    if (!(hessian(i, i) > 0)) continue;
+    for (Eigen::Index b = 0; b < a; ++b) {
+      const Eigen::Index j = order[static_cast<std::size_t>(b)];
+      if (factor(b, b) == 0) continue;
+      const double correlation = hessian(i, j) / std::sqrt(hessian(i, i) * hessian(j, j));
+      factor(a, b) = (correlation - factor.row(a).head(b).dot(factor.row(b).head(b))) / factor(b, b);
+    }
+    pivots[i] = 1 - factor.row(a).head(a).squaredNorm();
+    factor(a, a) = pivots[i] > least ? std::sqrt(pivots[i]) : 0;
+  }
+  return pivots;
+}
+
+std::vector<Eigen::Index> free_parameters(const Model& model, Eigen::Index n) {
+  std::vector<Eigen::Index> free;
+  for (Eigen::Index i = 0; i < n; ++i)
+    if (!std::binary_search(model.aliased.begin(), model.aliased.end(), static_cast<std::int32_t>(i))) free.push_back(i);
+  return free;
+}
+
+Solved invert(const Matrix& a, std::span<const Eigen::Index> free) {
+  const Eigen::Index n = static_cast<Eigen::Index>(free.size());
+  Vector unit(n);
+  for (Eigen::Index i = 0; i < n; ++i) {
+    const Eigen::Index at = free[static_cast<std::size_t>(i)];
+    unit[i] = a(at, at) > 0 ? 1 / std::sqrt(a(at, at)) : 1.0;
+  }
+  Matrix scaled(n, n);
+  for (Eigen::Index i = 0; i < n; ++i)
+    for (Eigen::Index j = 0; j < n; ++j)
+      scaled(i, j) = unit[i] * unit[j] * a(free[static_cast<std::size_t>(i)], free[static_cast<std::size_t>(j)]);
+  Solved solved{.inverse = Matrix::Zero(a.rows(), a.cols()), .log_determinant = 0, .damping = 0};
+  Eigen::LLT<Matrix> factor(scaled);
+  for (; factor.info() != Eigen::Success && solved.damping < 1; factor.compute(scaled)) {  // Levenberg
+    const double more = solved.damping == 0 ? 0x1p-40 : 15 * solved.damping;
+    scaled.diagonal().array() += more;
+    solved.damping += more;
+  }
+  const Matrix inverse = factor.solve(Matrix::Identity(n, n));
+  for (Eigen::Index i = 0; i < n; ++i) {
+    solved.log_determinant += 2 * (coterie::log(factor.matrixLLT()(i, i)) - coterie::log(unit[i]));
+    for (Eigen::Index j = 0; j < n; ++j)
+      solved.inverse(free[static_cast<std::size_t>(i)], free[static_cast<std::size_t>(j)]) = unit[i] * unit[j] * inverse(i, j);
+  }
+  return solved;
+}
+
+double next_segment_variance(double variance, const Vector& effects, const Matrix& covariance_of_effects) {
+  constexpr double kLeast = 1e-6;  // effects of a thousandth: the segments do not differ
+  const double effective = static_cast<double>(effects.size()) - covariance_of_effects.trace() / variance;
+  if (!(effective > 0)) return kLeast;
+  return std::max(kLeast, effects.squaredNorm() / effective);
+}
+
+}  // namespace coterie::logistic_regression

@@ -1,0 +1,318 @@
+#include "host/logistic_regression.hpp"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "host/error.hpp"
+#include "tests/reference/logistic_regression.hpp"
+#include "tests/support/instruction_sets.hpp"
+#include "tests/support/outcomes.hpp"
+
+namespace coterie::logistic_regression {
+namespace {
+
+constexpr double kTight = 1e-10;      // a step of 1e-5 standard errors, taken, leaves less than a tenth of it
+constexpr double kParameters = 1e-6;  // of a standard error
+// Sums of some 10^4 doubles of relative error 2^-53, through the inverse of a matrix of condition 10^2.
+constexpr double kRounding = 1e-9;
+
+// The rows that count for a model, as the reference takes them.
+reference::LogisticProblem as_reference(const Problem& problem, const Params& params) {
+  reference::LogisticProblem plain{.d = static_cast<std::size_t>(problem.rows.n_columns), .x = {}, .y = {}, .w = {}};
+  for (std::size_t i = 0; i < static_cast<std::size_t>(problem.rows.n_rows); ++i) {
+    const int outcome = problem.target[i * static_cast<std::size_t>(problem.n_targets) + static_cast<std::size_t>(params.target)];
+    const int fold = problem.fold.empty() ? 0 : problem.fold[i];
+    if (outcome < 0 || fold < 0 || fold == params.left_out_fold) continue;
+    for (std::size_t j = 0; j < plain.d; ++j) plain.x.push_back(static_cast<double>(problem.rows.x[i * plain.d + j]));
+    plain.y.push_back(outcome);
+    plain.w.push_back(problem.weights.step * (problem.weights.steps.empty() ? 1 : problem.weights.steps[i]));
+  }
+  if (params.penalty == Penalty::l2) plain.ridge.assign(plain.d, 1 / params.C);
+  plain.firth = params.penalty == Penalty::firth;
+  return plain;
+}
+
+void expect_same_fit(const Model& model, const reference::LogisticFit& expected) {
+  EXPECT_TRUE(model.converged);
+  const std::size_t n = expected.beta.size();
+  for (std::size_t i = 0; i < n; ++i) {
+    const double std_err = std::sqrt(expected.covariance[i * n + i]);
+    EXPECT_NEAR(model.estimates.values[i], expected.beta[i], kParameters * std_err) << "parameter " << i;
+    EXPECT_NEAR(wald(model.estimates, i).std_err, std_err, kParameters * std_err) << "parameter " << i;
+    const double robust = std::sqrt(expected.robust[i * n + i]);
+    EXPECT_NEAR(wald(model.estimates, i, true).std_err, robust, kParameters * robust) << "parameter " << i;
+  }
+  EXPECT_NEAR(model.log_likelihood, expected.log_likelihood, kRounding * std::abs(expected.log_likelihood));
+}
+
+void expect_matches_reference(const Problem& problem) {
+  const Fit fit = run(problem);
+  for (std::size_t m = 0; m < fit.models.size(); ++m) {
+    SCOPED_TRACE(::testing::Message() << "model " << m);
+    expect_same_fit(fit.models[m], reference::fit_logistic(as_reference(problem, problem.params[m]), 25));
+  }
+}
+
+// Every penalty, three targets of which some outcomes are unknown, weights, and a fold left out.
+Problem mixed_problem(std::int64_t n = 3001, std::int32_t d = 4) {
+  Problem problem = drawn_problem(n, d, -1, 5, 3, 0.2);
+  std::vector<double> weights;
+  for (std::int64_t i = 0; i < n; ++i) {
+    weights.push_back(i % 11 == 0 ? 0 : 1 + 0.25 * static_cast<double>(i % 5));
+    problem.fold.push_back(static_cast<std::int8_t>(i % 7 - 1));
+  }
+  problem.weights = quantise_weights(weights);
+  problem.params = {{.penalty = Penalty::none, .tol = kTight},
+                    {.target = 1, .penalty = Penalty::l2, .C = 0.01, .tol = kTight},
+                    {.target = 2, .left_out_fold = 3, .penalty = Penalty::none, .tol = kTight},
+                    {.target = 1, .left_out_fold = 0, .tol = kTight},
+                    {.target = 2, .penalty = Penalty::firth, .tol = 1e-14}};
+  return problem;
+}
+
+TEST(LogisticRegressionFit, MatchesReference) {
+  expect_matches_reference(mixed_problem());
+  expect_matches_reference(mixed_problem(5000, 9));
+  expect_matches_reference(mixed_problem(400, 1));
+}
+
+TEST(LogisticRegressionFit, MatchesReferenceOnEveryInstructionSet) {
+  testing::for_each_instruction_set([] { expect_matches_reference(mixed_problem(1500, 7)); });
+}
+
+// More rows than a step needs: first steps and Hessians come from a sample of the blocks, the maximum does not.
+TEST(LogisticRegressionFit, MatchesReferenceWithStepsFromSomeBlocks) {
+  Problem problem = drawn_problem(150'000, 3, -2);
+  problem.params = {{.penalty = Penalty::none, .tol = kTight}, {.penalty = Penalty::l2, .C = 1e6, .tol = kTight, .inference = false}};
+  const Fit fit = run(problem);
+  EXPECT_GT(fit.models[0].rows[1], 1000);
+  const reference::LogisticFit expected = reference::fit_logistic(as_reference(problem, problem.params[0]), 8);
+  expect_same_fit(fit.models[0], expected);
+  EXPECT_NEAR(fit.models[1].log_likelihood, expected.log_likelihood, 1e-6);  // what so small a ridge moves
+  EXPECT_TRUE(fit.models[1].estimates.covariance.empty());
+  EXPECT_EQ(wald(fit.models[1].estimates, 0).value, fit.models[1].coefficients[0]);
+}
+
+TEST(LogisticRegressionFit, WeightTwoIsARowTwice) {
+  Problem weighted = drawn_problem(2000, 3, 0.5);
+  Problem twice{.rows = weighted.rows, .target = weighted.target};
+  std::vector<double> weights;
+  for (std::size_t i = 0; i < 2000; ++i) {
+    weights.push_back(i % 3 == 0 ? 2 : 1);
+    if (i % 3 != 0) continue;
+    for (std::size_t j = 0; j < 3; ++j) twice.rows.x.push_back(weighted.rows.x[i * 3 + j]);
+    twice.target.push_back(weighted.target[i]);
+    ++twice.rows.n_rows;
+  }
+  weighted.weights = quantise_weights(weights);
+  weighted.params.front().tol = twice.params.front().tol = kTight;
+  const Model a = fit_one(weighted), b = fit_one(twice);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_NEAR(a.estimates.values[i], b.estimates.values[i], kRounding);
+    EXPECT_NEAR(wald(a.estimates, i, true).std_err, wald(b.estimates, i, true).std_err, kRounding);
+  }
+}
+
+TEST(LogisticRegressionFit, RowsThatDoNotCountChangeNothing) {
+  Problem problem = drawn_problem(3000, 3, 0, 8);
+  problem.fold.assign(3000, 0);
+  for (std::size_t i = 0; i < 3000; i += 4) problem.fold[i] = -1;
+  Problem unknown = problem, flipped = problem;
+  for (std::size_t i = 0; i < 3000; i += 4) {
+    unknown.target[i] = -1;
+    flipped.target[i] = static_cast<std::int8_t>(1 - flipped.target[i]);
+  }
+  Problem left_out = problem;
+  for (std::size_t i = 0; i < 3000; i += 4) left_out.fold[i] = 2;
+  left_out.params.front().left_out_fold = 2;
+  const std::vector<double> expected = fit_one(problem).estimates.values;
+  EXPECT_EQ(fit_one(unknown).estimates.values, expected);
+  EXPECT_EQ(fit_one(flipped).estimates.values, expected);
+  EXPECT_EQ(fit_one(left_out).estimates.values, expected);
+  EXPECT_EQ(fit_one(problem).rows[0] + fit_one(problem).rows[1], 2250);
+}
+
+TEST(LogisticRegressionFit, ColumnsInAnotherOrderGiveTheSameCoefficients) {
+  Problem problem = drawn_problem(2500, 4, -0.5);
+  problem.params.front().tol = kTight;
+  Problem permuted = problem;
+  const std::size_t order[] = {2, 0, 3, 1};
+  for (std::size_t i = 0; i < 2500; ++i)
+    for (std::size_t j = 0; j < 4; ++j) permuted.rows.x[i * 4 + j] = problem.rows.x[i * 4 + order[j]];
+  for (std::size_t j = 0; j < 4; ++j) permuted.rows.grid.steps[j] = problem.rows.grid.steps[order[j]];
+  const Model a = fit_one(problem), b = fit_one(permuted);
+  for (std::size_t j = 0; j < 4; ++j) EXPECT_NEAR(b.coefficients[j], a.coefficients[order[j]], kRounding);
+}
+
+TEST(LogisticRegressionFit, ATinyRidgeIsNoPenalty) {
+  Problem problem = drawn_problem(2500, 3, 0.3);
+  problem.params = {{.penalty = Penalty::none, .tol = kTight}, {.penalty = Penalty::l2, .C = 1e9, .tol = kTight}};
+  const Fit fit = run(problem);
+  for (std::size_t i = 0; i < 4; ++i)
+    EXPECT_NEAR(fit.models[0].estimates.values[i], fit.models[1].estimates.values[i],
+                kParameters * wald(fit.models[0].estimates, i).std_err);
+}
+
+// Columns in units 2^k larger have the same bits, and coefficients 2^k smaller.
+TEST(LogisticRegressionFit, IgnoresUnitsOfColumns) {
+  Problem problem = drawn_problem(2500, 3, 0.3);
+  problem.params = {{.penalty = Penalty::none}};
+  Problem scaled = problem;
+  const int exponents[] = {60, -70, 7};
+  for (std::size_t i = 0; i < scaled.rows.x.size(); ++i) scaled.rows.x[i] = std::ldexp(scaled.rows.x[i], exponents[i % 3]);
+  for (std::size_t j = 0; j < 3; ++j) scaled.rows.grid.steps[j] = std::ldexp(scaled.rows.grid.steps[j], exponents[j]);
+  const Model a = fit_one(problem), b = fit_one(scaled);
+  EXPECT_EQ(a.log_likelihood, b.log_likelihood);
+  for (std::size_t j = 0; j < 3; ++j) {
+    EXPECT_EQ(b.coefficients[j], std::ldexp(a.coefficients[j], -exponents[j]));
+    EXPECT_EQ(wald(b.estimates, j).z, wald(a.estimates, j).z);
+  }
+}
+
+// R drops what earlier columns and the intercept determine.
+TEST(LogisticRegressionFit, AliasedColumnsAreDroppedAndNamed) {
+  const Problem base = drawn_problem(2000, 3, 0);
+  Problem aliased = base;
+  std::vector<double> x;
+  for (std::size_t i = 0; i < 2000; ++i) {
+    const float* const row = base.rows.x.data() + i * 3;
+    const double first = static_cast<double>(row[0]), second = static_cast<double>(row[1]);
+    x.insert(x.end(), {first, 7.0, second, first / 4 + second / 2, static_cast<double>(row[2])});
+  }
+  aliased.rows = testing::on_grid(x, 5);
+  aliased.params.front().penalty = Penalty::none;
+  Problem plain = base;
+  plain.params.front().penalty = Penalty::none;
+  const Model model = fit_one(aliased), expected = fit_one(plain);
+  ASSERT_EQ(model.aliased, (std::vector<std::int32_t>{1, 3}));
+  EXPECT_EQ(model.n_parameters(), 4);
+  EXPECT_EQ(model.coefficients[1], 0);
+  EXPECT_TRUE(std::isnan(wald(model.estimates, 3).std_err));
+  EXPECT_NEAR(model.log_likelihood, expected.log_likelihood, kRounding * -expected.log_likelihood);
+  EXPECT_NEAR(model.coefficients[4], expected.coefficients[2], 1e-5);  // the sum of two columns was rounded to its grid
+  const std::vector<std::string> names{"a", "seven", "b", "sum", "c"};
+  EXPECT_NE(warnings_about(model, names).front().find("'seven', 'sum'"), std::string::npos);
+}
+
+TEST(LogisticRegressionFit, CompleteSeparationIsNamed) {
+  Problem problem = drawn_problem(600, 3, 0);
+  problem.params.front().penalty = Penalty::none;
+  for (std::size_t i = 0; i < 600; ++i) problem.target[i] = problem.rows.x[i * 3 + 1] > 1 ? 1 : 0;
+  const Model model = fit_one(problem);
+  EXPECT_EQ(std::count(model.separating.begin(), model.separating.end(), 1), 1);
+  EXPECT_NEAR(model.log_likelihood, 0, 1e-6);
+  problem.params.front().penalty = Penalty::firth;
+  EXPECT_TRUE(fit_one(problem).converged);
+  problem.params.front().penalty = Penalty::l2;
+  EXPECT_TRUE(fit_one(problem).separating.empty());
+}
+
+TEST(LogisticRegressionFit, SaysWhyThereIsNoFit) {
+  Problem problem = drawn_problem(300, 2, 0, 4, 3);
+  for (std::size_t i = 0; i < 300; ++i) {
+    problem.target[i * 3] = -1;
+    problem.target[i * 3 + 1] = 1;
+  }
+  problem.params = {{.target = 0}, {.target = 1}, {.target = 2}};
+  const Fit fit = run(problem);
+  EXPECT_THROW(require_fit(fit.models[0], "bought"), ContentsError);
+  EXPECT_THROW(require_fit(fit.models[1], "bought"), ContentsError);
+  require_fit(fit.models[2], "bought");
+  EXPECT_TRUE(fit.models[2].converged);
+  EXPECT_THROW(seed(problem.grid(), GridMoments{}, {.C = 0}), ArgumentError);
+}
+
+// Effects are those of indicator columns with a ridge of one over their variance.
+TEST(LogisticRegressionSegments, MatchIndicatorColumnsWithARidge) {
+  Problem problem = drawn_problem(4000, 2, -0.5);
+  constexpr std::size_t kSegments = 5;
+  std::mt19937 generator(9);
+  std::uniform_real_distribution<double> uniform;
+  for (std::size_t i = 0; i < 4000; ++i) {
+    problem.label.push_back(static_cast<std::int32_t>(i % (kSegments + 1)) - 1);
+    const double eta = problem.label.back() < 0 ? 0 : 0.8 * (problem.label.back() - 2);
+    problem.target[i] = uniform(generator) < 1 / (1 + std::exp(-eta)) ? 1 : 0;
+  }
+  problem.params = {{.penalty = Penalty::none, .tol = 1e-14, .n_segments = kSegments}};
+  const Model model = fit_one(problem);
+  EXPECT_TRUE(model.converged);
+  EXPECT_GT(model.segment_variance, 0.3);
+  EXPECT_LT(model.segment_variance, 3);
+  reference::LogisticProblem plain = as_reference(problem, problem.params.front());
+  reference::LogisticProblem with_indicators{.d = 2 + kSegments, .x = {}, .y = plain.y, .w = plain.w};
+  for (std::size_t i = 0; i < 4000; ++i) {
+    with_indicators.x.insert(with_indicators.x.end(), {plain.x[i * 2], plain.x[i * 2 + 1]});
+    for (std::int32_t s = 0; s < static_cast<std::int32_t>(kSegments); ++s) with_indicators.x.push_back(problem.label[i] == s);
+  }
+  with_indicators.ridge.assign(2 + kSegments, 1 / model.segment_variance);
+  with_indicators.ridge[0] = with_indicators.ridge[1] = 0;
+  const reference::LogisticFit expected = reference::fit_logistic(with_indicators, 20);
+  constexpr double kVariance = 1e-4;  // where the variance of the effects stands still
+  for (std::size_t j = 0; j < 2; ++j) EXPECT_NEAR(model.coefficients[j], expected.beta[j], kVariance);
+  for (std::size_t s = 0; s < kSegments; ++s) {
+    EXPECT_NEAR(model.segment_effects[s], expected.beta[2 + s], kVariance);
+    EXPECT_NEAR(model.segment_std_errs[s], std::sqrt(expected.covariance[(2 + s) * (kSegments + 4)]), kVariance);
+  }
+}
+
+TEST(LogisticRegressionSegments, WithoutDifferencesShrinkToThePopulation) {
+  Problem problem = drawn_problem(6000, 2, -0.5);
+  for (std::int32_t i = 0; i < 6000; ++i) problem.label.push_back(i % 4);
+  problem.params = {{.n_segments = 4}};
+  const Model model = fit_one(problem);
+  for (const double effect : model.segment_effects) EXPECT_LT(std::abs(effect), 0.05);
+}
+
+TEST(LogisticRegressionPredictor, SumsContributionsAndNamesTheLargest) {
+  Problem problem = drawn_problem(5000, 6, -1, 3, 2);
+  for (std::int32_t i = 0; i < 5000; ++i) problem.label.push_back(i % 3 - 1);
+  problem.params = {{.target = 0}, {.target = 1, .n_segments = 2}};
+  const Fit fit = run(problem);
+  Context context({.threads = 2});
+  MemoryTileSource rows(std::span(problem.rows.x), 6, kBlockRows);
+  ZippedSource source(rows, problem.side_columns());
+  const Model* models[] = {&fit.models[0], &fit.models[1]};
+  const auto predictor = make_cpu_predictor(context, 3);
+  map_tiles(context, source, *predictor, std::span<const Model* const>(models), [&](std::int64_t first, const Prediction& prediction) {
+    for (std::size_t i = 0; i * 2 < prediction.log_odds.size(); ++i)
+      for (std::size_t m = 0; m < 2; ++m) {
+        const std::size_t row = static_cast<std::size_t>(first) + i, cell = i * 2 + m;
+        std::vector<std::pair<double, std::int32_t>> terms;
+        double eta = models[m]->at_center;
+        for (std::size_t j = 0; j < 6; ++j) {
+          const double term = models[m]->coefficients[j] * (static_cast<double>(problem.rows.x[row * 6 + j]) - models[m]->center[j]);
+          terms.emplace_back(-std::abs(term), static_cast<std::int32_t>(j));
+          eta += term;
+        }
+        if (m == 1 && problem.label[row] >= 0) eta += models[m]->segment_effects[static_cast<std::size_t>(problem.label[row])];
+        ASSERT_NEAR(prediction.log_odds[cell], eta, kRounding);
+        ASSERT_NEAR(prediction.probability[cell], 1 / (1 + std::exp(-eta)), kRounding);
+        std::sort(terms.begin(), terms.end());
+        for (std::size_t reason = 0; reason < 3; ++reason) {
+          ASSERT_EQ(prediction.reason[cell * 3 + reason], terms[reason].second);
+          ASSERT_EQ(std::abs(prediction.reason_contribution[cell * 3 + reason]), -terms[reason].first);
+        }
+      }
+  });
+}
+
+TEST(LogisticRegressionEstimates, InRawUnitsUndoesShiftAndScale) {
+  const Problem problem = drawn_problem(2000, 2, 0.2);
+  const Model model = fit_one(problem);
+  Transform transform{.kind = TransformKind::zscore,
+                      .columns = {{.source = 0, .center = 10, .scale = 4}, {.source = 1, .center = -3, .scale = 0.5}},
+                      .names = {"a", "b"}};
+  const Estimates raw = in_raw_units(model.estimates, transform).value();
+  EXPECT_DOUBLE_EQ(raw.values[0], model.coefficients[0] / 4);
+  EXPECT_DOUBLE_EQ(raw.values[1], model.coefficients[1] * 2);
+  const double x[] = {13.5, -2};  // log-odds of a row are the same in both units
+  const double eta = model.intercept() + model.coefficients[0] * (x[0] - 10) / 4 + model.coefficients[1] * (x[1] + 3) / 0.5;
+  EXPECT_NEAR(raw.values[2] + raw.values[0] * x[0] + raw.values[1] * x[1], eta, kRounding);
+  EXPECT_NEAR(wald(raw, 0).z, wald(model.estimates, 0).z, kRounding);
+  transform.columns[1].log1p = true;
+  EXPECT_FALSE(in_raw_units(model.estimates, transform).has_value());
+}
+
+}  // namespace
+}  // namespace coterie::logistic_regression

@@ -1,0 +1,127 @@
+#include "host/newton_sums.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "host/elementary.hpp"
+#include "tests/support/instruction_sets.hpp"
+
+namespace coterie::newton {
+namespace {
+
+struct Rows {
+  Stretch stretch;
+  RowTerms terms;
+};
+
+// Rows 0 .. n-1 of d columns, packed about 0.5 with a scale of 2.
+Rows make_rows(std::int64_t n, std::int32_t d) {
+  std::mt19937 generator(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<std::size_t>(n * d));
+  for (float& value : x) value = normal(generator);
+  Rows rows;
+  const std::vector<float> center(static_cast<std::size_t>(d), 0.5f), scale(static_cast<std::size_t>(d), 2.0f);
+  pack(x.data(), n, center, scale, rows.stretch);
+  rows.terms.resize(rows.stretch.stride);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
+    rows.terms.weight[i] = static_cast<double>(i % 4);
+    rows.terms.outcome[i] = i % 3 == 0 ? 1 : 0;
+    rows.terms.log_odds[i] = 10 * static_cast<double>(normal(generator));
+  }
+  for (std::size_t j = 0; j < static_cast<std::size_t>(d); ++j)
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i)
+      EXPECT_EQ(rows.stretch.cells[j * static_cast<std::size_t>(rows.stretch.stride) + i],
+                (x[i * static_cast<std::size_t>(d) + j] - 0.5f) * 2);
+  return rows;
+}
+
+double cell(const Stretch& stretch, std::size_t row, std::size_t column) {
+  return static_cast<double>(stretch.cells[column * static_cast<std::size_t>(stretch.stride) + row]);
+}
+
+TEST(NewtonSums, TermsOfRowsHaveTheSameBitsOnEveryInstructionSet) {
+  testing::for_each_instruction_set([] {
+    Rows rows = make_rows(101, 3);
+    rows.terms.log_odds[0] = -800;
+    rows.terms.log_odds[1] = 0;
+    const Likelihood likelihood = fill_residuals(rows.stretch, rows.terms);
+    double log_likelihood = 0;
+    for (std::size_t i = 0; i < 101; ++i) {
+      const double eta = rows.terms.log_odds[i], w = rows.terms.weight[i], size = magnitude(eta);
+      const bool yes = rows.terms.outcome[i] > 0, expected = (eta > 0) == yes;
+      const double e = coterie::exp(-size), q = 1 / (1 + e), r = (yes ? 1 : -1) * (expected ? e * q : q);
+      EXPECT_EQ(rows.terms.residual[i], w * r);
+      EXPECT_EQ(rows.terms.curvature[i], w * (e * q * q));
+      EXPECT_EQ(rows.terms.squared[i], w * r * r);
+      log_likelihood -= w * ((expected ? 0 : size) + coterie::log1p(e));
+    }
+    EXPECT_NEAR(likelihood.log_likelihood, log_likelihood, 1e-13 * std::abs(log_likelihood));
+    EXPECT_LT(likelihood.largest, 800);  // the row weighs nothing
+  });
+}
+
+TEST(NewtonSums, LogarithmsHaveTheBitsOfElementary) {
+  testing::for_each_instruction_set([] {
+    for (int i = 0; i < 2000; ++i) {
+      Rows rows = make_rows(1, 1);
+      rows.terms.weight[0] = 1;
+      rows.terms.outcome[0] = 1;
+      rows.terms.log_odds[0] = i * 0.02;
+      EXPECT_EQ(fill_residuals(rows.stretch, rows.terms).log_likelihood, -coterie::log1p(coterie::exp(-i * 0.02)));
+    }
+  });
+}
+
+TEST(NewtonSums, MatchSumsOverRows) {
+  constexpr double kDouble = 1e-13, kFloat = 1e-5;  // some 100 terms
+  testing::for_each_instruction_set([] {
+    for (const std::int32_t d : {1, 5, 8, 17}) {
+      Rows rows = make_rows(77, d);
+      const std::size_t n = static_cast<std::size_t>(d) + 1;
+      std::vector<double> parameters(n), gradient(n), triangle(n * (n + 1) / 2), narrow(triangle.size());
+      for (std::size_t j = 0; j < n; ++j) parameters[j] = 0.1 * static_cast<double>(j) - 0.2;
+      const std::vector<double> before = rows.terms.log_odds;
+      const double* const of_parameters[] = {parameters.data(), parameters.data(), parameters.data()};
+      RowTerms second = rows.terms, third = rows.terms;
+      RowTerms* const of_rows[] = {&rows.terms, &second, &third};
+      add_log_odds(rows.stretch, of_parameters, of_rows);
+      fill_residuals(rows.stretch, rows.terms);
+      const double* const terms[] = {rows.terms.residual.data()};
+      double* const sums[] = {gradient.data()};
+      add_weighted_rows(rows.stretch, terms, sums);
+      std::vector<float> float_scratch;
+      std::vector<double> double_scratch;
+      add_gram(rows.stretch, rows.terms.curvature.data(), double_scratch, triangle.data());
+      add_gram(rows.stretch, rows.terms.curvature.data(), float_scratch, narrow.data());
+      std::size_t at = 0;
+      for (std::size_t i = 0; i < n; ++i) {
+        double expected = 0, size = 0;
+        for (std::size_t row = 0; row < 77; ++row) {
+          expected += rows.terms.residual[row] * cell(rows.stretch, row, i);
+          size += std::abs(rows.terms.residual[row] * cell(rows.stretch, row, i));
+        }
+        EXPECT_NEAR(gradient[i], expected, kDouble * size);
+        for (std::size_t j = 0; j <= i; ++j, ++at) {
+          double square = 0, magnitude_sum = 0;
+          for (std::size_t row = 0; row < 77; ++row) {
+            square += rows.terms.curvature[row] * cell(rows.stretch, row, i) * cell(rows.stretch, row, j);
+            magnitude_sum += rows.terms.curvature[row] * std::abs(cell(rows.stretch, row, i) * cell(rows.stretch, row, j));
+          }
+          EXPECT_NEAR(triangle[at], square, kDouble * magnitude_sum);
+          EXPECT_NEAR(narrow[at], square, kFloat * magnitude_sum);
+        }
+      }
+      for (std::size_t row = 0; row < 77; ++row) {
+        double eta = before[row];
+        for (std::size_t j = 0; j < n; ++j) eta += parameters[j] * cell(rows.stretch, row, j);
+        EXPECT_NEAR(third.log_odds[row], eta, kDouble * 100);
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace coterie::newton

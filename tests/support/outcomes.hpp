@@ -1,0 +1,75 @@
+// Logistic regressions and how they are run: rows on the grid, outcomes, folds, weights, what to fit, and under which
+// circumstances.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "host/logistic_regression.hpp"
+#include "host/passes.hpp"
+#include "host/weights.hpp"
+#include "tests/support/backends.hpp"
+#include "tests/support/grid_rows.hpp"
+
+namespace coterie::logistic_regression {
+
+// Everything that one run is asked for; two runs that differ only here must agree in every bit.
+struct Setting {
+  int threads = 2;
+  std::int64_t tile_rows = 4 * kBlockRows;
+  std::int64_t memory = std::int64_t{1} << 30;
+};
+
+struct Problem {
+  testing::GridRows rows;
+  std::vector<std::int8_t> target;  // (n_rows, n_targets)
+  std::int32_t n_targets = 1;
+  std::vector<Params> params{Params{}};
+  std::vector<std::int8_t> fold{};    // (n_rows) or empty
+  std::vector<std::int32_t> label{};  // (n_rows) or empty
+  Weights weights{};
+
+  Grid grid() const { return {.steps = rows.grid.steps, .weight_step = weights.step}; }
+  SideColumns side_columns() const {
+    return {.weight = weights.steps, .label = label, .target = target, .n_targets = n_targets, .fold = fold};
+  }
+};
+
+inline Fit run(const Problem& problem, const Setting& setting = {}) {
+  Context context({.threads = setting.threads, .memory_bytes = setting.memory});
+  MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns, setting.tile_rows);
+  ZippedSource source(rows, problem.side_columns());
+  const Grid grid = problem.grid();
+  const GridMoments moments = kmeans::measure_moments(context, source, grid, 1);
+  const auto pass = make_cpu_pass(context, grid, moments);
+  return fit(context, source, grid, moments, problem.params, *pass);
+}
+
+inline Model fit_one(const Problem& problem, const Setting& setting = {}) { return run(problem, setting).models.front(); }
+
+// Correlated normal columns and outcomes drawn from a known model; unknown_share of the outcomes are unknown.
+inline Problem drawn_problem(std::int64_t n, std::int32_t d, double intercept, std::uint32_t seed = 3, std::int32_t n_targets = 1,
+                             double unknown_share = 0) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<double> normal;
+  std::uniform_real_distribution<double> uniform;
+  std::vector<double> values;
+  Problem problem{.rows = {}, .target = {}, .n_targets = n_targets};
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double common = normal(generator);
+    for (std::int32_t j = 0; j < d; ++j) values.push_back(0.7 * normal(generator) + 0.7 * common + j);
+    const double* const x = values.data() + i * d;
+    for (std::int32_t t = 0; t < n_targets; ++t) {
+      double eta = intercept;
+      for (std::int32_t j = 0; j < d; ++j) eta += ((j + t) % 3 - 1) * 0.5 * (x[j] - j);
+      const bool yes = uniform(generator) < 1 / (1 + std::exp(-eta));
+      problem.target.push_back(uniform(generator) < unknown_share ? std::int8_t{-1} : static_cast<std::int8_t>(yes));
+    }
+  }
+  problem.rows = testing::on_grid(values, d);
+  return problem;
+}
+
+}  // namespace coterie::logistic_regression
