@@ -4,6 +4,7 @@
 
 #include "cuda/gaussian_mixture_pass.hpp"
 #include "cuda/kmeans_pass.hpp"
+#include "cuda/logistic_regression_pass.hpp"
 #include "cuda/profile_pass.hpp"
 #include "cuda/staged_source.hpp"
 
@@ -46,6 +47,10 @@ class CudaBackend final : public Backend {
   }
   std::unique_ptr<gaussian_mixture::Predictor> gaussian_mixture_predictor(bool all_probabilities) override {
     return make_gaussian_mixture_predictor(context_on_device_, all_probabilities);
+  }
+  std::unique_ptr<logistic_regression::Pass> logistic_regression_pass(const logistic_regression::Grid& grid,
+                                                                      const logistic_regression::GridMoments& moments) override {
+    return make_logistic_regression_pass(context_on_device_, grid, moments);
   }
   profile::Passes profile_passes() override { return make_profile_passes(context_on_device_); }
 

@@ -8,6 +8,7 @@
 #include "host/context.hpp"
 #include "host/gaussian_mixture.hpp"
 #include "host/kmeans.hpp"
+#include "host/logistic_regression.hpp"
 #include "host/profile_pass.hpp"
 #include "host/tile_source.hpp"
 
@@ -26,6 +27,9 @@ class Backend {
   virtual std::unique_ptr<gaussian_mixture::Pass> gaussian_mixture_pass(const gaussian_mixture::Grid& grid,
                                                                         const gaussian_mixture::GridMoments& moments) = 0;
   virtual std::unique_ptr<gaussian_mixture::Predictor> gaussian_mixture_predictor(bool all_probabilities) = 0;
+  // Firth and segment effects are for the CPU's pass; predictors work on host tiles (make_cpu_predictor).
+  virtual std::unique_ptr<logistic_regression::Pass> logistic_regression_pass(const logistic_regression::Grid& grid,
+                                                                              const logistic_regression::GridMoments& moments) = 0;
   // For raw tiles zipped with labels, where this backend's stage() puts them.
   virtual profile::Passes profile_passes() = 0;
 };

@@ -24,6 +24,10 @@ class CpuBackend final : public Backend {
   std::unique_ptr<gaussian_mixture::Predictor> gaussian_mixture_predictor(bool all_probabilities) override {
     return gaussian_mixture::make_cpu_predictor(context_, all_probabilities);
   }
+  std::unique_ptr<logistic_regression::Pass> logistic_regression_pass(const logistic_regression::Grid& grid,
+                                                                      const logistic_regression::GridMoments& moments) override {
+    return logistic_regression::make_cpu_pass(context_, grid, moments);
+  }
   profile::Passes profile_passes() override { return profile::make_cpu_passes(context_); }
 
  private:

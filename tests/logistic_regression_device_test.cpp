@@ -1,0 +1,125 @@
+// The pass of a device beside the CPU's: the same statistics of one sweep, and the same fits.
+#include <gtest/gtest.h>
+
+#include "host/error.hpp"
+#include "host/logistic_regression_quanta.hpp"
+#include "tests/support/outcomes.hpp"
+
+namespace coterie::logistic_regression {
+namespace {
+
+// Sums of 10^4 doubles, and of 64 float32 products at a time; both about sums of magnitudes up to ten times as large.
+constexpr double kDouble = 1e-12, kFloat = 1e-5;
+
+Problem weighted_problem(std::int64_t n, std::int32_t d) {
+  Problem problem = drawn_problem(n, d, -1, 5, 3, 0.2);
+  std::vector<double> weights;
+  for (std::int64_t i = 0; i < n; ++i) {
+    weights.push_back(i % 11 == 0 ? 0 : 1 + 0.25 * static_cast<double>(i % 5));
+    problem.fold.push_back(static_cast<std::int8_t>(i % 7 - 1));
+  }
+  problem.weights = quantise_weights(weights);
+  return problem;
+}
+
+SweepStatistics sweep(const Problem& problem, std::span<const Model* const> models, bool on_device, std::int64_t tile_rows) {
+  Context context({.threads = 1});
+  const auto backend = on_device ? testing::make_backend(context) : make_cpu_backend(context);
+  MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns, tile_rows);
+  ZippedSource source(rows, problem.side_columns());
+  const GridMoments moments = kmeans::measure_moments(context, source, problem.grid(), 1);
+  const auto staged = backend->stage(source);
+  const auto pass = backend->logistic_regression_pass(problem.grid(), moments);
+  return reduce_tiles(context, *staged, *pass, models);
+}
+
+// Every way in which a model may use a sweep, at parameters off the start.
+std::vector<Model> models_of(const Problem& problem) {
+  Context context({.threads = 1});
+  MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns);
+  ZippedSource source(rows, problem.side_columns());
+  const GridMoments moments = kmeans::measure_moments(context, source, problem.grid(), 1);
+  std::vector<Model> models;
+  for (std::int32_t m = 0; m < 5; ++m) {
+    Model model = seed(problem.grid(), moments, {.target = m % 3, .left_out_fold = m - 1});
+    if (m > 0) {
+      model.n_iter = 1;
+      for (std::size_t j = 0; j < model.search.parameters.size(); ++j)
+        model.search.parameters[j] = 0.3 * std::cos(static_cast<double>(j) + m);
+    }
+    model.search.precise = m % 2 == 0;
+    model.search.last = m == 2;
+    model.search.rows_every = m == 4 ? 2 : 1;
+    model.search.hessian_every = m >= 3 ? 2 : 1;
+    models.push_back(model);
+  }
+  return models;
+}
+
+void expect_near(const WideSums& a, const WideSums& b, double relative, const char* what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  double largest = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) largest = std::max(largest, std::abs(static_cast<double>(b.value(i))));
+  for (std::size_t i = 0; i < b.size(); ++i)
+    EXPECT_NEAR(static_cast<double>(a.value(i)), static_cast<double>(b.value(i)), relative * largest) << what << " " << i;
+}
+
+TEST(LogisticRegressionDevice, GivesTheStatisticsOfTheCpu) {
+  for (const std::int32_t d : {1, 6, 11}) {
+    const Problem problem = weighted_problem(9001, d);
+    const std::vector<Model> models = models_of(problem);
+    std::vector<const Model*> pointers;
+    for (const Model& model : models) pointers.push_back(&model);
+    const SweepStatistics device = sweep(problem, pointers, true, kBlockRows), cpu = sweep(problem, pointers, false, kBlockRows);
+    for (std::size_t m = 0; m < models.size(); ++m) {
+      SCOPED_TRACE(::testing::Message() << d << " columns, model " << m);
+      const Statistics &a = device.models[m], &b = cpu.models[m];
+      EXPECT_EQ(a.rows, b.rows);
+      EXPECT_EQ(a.weight, b.weight);
+      EXPECT_NEAR(a.largest[0], b.largest[0], kDouble * (1 + b.largest[0]));
+      expect_near(a.log_likelihood, b.log_likelihood, kDouble, "log-likelihood");
+      expect_near(a.gradient, b.gradient, 10 * kDouble, "gradient");
+      expect_near(a.curvature, b.curvature, kDouble, "curvature");
+      expect_near(a.hessian_weight, b.hessian_weight, kDouble, "weight of Hessians");
+      expect_near(a.hessian, b.hessian, models[m].search.precise ? kDouble : kFloat, "Hessian");
+      expect_near(a.squared_scores, b.squared_scores, kDouble, "squared scores");
+    }
+  }
+}
+
+// The grid of blocks and the tiles decide who adds what when, and nothing else.
+TEST(LogisticRegressionDevice, IgnoresTileRows) {
+  const Problem problem = weighted_problem(3 * kBlockRows + 17, 3);
+  const std::vector<Model> models = models_of(problem);
+  std::vector<const Model*> pointers;
+  for (const Model& model : models) pointers.push_back(&model);
+  const SweepStatistics expected = sweep(problem, pointers, true, kBlockRows), all = sweep(problem, pointers, true, 8 * kBlockRows);
+  for (std::size_t m = 0; m < models.size(); ++m) {
+    expect_near(all.models[m].gradient, expected.models[m].gradient, 0, "gradient");
+    expect_near(all.models[m].hessian, expected.models[m].hessian, 0, "Hessian");
+    expect_near(all.models[m].log_likelihood, expected.models[m].log_likelihood, 0, "log-likelihood");
+  }
+}
+
+TEST(LogisticRegressionDevice, FitsWhatTheCpuFits) {
+  Problem problem = weighted_problem(2000, 4);
+  problem.params = {{.penalty = Penalty::none, .tol = 1e-10}, {.target = 1, .left_out_fold = 2, .tol = 1e-10}};
+  const Fit expected = run(problem);
+  Context context({.threads = 1});
+  const auto backend = testing::make_backend(context);
+  MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns);
+  ZippedSource source(rows, problem.side_columns());
+  const GridMoments moments = kmeans::measure_moments(context, source, problem.grid(), 1);
+  const auto staged = backend->stage(source);
+  const auto pass = backend->logistic_regression_pass(problem.grid(), moments);
+  const Fit found = fit(context, *staged, problem.grid(), moments, problem.params, *pass);
+  for (std::size_t m = 0; m < 2; ++m)
+    for (std::size_t i = 0; i < 5; ++i) {
+      const Wald of_cpu = wald(expected.models[m].estimates, i), of_device = wald(found.models[m].estimates, i);
+      EXPECT_NEAR(of_device.value, of_cpu.value, 1e-8 * of_cpu.std_err);
+      EXPECT_NEAR(of_device.std_err, of_cpu.std_err, 1e-8 * of_cpu.std_err);
+    }
+}
+
+}  // namespace
+}  // namespace coterie::logistic_regression
