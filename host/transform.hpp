@@ -57,7 +57,9 @@ struct Transform {
 // What the choice of a transform wants to be told about a raw column, and what it answers.
 struct RawColumn {
   std::string name;
-  bool active = true;  // drives clusters; false: the column is surveyed but never chosen
+  bool active = true;                 // drives clusters; false: the column is surveyed but never chosen
+  std::string layer = {};             // columns of one layer belong together, "" where there is none; see layer_weights.hpp
+  std::optional<double> weight = {};  // how much it counts; nothing: as its layer says
 };
 struct TransformOptions {
   TransformKind kind = TransformKind::automatic;

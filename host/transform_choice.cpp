@@ -7,6 +7,7 @@
 
 #include "host/column_plan.hpp"
 #include "host/error.hpp"
+#include "host/layer_weights.hpp"
 #include "host/transform.hpp"
 #include "host/transform_cells.hpp"
 #include "host/transform_moments.hpp"
@@ -75,20 +76,36 @@ std::vector<ColumnPlan> plan_columns(Context& context, const ColumnSurvey& surve
   return plans;
 }
 
-void standardise(Context& context, TileSource& raw, std::vector<ColumnPlan>& plans) {
-  std::vector<ColumnPlan*> unscaled;
+// Returns the variance of every plan in clustering units; those that need not be known are 1.
+std::vector<double> standardise(Context& context, TileSource& raw, std::vector<ColumnPlan>& plans, bool need_variances) {
+  std::vector<double> variances(plans.size(), 1.0);
+  std::vector<std::size_t> measured;
   std::vector<UnscaledColumn> described;
-  for (ColumnPlan& plan : plans) {
-    if (!plan.standardise) continue;
-    unscaled.push_back(&plan);
-    described.push_back({plan.column, plan.min, plan.max});
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    if (plans[i].dropped || !(plans[i].standardise || need_variances)) continue;
+    measured.push_back(i);
+    described.push_back({plans[i].column, plans[i].min, plans[i].max});
   }
-  if (unscaled.empty()) return;
+  if (measured.empty()) return variances;
   const std::vector<PreparedMoments> moments = measure_prepared(context, raw, described);
-  for (std::size_t i = 0; i < unscaled.size(); ++i) {
-    unscaled[i]->column.center = moments[i].mean;
-    // log1p may fold values that are next to each other into one.
-    unscaled[i]->column.scale = moments[i].standard_deviation > 0 ? moments[i].standard_deviation : 1.0;
+  for (std::size_t i = 0; i < measured.size(); ++i) {
+    ColumnPlan& plan = plans[measured[i]];
+    const double deviation = moments[i].standard_deviation;
+    if (plan.standardise) {
+      plan.column.center = moments[i].mean;
+      plan.column.scale = deviation > 0 ? deviation : 1.0;  // log1p may fold values that are next to each other into one
+    }
+    variances[measured[i]] = deviation / plan.column.scale * (deviation / plan.column.scale);
+  }
+  return variances;
+}
+
+// Values as they are have no scale that a weight could change.
+void leave_weights_aside(const std::vector<RawColumn>& columns, std::vector<ColumnPlan>& plans) {
+  for (ColumnPlan& plan : plans) {
+    if (columns[static_cast<std::size_t>(plan.column.source)].weight.value_or(1.0) == 1.0) continue;
+    plan.note.decision += ", its weight left aside";
+    plan.note.warning = true;
   }
 }
 
@@ -103,7 +120,7 @@ double grid_step(double largest) {
 void lay_grid(ColumnPlan& plan) {
   ColumnTransform& column = plan.column;
   if (column.answered) {
-    column.step = grid_step(1.0);
+    column.step = grid_step(1.0 / column.scale);
     return;
   }
   const double low = clustering_value(column, prepared(column, plan.min)), high = clustering_value(column, prepared(column, plan.max));
@@ -147,7 +164,10 @@ ChosenTransform choose_transform(Context& context, TileSource& raw, const Column
   if (missing == MissingPolicy::automatic) missing = options.kind == TransformKind::none ? MissingPolicy::error : MissingPolicy::median;
   refuse_unusable(survey, columns, missing);
   std::vector<ColumnPlan> plans = plan_columns(context, survey, columns, options, missing);
-  standardise(context, raw, plans);
+  const bool weighted = options.kind != TransformKind::none && has_layer_weights(columns);
+  const std::vector<double> variances = standardise(context, raw, plans, weighted);
+  if (weighted) apply_layer_weights(columns, variances, plans);
+  if (options.kind == TransformKind::none) leave_weights_aside(columns, plans);
   for (ColumnPlan& plan : plans)
     if (!plan.dropped) lay_grid(plan);
   ChosenTransform chosen = assemble(options.kind, columns, std::move(plans));

@@ -10,7 +10,8 @@ namespace coterie::tools {
 
 std::vector<RawColumn> raw_columns(const std::vector<io::FeatureColumn>& columns) {
   std::vector<RawColumn> raw;
-  for (const io::FeatureColumn& column : columns) raw.push_back({column.name, column.role == io::Role::active});
+  for (const io::FeatureColumn& column : columns)
+    raw.push_back({column.name, column.role == io::Role::active, column.layer, column.weight});
   return raw;
 }
 
