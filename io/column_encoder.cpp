@@ -32,6 +32,8 @@ std::vector<FeatureColumn> ColumnEncoder::features() const {
     feature.name = name;
     feature.role = role;
     feature.onehot_of = onehot_of;
+    feature.sensitive = column_.sensitive;
+    feature.layer = column_.layer;
     return feature;
   };
   if (column_.kind == ColumnKind::date) return {named("days_since_" + column_.name)};

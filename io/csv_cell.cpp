@@ -87,6 +87,14 @@ bool has_leading_zero(std::string_view cell) {
   return cell.size() > 1 && cell.front() == '0' && std::all_of(cell.begin(), cell.end(), is_digit);
 }
 
+IdKey cell_key(std::string_view cell) {
+  constexpr double kExact = 0x1p53;
+  const bool plain = cell.find_first_not_of("-0123456789.") == std::string_view::npos && !has_leading_zero(cell);
+  const std::optional<double> value = plain ? parse_number(cell) : std::nullopt;
+  if (value && *value == std::trunc(*value) && std::abs(*value) <= kExact) return id_key(static_cast<std::int64_t>(*value));
+  return id_key(cell);
+}
+
 std::optional<std::int64_t> parse_date(std::string_view cell) {
   constexpr std::size_t kDateLength = 10;
   if (cell.size() < kDateLength || cell[4] != '-' || cell[7] != '-') return std::nullopt;

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string_view>
 
+#include "host/id_key.hpp"
+
 namespace coterie::io {
 
 // Empty, ? or, in any case, NA, N/A, #N/A, NaN, null, <NA>.
@@ -19,6 +21,9 @@ bool survives_float32(std::string_view cell, double value);
 
 // "00501": digits that a number would lose.
 bool has_leading_zero(std::string_view cell);
+
+// The key of an id: whole numbers by value, however they are written, everything else by its bytes.
+IdKey cell_key(std::string_view cell);
 
 // Days since 1970-01-01 of "2026-10-31", also with a time behind T or a space, which is not looked at.
 std::optional<std::int64_t> parse_date(std::string_view cell);

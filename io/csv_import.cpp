@@ -1,5 +1,7 @@
 #include "io/csv_import.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -11,14 +13,15 @@
 namespace coterie::io {
 namespace {
 
-std::vector<ColumnTally> tally_columns(Context& context, CsvTable& table, const ImportOptions& options) {
+std::vector<ColumnTally> tally_columns(Context& context, ImportRows& rows, const ImportOptions& options) {
+  const CsvTable& table = rows.table();
   std::vector<ColumnTally> tallies(table.header().size());
   for (std::size_t i = 0; i < tallies.size(); ++i) {
     const std::string& name = table.header()[i];
     if (name == options.id || (options.id.empty() && id_rank(name) > 0)) tallies[i].repeats.emplace(context.memory());
   }
-  table.rewind();
-  while (const CsvBatch* batch = table.next()) {
+  rows.rewind();
+  while (const CsvBatch* batch = rows.next()) {
     context.parallel_for(static_cast<std::int64_t>(tallies.size()), [&](std::int64_t i, int) {
       const auto column = static_cast<std::size_t>(i);
       tallies[column].add(table, *batch, column, options.decimal);
@@ -77,14 +80,14 @@ Plan make_plan(const ImportReport& report, const ImportOptions& options) {
 }
 
 template <class T>
-void write_rows(Context& context, CsvTable& table, Plan& plan, FeatureWriter& writer) {
+void write_rows(Context& context, ImportRows& rows, Plan& plan, FeatureWriter& writer) {
   const auto n_columns = static_cast<std::int64_t>(plan.layout.columns.size());
   const Reservation memory =
       context.memory().reserve("a batch of imported rows", kBatchRows * n_columns * static_cast<std::int64_t>(sizeof(T)));
   std::vector<T> x;
   std::vector<std::int64_t> row_numbers;
-  table.rewind();
-  while (const CsvBatch* batch = table.next()) {
+  rows.rewind();
+  while (const CsvBatch* batch = rows.next()) {
     x.resize(static_cast<std::size_t>(batch->n_rows() * n_columns));
     context.parallel_for(static_cast<std::int64_t>(plan.encoders.size()),
                          [&](std::int64_t i, int) { plan.encoders[static_cast<std::size_t>(i)].encode(*batch, x.data(), n_columns); });
@@ -100,9 +103,13 @@ void write_rows(Context& context, CsvTable& table, Plan& plan, FeatureWriter& wr
   }
 }
 
-ImportReport make_report(const ImportOptions& options, const std::vector<std::string>& header, std::vector<ColumnTally>& tallies) {
+ImportReport make_report(const ImportOptions& options, const std::vector<std::string>& header, std::vector<ColumnTally>& tallies,
+                         const RowCounts& rows) {
   ImportReport report;
   report.n_rows = tallies.front().rows;
+  report.rows = rows;
+  if (report.n_rows == 0 && rows.read > 0)
+    throw ContentsError(fmt::format("--erase and --max-age leave none of {} rows. Nothing was written.", rows.read));
   if (report.n_rows == 0) throw ContentsError("The CSV file has a header and no rows. Nothing was written.");
   report.columns = decide_columns(options, header, tallies);
   for (const ImportedColumn& column : report.columns) {
@@ -135,15 +142,16 @@ ImportReport import_csv(Context& context, const std::vector<std::filesystem::pat
   AtomicOutput file(request);
   CsvTable table(context, paths, output.parent_path(), options.delimiter);
   check(options, table.header());
-  std::vector<ColumnTally> tallies = tally_columns(context, table, options);
-  ImportReport report = make_report(options, table.header(), tallies);
+  ImportRows rows(context, table, options, output.parent_path());
+  std::vector<ColumnTally> tallies = tally_columns(context, rows, options);
+  ImportReport report = make_report(options, table.header(), tallies, rows.counts());
   Plan plan = make_plan(report, options);
   count_features(report, plan.layout.columns);
   FeatureWriter writer(file, plan.layout, &context);
   if (report.is_wide) {
-    write_rows<double>(context, table, plan, writer);
+    write_rows<double>(context, rows, plan, writer);
   } else {
-    write_rows<float>(context, table, plan, writer);
+    write_rows<float>(context, rows, plan, writer);
   }
   writer.commit();
   return report;

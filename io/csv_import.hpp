@@ -1,6 +1,6 @@
 // CSV to the canonical input file (feature_writer.hpp). Two passes over the data: the first decides types from all rows
-// (type_rules.hpp), the second writes. Memory does not depend on the number of rows, but for 16 bytes per row of a column
-// that may be the id.
+// (type_rules.hpp), the second writes; repeated ids take one or two more before them (import_rows.hpp). Memory does not depend on the
+// number of rows, but for 16 bytes per row of a column that may be the id.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,14 @@
 #include <vector>
 
 #include "host/context.hpp"
+#include "io/import_rows.hpp"
 #include "io/type_rules.hpp"
 
 namespace coterie::io {
 
 struct ImportReport {
   std::int64_t n_rows = 0;
+  RowCounts rows;             // what was left out
   std::int64_t n_active = 0;  // columns of X
   std::int64_t n_profile = 0;
   bool is_wide = false;                 // X is float64, because some number has more digits than float32 keeps
@@ -25,7 +27,7 @@ struct ImportReport {
 
 // Several paths are the shards of one table and have the same header; "-" is standard input, gzip is recognised.
 // ArgumentError, InputError, ContentsError: see CsvBytes, CsvReader, check(ImportOptions), decide_columns; a table without
-// rows or features. OutputError: see AtomicOutput.
+// rows or features; see ImportRows. OutputError: see AtomicOutput.
 ImportReport import_csv(Context& context, const std::vector<std::filesystem::path>& paths, const std::filesystem::path& output,
                         const ImportOptions& options = {});
 

@@ -25,6 +25,24 @@ void check_header(const std::vector<std::string>& first, const std::vector<std::
 
 }  // namespace
 
+void CsvBatch::replace(std::int64_t row, std::size_t column, std::string_view text) {
+  cells_[static_cast<std::size_t>(row) * n_columns_ + column] = {text_.size(), text.size()};
+  text_.insert(text_.end(), text.begin(), text.end());
+}
+
+void CsvBatch::keep_rows(const std::vector<char>& keep, std::int64_t first_row) {
+  std::size_t kept = 0;
+  for (std::size_t row = 0; row < lines_.size(); ++row) {
+    if (keep[row] == 0) continue;
+    std::copy_n(cells_.begin() + static_cast<std::ptrdiff_t>(row * n_columns_), n_columns_,
+                cells_.begin() + static_cast<std::ptrdiff_t>(kept * n_columns_));
+    lines_[kept++] = lines_[row];
+  }
+  cells_.resize(kept * n_columns_);
+  lines_.resize(kept);
+  first_row_ = first_row;
+}
+
 CsvTable::CsvTable(const Context& context, const std::vector<std::filesystem::path>& paths, const std::filesystem::path& spool_folder,
                    char delimiter)
     : delimiter_(delimiter) {
@@ -52,7 +70,7 @@ bool CsvTable::open_next_file() {
   return true;
 }
 
-const CsvBatch* CsvTable::next() {
+CsvBatch* CsvTable::next() {
   batch_.text_.clear();
   batch_.cells_.clear();
   batch_.lines_.clear();

@@ -23,6 +23,8 @@ class CsvBatch {
     const Span span = cells_[static_cast<std::size_t>(row) * n_columns_ + column];
     return {text_.data() + span.offset, span.size};
   }
+  void replace(std::int64_t row, std::size_t column, std::string_view text);
+  void keep_rows(const std::vector<char>& keep, std::int64_t first_row);  // (n_rows); what is left starts at first_row of a table
 
  private:
   friend class CsvTable;
@@ -46,7 +48,7 @@ class CsvTable {
 
   const std::vector<std::string>& header() const { return header_; }
   void rewind();
-  const CsvBatch* next();                                            // nullptr after the last row
+  CsvBatch* next();                                                  // nullptr after the last row
   std::string place(const CsvBatch& batch, std::int64_t row) const;  // "line 17 of file 'x.csv'"
 
  private:

@@ -24,6 +24,7 @@ struct FeatureColumn {  // one column of X, from var
   std::string layer;             // "" when the file names none
   std::optional<double> weight;  // var/weight
   std::string onehot_of;         // the text column this indicator was made from, or ""
+  bool sensitive = false;        // var/sensitive: describes segments and, unless it is allowed, drives none
 };
 
 struct ObsColumn {  // one column beside X

@@ -41,11 +41,13 @@ H5adWriter::Options writer_options(const FeatureFileLayout& layout, Context* con
 DataFrame features_frame(const std::vector<FeatureColumn>& columns) {
   std::vector<std::string> names, roles, layers, onehot_of;
   std::vector<double> weights;
+  std::vector<bool> sensitive;
   for (const FeatureColumn& column : columns) {
     names.push_back(column.name);
     roles.push_back(role_name(column.role));
     layers.push_back(column.layer);
     onehot_of.push_back(column.onehot_of);
+    sensitive.push_back(column.sensitive);
     weights.push_back(column.weight.value_or(std::numeric_limits<double>::quiet_NaN()));
   }
   DataFrame frame{.index_name = "feature", .index = std::move(names), .columns = {}};
@@ -55,6 +57,7 @@ DataFrame features_frame(const std::vector<FeatureColumn>& columns) {
   const bool any_weight =
       std::any_of(columns.begin(), columns.end(), [](const FeatureColumn& column) { return column.weight.has_value(); });
   if (any_weight) frame.columns.emplace_back("weight", std::move(weights));  // else the reader's default holds
+  if (std::find(sensitive.begin(), sensitive.end(), true) != sensitive.end()) frame.columns.emplace_back("sensitive", std::move(sensitive));
   return frame;
 }
 

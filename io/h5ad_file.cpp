@@ -86,6 +86,14 @@ void read_weights(const InputFile& file, const std::optional<Frame>& var, std::v
   }
 }
 
+void read_sensitive(const InputFile& file, const std::optional<Frame>& var, std::vector<FeatureColumn>& columns) {
+  const auto column = find_in(file, var, "sensitive");
+  if (!column) return;
+  check_length(file, *column, static_cast<std::int64_t>(columns.size()), "features");
+  const std::vector<double> sensitive = read_numbers(file, *column);
+  for (std::size_t i = 0; i < columns.size(); ++i) columns[i].sensitive = !(sensitive[i] == 0);  // a missing cell bars, too
+}
+
 std::vector<FeatureColumn> read_features(const InputFile& file, const FeatureFileOptions& options, std::int32_t n_columns) {
   const std::optional<Frame> var = find_frame(file, "/var");
   std::optional<StoredColumn> names;
@@ -102,6 +110,7 @@ std::vector<FeatureColumn> read_features(const InputFile& file, const FeatureFil
     columns[i].onehot_of = origins[i];
   }
   read_weights(file, var, columns);
+  read_sensitive(file, var, columns);
   return columns;
 }
 

@@ -27,13 +27,15 @@ class Parts {
 
   void play(const std::string& name, const std::string& option) {
     if (name.empty()) return;
-    if (std::find(header_.begin(), header_.end(), name) == header_.end()) {
-      throw ArgumentError(
-          fmt::format("{} names the column {}, which the file does not have. Its columns are {}.", option, shown(name), listed(header_)));
-    }
+    require(name, option);
     const auto [first, is_new] = options_.emplace(name, option);
     if (!is_new)
       throw ArgumentError(fmt::format("The column {} is named by {} and by {}. Name it once.", shown(name), first->second, option));
+  }
+  void require(const std::string& name, const std::string& option) const {
+    if (std::find(header_.begin(), header_.end(), name) != header_.end()) return;
+    throw ArgumentError(
+        fmt::format("{} names the column {}, which the file does not have. Its columns are {}.", option, shown(name), listed(header_)));
   }
   void play(const std::vector<std::string>& names, const std::string& option) {
     for (const std::string& name : names) play(name, option);
@@ -62,6 +64,20 @@ void check(const ImportOptions& options, const std::vector<std::string>& header)
   parts.play(options.active, "--active");
   parts.play(options.profile, "--profile");
   parts.play(options.ignore, "--ignore");
+  std::map<std::string, std::string> layers;  // by column
+  for (const auto& [layer, names] : options.layers)
+    for (const std::string& name : names) {
+      parts.require(name, "--layer");
+      if (const auto [first, is_new] = layers.emplace(name, layer); !is_new)
+        throw ArgumentError(
+            fmt::format("--layer puts the column {} into {} and into {}. Name it once.", shown(name), shown(first->second), shown(layer)));
+    }
+  for (const std::string& name : options.sensitive) parts.require(name, "--sensitive");
+  if (options.max_age >= 0 && (options.as_of.empty() || options.activity.empty()))
+    throw ArgumentError(
+        "--max-age counts days before --as-of and needs to know whose: name the column with the day of the last activity in --activity.");
+  if (options.max_age < 0 && !options.activity.empty()) throw ArgumentError("--activity says nothing without --max-age.");
+  if (!options.activity.empty()) parts.require(options.activity, "--activity");
   as_of_day(options);
   if (options.decimal != '.' && options.decimal != ',') throw ArgumentError("--decimal takes . or , and nothing else.");
 }

@@ -49,6 +49,7 @@ void write_model(H5adWriter& file, const SegmentationModel& model) {
   write("seed", std::bit_cast<std::int64_t>(model.seed));
   write("weight_step", model.weight_step);
   write("raw_columns", model.raw_columns);
+  if (!model.where.empty()) write("where", model.where);
   write("segment_names", model.segment_names);
   write_fitted(file, kModel, model.fit);
   if (model.outlier_log_likelihood) write("outlier_log_likelihood", *model.outlier_log_likelihood);
@@ -72,6 +73,7 @@ SegmentationModel read_model(const std::filesystem::path& path) {
   model.transform = read_transform(fields, n_columns(model.fit), std::ssize(model.raw_columns));
   model.transform.keep_missing = missing_at_random(model.fit);
   if (fields.contains("outlier_log_likelihood")) model.outlier_log_likelihood = fields.finite("outlier_log_likelihood");
+  if (fields.contains("where")) model.where = fields.get<std::string>("where");
   model.weight_step = fields.finite("weight_step");
   if (model.weight_step <= 0) fields.refuse("weight_step", "it is not positive");
   model.seed = std::bit_cast<std::uint64_t>(fields.get<std::int64_t>("seed"));

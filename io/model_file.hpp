@@ -1,6 +1,6 @@
 // The model of a segmentation inside a result file, uns/segmentation/model: all that is needed to place new customers.
 // What decides a label (centers, transform, grid) is stored and read back bit for bit.
-//   format_version 1, algorithm, seed, weight_step, raw_columns, segment_names
+//   format_version 1, algorithm, seed, weight_step, raw_columns, segment_names, and where, if a condition chose the customers
 //   what the algorithm has fitted, in clustering units (fitted_model.hpp)
 //   transform_kind and the dataframe transform, one row per clustering column (transform.hpp)
 //   gmm, where asked for: outlier_log_likelihood, below which a customer is an outlier
@@ -25,6 +25,7 @@ struct SegmentationModel {
   std::vector<std::string> raw_columns;    // names of all columns of X, in their order
   std::vector<std::string> segment_names;  // (n_segments)
   std::optional<double> outlier_log_likelihood;
+  std::string where = {};                  // condition (host/row_filter.hpp) that chose the customers, or ""
   double weight_step = 1.0;
   std::uint64_t seed = 0;
 };

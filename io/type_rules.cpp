@@ -130,6 +130,9 @@ ImportedColumn decide(const ImportOptions& options, const std::string& name, Col
   column.kind = kind_of(name, tally);
   column.missing = tally.missing;
   column.fits_float32 = tally.fits_float32;
+  column.sensitive = contains(options.sensitive, name);
+  for (const auto& [layer, names] : options.layers)
+    if (contains(names, name)) column.layer = layer;
   column.is_integer =
       tally.known() > 0 && tally.whole == tally.known() && tally.leading_zeros == 0 && -tally.min <= kExact && tally.max <= kExact;
   column.longest = static_cast<std::int64_t>(tally.longest);

@@ -41,6 +41,8 @@ struct ImportedColumn {
   std::vector<std::string> levels;  // of two_valued, category and constant columns, in byte order
   std::string positive;             // what 1 stands for in two_valued columns and outcomes; "" where there is no such level
   bool fits_float32 = true;
+  bool sensitive = false;
+  std::string layer = {};
   bool is_integer = false;   // whole numbers that an int64 and a float64 hold, without leading zeros
   std::int64_t longest = 0;  // bytes of the longest cell
 };
