@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <compare>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -14,7 +13,8 @@ namespace coterie {
 
 struct IdKey {
   std::uint64_t high = 0, low = 0;
-  auto operator<=>(const IdKey&) const = default;
+  bool operator==(const IdKey&) const = default;
+  bool operator<(const IdKey& other) const { return high != other.high ? high < other.high : low < other.low; }
 };
 
 inline IdKey id_key(std::int64_t id) { return {0, static_cast<std::uint64_t>(id)}; }

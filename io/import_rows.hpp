@@ -47,7 +47,7 @@ class ImportRows {
   struct KeyedRow {
     IdKey key;
     std::int64_t row;
-    auto operator<=>(const KeyedRow&) const = default;
+    bool operator<(const KeyedRow& other) const { return key == other.key ? row < other.row : key < other.key; }
   };
   struct Member {  // a row of a repeated id, and which one that is
     std::int64_t row;

@@ -25,7 +25,7 @@ struct SegmentationModel {
   std::vector<std::string> raw_columns;    // names of all columns of X, in their order
   std::vector<std::string> segment_names;  // (n_segments)
   std::optional<double> outlier_log_likelihood;
-  std::string where = {};                  // condition (host/row_filter.hpp) that chose the customers, or ""
+  std::string where = {};  // condition (host/row_filter.hpp) that chose the customers, or ""
   double weight_step = 1.0;
   std::uint64_t seed = 0;
 };

@@ -91,7 +91,7 @@ void assign(const AssignOptions& options) {
   session.backend();
   Seconds seconds;
   const io::SegmentationModel model = io::read_model(options.model);
-  Input input(session, options.input);
+  Input input(session, options.input, model.where);
   if (options.probabilities && std::holds_alternative<kmeans::Model>(model.fit))
     throw ArgumentError(fmt::format("--probabilities: the model in '{}' is k-means, which has none. Nothing was written.", options.model));
   const std::int32_t n_clusters = io::n_segments(model.fit);
@@ -101,7 +101,7 @@ void assign(const AssignOptions& options) {
     const Stopwatch stopwatch(seconds.predict);
     placement = place(session, input, model, options.probabilities, output);
   }
-  const io::DataFrame sizes = sizes_frame(model.segment_names, placement.sizes, input.file().n_rows());
+  const io::DataFrame sizes = sizes_frame(model.segment_names, placement.sizes, input.n_rows());
   {
     const Stopwatch stopwatch(seconds.write);
     output.file().write_frame("uns/segmentation/segments", sizes);

@@ -18,7 +18,7 @@ constexpr std::size_t kMarksPerSegment = 3;
 void add_levels(Description& description, const Input& input, std::span<const std::int32_t> labels) {
   for (const io::ObsColumn& column : input.file().obs()) {
     if (!column.is_category) continue;
-    io::Categories categories = input.file().categories(column.name);
+    io::Categories categories = input.categories(column.name);
     if (categories.levels.size() > kMostLevels) continue;
     description.levels.push_back(profile::measure_levels(column.name, std::move(categories.levels), categories.codes, labels,
                                                          input.weights(), description.profile.n_segments));
@@ -31,7 +31,7 @@ void add_outcomes(Description& description, const Input& input, std::span<const 
     const bool is_category = std::any_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == name && c.is_category; });
     if (is_category) continue;
     description.outcomes.push_back(
-        profile::measure_outcome(name, input.file().numbers(name), labels, input.weights(), description.profile.n_segments));
+        profile::measure_outcome(name, input.numbers(name), labels, input.weights(), description.profile.n_segments));
   }
 }
 
@@ -74,7 +74,7 @@ Description describe_segments(Session& session, Input& input, std::span<const st
   add_outcomes(description, input, labels);
   if (!input.roles().value.empty())
     description.values.push_back(
-        profile::measure_value(input.roles().value, input.file().numbers(input.roles().value), labels, input.weights(), n_segments));
+        profile::measure_value(input.roles().value, input.numbers(input.roles().value), labels, input.weights(), n_segments));
   return description;
 }
 
@@ -83,7 +83,9 @@ std::vector<std::string> marks(const Description& description, std::int32_t segm
   std::vector<std::string> texts;
   std::vector<double> effects;
   for (const profile::Marker& marker : profile::markers(profile, segment, static_cast<std::size_t>(profile.n_columns))) {
-    if (description.columns[static_cast<std::size_t>(marker.column)].role == io::Role::ignore) continue;
+    const io::FeatureColumn& column = description.columns[static_cast<std::size_t>(marker.column)];
+    // What marks a segment becomes its name; the profile tables show sensitive columns too.
+    if (column.role == io::Role::ignore || column.sensitive) continue;
     // Indicators of the same customers ("no internet" in five columns) have the same effect and say the same.
     if (std::find(effects.begin(), effects.end(), marker.cohen_d) != effects.end()) continue;
     effects.push_back(marker.cohen_d);

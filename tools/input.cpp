@@ -18,9 +18,9 @@ namespace {
                                   near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
 }
 
-Weights read_weights(const io::FeatureFile& file, const std::string& column) {
+Weights read_weights(const io::FeatureFile& file, const std::string& column, const std::vector<double>& weights) {
   try {
-    return quantise_weights(file.numbers(column));
+    return quantise_weights(weights);
   } catch (const ContentsError& error) {
     throw ContentsError(
         fmt::format("file '{}', column '{}': {}. Nothing was written.", file.path().filename().string(), column, error.what()));
@@ -29,15 +29,33 @@ Weights read_weights(const io::FeatureFile& file, const std::string& column) {
 
 }  // namespace
 
-Input::Input(Session& session, const InputOptions& options) : file_(io::FeatureFile::open(options.path, options.layout)) {
+Input::Input(Session& session, const InputOptions& options, const std::string& model_where)
+    : file_(io::FeatureFile::open(options.path, options.layout)) {
   columns_ = file_->columns();
   roles_ = file_->roles();
   settle_column_roles(options);
   settle_obs_roles(options);
+  if (!options.allow_sensitive) bar_sensitive(session);
   check_ids(session, options.unique_ids);
-  if (!roles_.weight.empty()) weights_ = read_weights(*file_, roles_.weight);
   raw_ = file_->tiles(session.context());
   session.progress().set_row_bytes(std::int64_t{raw_->n_columns()} * (raw_->is_wide() ? 8 : 4));
+  if (const Conditions conditions{model_where, options.where}; !conditions.empty()) {
+    selection_.emplace(select_rows(session, *file_, *raw_, conditions));
+    selected_ = selected(session.context(), *raw_, *selection_);
+  }
+  if (!roles_.weight.empty()) weights_ = read_weights(*file_, roles_.weight, numbers(roles_.weight));
+}
+
+std::vector<double> Input::numbers(const std::string& obs_column) const {
+  std::vector<double> numbers = file_->numbers(obs_column);
+  if (selection_) selection_->compact(numbers);
+  return numbers;
+}
+
+io::Categories Input::categories(const std::string& obs_column) const {
+  io::Categories categories = file_->categories(obs_column);
+  if (selection_) selection_->compact(categories.codes);
+  return categories;
 }
 
 void Input::check_ids(Session& session, bool must_be_unique) {
@@ -62,6 +80,18 @@ void Input::settle_column_roles(const InputOptions& options) {
   for (const std::string& name : options.active) column(name, "--active").role = io::Role::active;
   for (const std::string& name : options.profile) column(name, "--profile").role = io::Role::profile;
   for (const std::string& name : options.ignore) column(name, "--ignore").role = io::Role::ignore;
+}
+
+void Input::bar_sensitive(Session& session) {
+  std::vector<std::string> barred;
+  for (io::FeatureColumn& column : columns_) {
+    if (!column.sensitive || column.role != io::Role::active) continue;
+    column.role = io::Role::profile;
+    barred.push_back(column.name);
+  }
+  if (!barred.empty())
+    session.warn(
+        fmt::format("sensitive columns only describe here and drive nothing (--allow-sensitive lets them): {}", fmt::join(barred, ", ")));
 }
 
 void Input::settle_obs_roles(const InputOptions& options) {

@@ -1,7 +1,9 @@
-// An opened input file with the roles of its columns settled: what the file says, overridden by the options.
+// An opened input file with the roles of its columns settled: what the file says, overridden by the options. With --where it
+// consists of the customers who meet the condition, and of nobody else.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,19 +12,25 @@
 #include "io/result_file.hpp"
 #include "tools/options.hpp"
 #include "tools/session.hpp"
+#include "tools/where.hpp"
 
 namespace coterie::tools {
 
 class Input {
  public:
   // InputError, ContentsError as FeatureFile::open; ArgumentError for a column that the file does not have; ContentsError
-  // for repeated ids where they were forbidden.
-  Input(Session& session, const InputOptions& options);
+  // for repeated ids where they were forbidden; the errors of select_rows. model_where: the condition of an earlier result,
+  // which holds beside --where.
+  Input(Session& session, const InputOptions& options, const std::string& model_where = {});
 
   const io::FeatureFile& file() const { return *file_; }
   bool has_ids() const { return file_->id_name() != "row"; }  // otherwise rows are numbered from 0
   std::int64_t repeated_ids() const { return repeated_ids_; }
-  TileSource& raw() { return *raw_; }  // all columns of X
+  std::int64_t n_rows() const { return selection_ ? selection_->n_chosen() : file_->n_rows(); }
+  TileSource& raw() { return selection_ ? *selected_ : *raw_; }                          // (n_rows) all columns of X
+  std::vector<double> numbers(const std::string& obs_column) const;                      // (n_rows) as FeatureFile
+  io::Categories categories(const std::string& obs_column) const;                        // (n_rows)
+  const RowSelection* selection() const { return selection_ ? &*selection_ : nullptr; }  // nullptr: every row of the file
   const std::vector<io::FeatureColumn>& columns() const { return columns_; }
   const io::ObsRoles& roles() const { return roles_; }
   const Weights& weights() const { return weights_; }
@@ -30,12 +38,15 @@ class Input {
  private:
   void settle_column_roles(const InputOptions& options);
   void settle_obs_roles(const InputOptions& options);
+  void bar_sensitive(Session& session);
   io::FeatureColumn& column(const std::string& name, const char* option);
   void check_ids(Session& session, bool must_be_unique);
   void require_obs(const std::string& name, const char* option) const;
 
   std::unique_ptr<io::FeatureFile> file_;
   std::unique_ptr<TileSource> raw_;
+  std::optional<RowSelection> selection_;
+  std::unique_ptr<TileSource> selected_;  // of raw_
   std::vector<io::FeatureColumn> columns_;
   io::ObsRoles roles_;
   Weights weights_;

@@ -125,6 +125,7 @@ io::SegmentationModel Job::model_record(const io::FittedModel& fit) {
   record.segment_names = segment_names(io::n_segments(fit));
   record.weight_step = input_->weights().step;
   record.seed = session_.context().seed();
+  record.where = options_.input.where;
   if (options_.placement.outlier_share) {
     const Stopwatch stopwatch(seconds_.predict);
     record.outlier_log_likelihood = outlier_log_likelihood(session_, clustering_->rows(fit), std::get<gaussian_mixture::Model>(fit),
@@ -135,7 +136,7 @@ io::SegmentationModel Job::model_record(const io::FittedModel& fit) {
 
 std::vector<std::int32_t> Job::place(const io::SegmentationModel& model) {
   const Stopwatch stopwatch(seconds_.predict);
-  const auto n_rows = static_cast<std::size_t>(input_->file().n_rows());
+  const auto n_rows = static_cast<std::size_t>(input_->n_rows());
   labels_memory_ =
       session_.context().memory().reserve("the label of every customer", static_cast<std::int64_t>(n_rows * sizeof(std::int32_t)));
   std::vector<std::int32_t> labels(n_rows);

@@ -122,17 +122,23 @@ void add_input_file(CLI::App& app, InputOptions& options) {
   app.add_option("--x", options.layout.x, "Dataset of the matrix, where the file is no .h5ad");
   app.add_option("--ids", options.layout.ids, "Dataset of the customer ids");
   app.add_option("--names", options.layout.names, "Dataset of the column names");
+  app.add_option("--where", options.where,
+                 "Only customers who meet a condition, such as 'paying == 1 && (recency_days <= 365 || plan is missing)'");
   app.add_flag("--unique-ids", options.unique_ids, "Refuse repeated ids instead of warning");
 }
 
 void add_input(CLI::App& app, InputOptions& options) {
   add_input_file(app, options);
-  app.add_option("--active", options.active, "Columns that drive the segments")->delimiter(',');
-  app.add_option("--profile", options.profile, "Columns that only describe the segments")->delimiter(',');
-  app.add_option("--ignore", options.ignore, "Columns that are not used")->delimiter(',');
+  app.add_option("--active", options.active, "Columns that drive the segments")->delimiter(',')->allow_extra_args(false);
+  app.add_option("--profile", options.profile, "Columns that only describe the segments")->delimiter(',')->allow_extra_args(false);
+  app.add_option("--ignore", options.ignore, "Columns that are not used")->delimiter(',')->allow_extra_args(false);
   app.add_option("--weight", options.weight, "Column with the weight of each customer");
-  app.add_option("--outcome", options.outcomes, "Two-valued columns whose rate is shown per segment")->delimiter(',');
+  app.add_option("--outcome", options.outcomes, "Two-valued columns whose rate is shown per segment")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.add_option("--value", options.value, "Column with the value of each customer, such as revenue");
+  app.add_flag("--allow-sensitive", options.allow_sensitive,
+               "Let columns marked as sensitive drive segments; otherwise they only describe them");
 }
 
 void add_transform(CLI::App& app, TransformOptions& options) {
@@ -189,6 +195,14 @@ void add_placement(CLI::App& app, PlacementOptions& options) {
   add_number(app, "--outlier-share", options.outlier_share, 0.0, 1.0,
              "gmm: mark this share of the customers, those of least likelihood, as outliers. Default: none");
   app.add_flag("--probabilities", options.probabilities, "gmm: write the probability of every segment for every customer");
+}
+
+void add_character(CLI::App& app, const std::string& name, char& value, const std::string& description) {
+  const auto set = [&value, name](const std::string& text) {
+    if (text.size() != 1 && text != "\\t") throw ArgumentError(fmt::format("{} {}: expected one character.", name, text));
+    value = text.size() == 1 ? text.front() : '\t';
+  };
+  app.add_option_function<std::string>(name, set, description);
 }
 
 void add_json(CLI::App& app, bool& json) { app.add_flag("--json", json, "Print one JSON object instead of tables"); }

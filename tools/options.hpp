@@ -24,14 +24,16 @@ struct ResourceOptions {
   std::uint64_t seed = 0;
 };
 
-// FILE --x --ids --names --active --profile --ignore --weight --outcome --value
+// FILE --x --ids --names --where --active --profile --ignore --weight --outcome --value --allow-sensitive
 struct InputOptions {
   std::string path;
   io::FeatureFileOptions layout;
   std::vector<std::string> active, profile, ignore;  // column names whose role is set here instead of by the file
   std::optional<std::string> weight, value;          // obs columns; an empty name means none
   std::vector<std::string> outcomes;
-  bool unique_ids = false;  // repeated ids are an error rather than a warning
+  std::string where;             // condition (host/row_filter.hpp); "": everybody
+  bool unique_ids = false;       // repeated ids are an error rather than a warning
+  bool allow_sensitive = false;  // columns of var/sensitive may be active
 };
 
 // -o --csv --overwrite
@@ -80,13 +82,15 @@ CLI::Option* add_number(CLI::App& app, const std::string& names, std::optional<N
 CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example);
 void add_device(CLI::App& app, ResourceOptions& options);     // --device --gpu-memory
 void add_resources(CLI::App& app, ResourceOptions& options);  // --threads --memory --seed
-void add_input_file(CLI::App& app, InputOptions& options);    // FILE --x --ids --names --unique-ids
+void add_input_file(CLI::App& app, InputOptions& options);    // FILE --x --ids --names --where --unique-ids
 void add_input(CLI::App& app, InputOptions& options);         // and the roles of columns
 void add_transform(CLI::App& app, TransformOptions& options);
 // Returns --output, which is required. No --csv where csv_description is empty.
 CLI::Option* add_output(CLI::App& app, OutputOptions& options, const std::string& csv_description);
 void add_fit(CLI::App& app, FitOptions& options);
 void add_placement(CLI::App& app, PlacementOptions& options);
+// A single character, or \\t.
+void add_character(CLI::App& app, const std::string& name, char& value, const std::string& description);
 void add_json(CLI::App& app, bool& json);
 // ArgumentError when both the JSON object and the CSV want standard output.
 void refuse_shared_stdout(bool json, const std::string& csv);

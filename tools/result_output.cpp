@@ -9,6 +9,7 @@
 #include <iostream>
 
 #include "host/error.hpp"
+#include "tools/spread_rows.hpp"
 
 namespace coterie::tools {
 
@@ -48,6 +49,7 @@ CsvOutput::CsvOutput(const std::string& path, bool overwrite, const std::string&
 ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int64_t row_bytes,
                            const std::string& model)
     : input_(input.file()),
+      selection_(input.selection()),
       columns_(io::customer_columns(id_format(input_), {"S1"})),
       output_(request(options, input_, model, input_.n_rows() * (io::row_bytes(columns_) + row_bytes))),
       file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {
@@ -67,6 +69,10 @@ void ResultOutput::begin_rows(const std::vector<std::string>& segment_names, std
 }
 
 void ResultOutput::write_rows(const PlacedRows& rows) {
+  spread_rows(selection_, rows, [this](const PlacedRows& file_rows) { write_file_rows(file_rows); });
+}
+
+void ResultOutput::write_file_rows(const PlacedRows& rows) {
   const IdCells ids(input_, rows.first_row, std::ssize(rows.label));
   std::vector<io::Cells> cells{ids.cells(), rows.label, rows.label, rows.second};
   cells.insert(cells.end(), rows.cells.begin(), rows.cells.end());

@@ -39,12 +39,16 @@ class ResultOutput {
 
   // Opens the customers' columns, and the matrix of their probabilities where asked for; then one call per tile, in row order.
   void begin_rows(const std::vector<std::string>& segment_names, std::vector<io::RowColumn> more_columns, bool probabilities);
+  // They are customers of the input; with --where, the rows of the file that are none get label -1 and missing numbers.
   void write_rows(const PlacedRows& rows);
   io::H5adWriter& file() { return file_; }
   void commit();
 
  private:
+  void write_file_rows(const PlacedRows& rows);  // of the file
+
   const io::FeatureFile& input_;
+  const RowSelection* selection_;  // nullptr: every row
   std::vector<io::RowColumn> columns_;
   io::AtomicOutput output_;
   io::H5adWriter file_;

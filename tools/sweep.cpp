@@ -11,6 +11,7 @@
 #include "tools/granularity.hpp"
 #include "tools/placement.hpp"
 #include "tools/result_output.hpp"
+#include "tools/spread_rows.hpp"
 #include "tools/verbs.hpp"
 
 namespace coterie::tools {
@@ -39,6 +40,7 @@ class SweepOutput {
  public:
   SweepOutput(Context& context, const OutputOptions& options, const Input& input, std::size_t n_models)
       : input_(input.file()),
+        selection_(input.selection()),
         output_({options.path, options.overwrite, {input_.path()}, input_.n_rows() * static_cast<std::int64_t>(4 * n_models + 8)}),
         file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {}
 
@@ -49,7 +51,7 @@ class SweepOutput {
     for (const io::FittedModel& model : models) {
       io::RowStream& rows = file_.open_rows({label_column(model, with_type)});
       make_placer(session, model)->place(clustering.rows(model), [&](const PlacedRows& placed) {
-        rows.write(placed.first_row, std::vector<io::Cells>{placed.label});
+        spread_rows(selection_, placed, [&](const PlacedRows& all) { rows.write(all.first_row, std::vector<io::Cells>{all.label}); });
       });
     }
     write_run_record(file_, session, input_, seconds);
@@ -66,6 +68,7 @@ class SweepOutput {
   }
 
   const io::FeatureFile& input_;
+  const RowSelection* selection_;  // nullptr: every row
   io::AtomicOutput output_;
   io::H5adWriter file_;
 };

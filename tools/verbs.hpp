@@ -18,6 +18,7 @@ struct Verb {
 
 Verb add_run(CLI::App& root);
 Verb add_inspect(CLI::App& root);
+Verb add_features(CLI::App& root);
 Verb add_import(CLI::App& root);
 Verb add_synth(CLI::App& root);
 Verb add_cluster(CLI::App& root);

@@ -1,0 +1,178 @@
+#include "tools/where.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "host/error.hpp"
+#include "host/passes.hpp"
+#include "tools/suggest.hpp"
+#include "tools/table.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+// Where the cells of a column lie: in X, or read from obs.
+struct BoundColumn {
+  std::int32_t x = -1;          // column of X, or -1
+  std::vector<double> numbers;  // (n_rows) of obs
+  std::optional<io::Categories> categories;
+};
+
+std::string hint(const std::string& word, const std::vector<std::string>& known) {
+  const std::string near = nearest(word, known);
+  return near.empty() ? "" : fmt::format(" Did you mean {}?", near);
+}
+
+class Binding {
+ public:
+  Binding(Session& session, const io::FeatureFile& file, const RowFilter& filter)
+      : context_(session.context()), file_(file), filter_(filter) {
+    for (const RowFilter::Column& column : filter.columns()) columns_.push_back(bind(column.name));
+  }
+
+  bool reads_x() const {
+    return std::any_of(columns_.begin(), columns_.end(), [](const BoundColumn& column) { return column.x >= 0; });
+  }
+
+  void begin(int) {}
+  std::span<const char> predict(const Tile& tile) { return choose(tile.first_row, tile.n_rows, &tile); }
+
+  // tile: of these rows, or nullptr when no column of X is needed.
+  std::span<const char> choose(std::int64_t first_row, std::int64_t n_rows, const Tile* tile) {
+    chosen_.resize(static_cast<std::size_t>(n_rows));
+    context_.parallel_for((n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int) {
+      const std::int64_t from = block * kBlockRows, n = std::min(kBlockRows, n_rows - from);
+      const std::vector<char> part = choose_block(first_row + from, n, tile, from);
+      std::copy(part.begin(), part.end(), chosen_.begin() + from);
+    });
+    return chosen_;
+  }
+
+ private:
+  BoundColumn bind(const std::string& name) {
+    BoundColumn bound;
+    const auto& columns = file_.columns();
+    const auto found = std::find_if(columns.begin(), columns.end(), [&](const io::FeatureColumn& c) { return c.name == name; });
+    if (found != columns.end()) {
+      bound.x = static_cast<std::int32_t>(found - columns.begin());
+      return bound;
+    }
+    const auto& obs = file_.obs();
+    const bool is_category = std::any_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == name && c.is_category; });
+    const auto cell = static_cast<std::int64_t>(is_category ? sizeof(std::int32_t) : sizeof(double));
+    memory_.push_back(context_.memory().reserve("a column that --where looks at", file_.n_rows() * cell));
+    if (is_category)
+      bound.categories = file_.categories(name);
+    else
+      bound.numbers = file_.numbers(name);
+    return bound;
+  }
+
+  // row: of the file; from: of the tile.
+  std::vector<char> choose_block(std::int64_t row, std::int64_t n, const Tile* tile, std::int64_t from) const {
+    std::vector<std::vector<double>> x(columns_.size());
+    std::vector<RowFilter::Cells> cells(columns_.size());
+    const auto first = static_cast<std::size_t>(row), count = static_cast<std::size_t>(n);
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      const BoundColumn& column = columns_[i];
+      if (column.x >= 0) {
+        visit_cells(*tile, [&](const auto* all) {
+          for (std::int64_t r = from; r < from + n; ++r) x[i].push_back(static_cast<double>(all[r * tile->n_columns + column.x]));
+        });
+        cells[i].numbers = x[i];
+      } else if (column.categories) {
+        cells[i].codes = std::span(column.categories->codes).subspan(first, count);
+        cells[i].levels = &column.categories->levels;
+      } else {
+        cells[i].numbers = std::span(column.numbers).subspan(first, count);
+      }
+    }
+    return filter_.evaluate(cells, n);
+  }
+
+  Context& context_;
+  const io::FeatureFile& file_;
+  const RowFilter& filter_;
+  std::vector<Reservation> memory_;
+  std::vector<BoundColumn> columns_;
+  std::vector<char> chosen_;
+};
+
+std::vector<std::string> known_columns(const io::FeatureFile& file) {
+  std::vector<std::string> known;
+  for (const io::FeatureColumn& column : file.columns()) known.push_back(column.name);
+  for (const io::ObsColumn& column : file.obs()) known.push_back(column.name);
+  return known;
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Typing errors of the user: columns and levels.
+void check_given(const io::FeatureFile& file, const RowFilter& filter) {
+  const std::vector<std::string> known = known_columns(file);
+  for (const RowFilter::Column& column : filter.columns()) {
+    if (!contains(known, column.name))
+      throw ArgumentError(fmt::format("--where, character {}: file '{}' has no column {}.{} `coterie inspect` lists them.", column.position,
+                                      file.path().string(), column.name, hint(column.name, known)));
+    const auto& obs = file.obs();
+    const bool is_category =
+        std::any_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == column.name && c.is_category; });
+    if (column.levels.empty() || !is_category) continue;
+    const std::vector<std::string> levels = file.categories(column.name).levels;
+    for (const std::string& level : column.levels)
+      if (!contains(levels, level))
+        throw ArgumentError(fmt::format("--where: the column {} of file '{}' has no level \"{}\".{}", column.name, file.path().string(),
+                                        level, hint(level, levels)));
+  }
+}
+
+void check_model(const io::FeatureFile& file, const RowFilter& filter) {
+  const std::vector<std::string> known = known_columns(file);
+  for (const RowFilter::Column& column : filter.columns())
+    if (!contains(known, column.name))
+      throw ContentsError(
+          fmt::format("file '{}' lacks the column {}, which the model needs to tell whom its --where chooses: {}. Nothing was "
+                      "written. Add the column, missing cells are allowed.",
+                      file.path().string(), column.name, filter.text()));
+}
+
+std::string joined(const Conditions& conditions) {
+  if (conditions.model.empty()) return conditions.given;
+  return conditions.given.empty() ? conditions.model : fmt::format("({}) && ({})", conditions.model, conditions.given);
+}
+
+RowSelection choose(Session& session, const io::FeatureFile& file, TileSource& raw, const RowFilter& filter) {
+  Context& context = session.context();
+  Binding binding(session, file, filter);
+  RowSelection selection(context.memory(), file.n_rows());
+  if (binding.reads_x()) {
+    map_tiles(
+        context, raw, binding, 0, [&](std::int64_t, std::span<const char> chosen) { selection.append(chosen); }, "where");
+    return selection;
+  }
+  constexpr std::int64_t kRowsAtOnce = 16 * kBlockRows;
+  for (std::int64_t row = 0; row < file.n_rows(); row += kRowsAtOnce)
+    selection.append(binding.choose(row, std::min(kRowsAtOnce, file.n_rows() - row), nullptr));
+  return selection;
+}
+
+}  // namespace
+
+RowSelection select_rows(Session& session, const io::FeatureFile& file, TileSource& raw, const Conditions& conditions) {
+  if (!conditions.given.empty()) check_given(file, RowFilter(conditions.given));
+  if (!conditions.model.empty()) check_model(file, RowFilter(conditions.model));
+  RowSelection selection = choose(session, file, raw, RowFilter(joined(conditions)));
+  if (selection.n_chosen() == 0)
+    throw ContentsError(fmt::format("file '{}': none of its {} customers meets the condition: {}. Nothing was written.",
+                                    file.path().string(), with_separators(file.n_rows()), joined(conditions)));
+  session.say(fmt::format("{} of {} customers are chosen by: {} (rows in messages count among them)", with_separators(selection.n_chosen()),
+                          with_separators(file.n_rows()), joined(conditions)));
+  return selection;
+}
+
+}  // namespace coterie::tools
