@@ -18,6 +18,10 @@ __device__ inline double log_of(double x) { return ::log(x); }
 template <class T>
 inline constexpr T kLogLeastResponsibility = sizeof(T) == 4 ? T(-20.79441541679836) : T(-41.58883083359672);
 
+// Rows with missing cells are swept in double only.
+template <class T>
+inline constexpr bool kMayMiss = sizeof(T) == sizeof(double);
+
 struct StripShape {
   int rows;            // a power of two
   int stride;          // cells from row to row
@@ -91,6 +95,25 @@ __device__ void add_squares(const RowGroup<T>& rows, int padded_columns, const T
   }
 }
 
+// The same over the cells that are not missing (NaN); off becomes what the missing ones take off the constants. norm: as scale.
+template <Scaling kScaling, class T>
+__device__ void add_known_squares(const RowGroup<T>& rows, const DeviceMixture<T>& mixture, std::int64_t at, T (&sum)[kRowsAtOnce<T>][4],
+                                  T (&off)[kRowsAtOnce<T>][4]) {
+  for (int j = 0; j < mixture.n_columns; ++j, at += kGaussianGroup) {
+#pragma unroll
+    for (int r = 0; r < kRowsAtOnce<T>; ++r) {
+      const T cell = rows.row[r][j];
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        const T difference = cell - mixture.centers[at + k];
+        const T t = kScaling == Scaling::none ? difference : difference * mixture.scales[at + k];
+        sum[r][k] = cell == cell ? multiply_add(t, t, sum[r][k]) : sum[r][k];
+        off[r][k] += cell == cell ? T{0} : mixture.norms[at + k];
+      }
+    }
+  }
+}
+
 // y = columns first .. first + kGaussianGroup - 1 of P^T (x - mean), mean nullptr: zero. mean: (padded_columns); triangle:
 // group first / kGaussianGroup of P. Returns where the next group begins.
 template <class T>
@@ -131,15 +154,19 @@ __device__ void fill_by_squares(const DeviceMixture<T>& mixture, const StripShap
   for_each_rows_and((mixture.n_components + 3) / 4, cells, shape, [&](const RowGroup<T>& rows, int quarter) {
     const int first = 4 * quarter, in_group = first % kGaussianGroup;
     const std::int64_t at = static_cast<std::int64_t>(first - in_group) * padded + in_group;
-    T sum[kRowsAtOnce<T>][4] = {};
-    add_squares<kScaling>(rows, padded, centers + at, kScaling == Scaling::none ? nullptr : mixture.scales + at, sum);
+    T sum[kRowsAtOnce<T>][4] = {}, off[kRowsAtOnce<T>][4] = {};
+    if (kMayMiss<T> && mixture.norms != nullptr) {
+      add_known_squares<kScaling>(rows, mixture, at, sum, off);
+    } else {
+      add_squares<kScaling>(rows, padded, centers + at, kScaling == Scaling::none ? nullptr : mixture.scales + at, sum);
+    }
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
       if (first + k >= mixture.n_components) continue;
       const T factor = mixture.factors[first + k], constant = mixture.constants[first + k];
 #pragma unroll
       for (int r = 0; r < kRowsAtOnce<T>; ++r)
-        densities[rows.index[r] * shape.density_stride + first + k] = multiply_add(factor, sum[r][k], constant);
+        densities[rows.index[r] * shape.density_stride + first + k] = multiply_add(factor, sum[r][k], constant - off[r][k]);
     }
   });
 }

@@ -36,18 +36,19 @@ int128 value_of(const FixedPoint& sum) { return (static_cast<int128>(static_cast
 
 // How many sums of each kind a model leaves behind, one after the other, and two of the likelihood.
 struct SumCounts {
-  std::size_t weight = 0, first = 0, second = 0;
-  std::size_t all() const { return weight + first + second + 2; }
+  std::size_t weight = 0, first = 0, second = 0, missing = 0;
+  std::size_t all() const { return weight + first + second + missing + 2; }
 };
 
 SumCounts count_sums(const Model& model) {
   const auto k = static_cast<std::size_t>(model.n_components), d = static_cast<std::size_t>(model.n_columns);
   if (model.final_parameters) return {};
   const bool second = model.covariance_type != CovarianceType::tied || model.scatter.empty();
-  return {k, k * d, second ? gaussian_mixture::second_cells(model.covariance_type, k, d) : 0};
+  return {k, k * d, second ? gaussian_mixture::second_cells(model.covariance_type, k, d) : 0, model.missing_at_random ? k * d : 0};
 }
 
-// The cheapest that moves the likelihood by less than the model allows: float32 with rows less the center, float32, double.
+// The cheapest that moves the likelihood by less than the model allows: float32 with rows less the center, float32, double; as on
+// the CPU double where cells may be missing, which may lie far from a pivot.
 enum class Arithmetic { less_center, narrow, wide };
 
 bool has_products(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center) {
@@ -57,7 +58,8 @@ bool has_products(const Model& model, const gaussian_mixture::Grid& grid, std::s
 }
 
 Arithmetic choose_arithmetic(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center) {
-  if (model.final_parameters || gaussian::float_error(model, grid, center) >= model.sweep_tolerance) return Arithmetic::wide;
+  if (model.final_parameters || model.missing_at_random || gaussian::float_error(model, grid, center) >= model.sweep_tolerance)
+    return Arithmetic::wide;
   const bool allowed = gaussian::product_error(model, grid, center) < model.sweep_tolerance && has_products(model, grid, center);
   return allowed ? Arithmetic::less_center : Arithmetic::narrow;
 }
@@ -208,7 +210,8 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
     return {.weight = weight,
             .first = first,
             .second = second,
-            .log_likelihood = second + work.counts.second,
+            .missing = second + work.counts.second,
+            .log_likelihood = second + work.counts.second + work.counts.missing,
             .per_bound = per_bound_.data() + m * center_.size(),
             .per_weight = work.per_weight,
             .per_square = work.per_square,
@@ -270,6 +273,7 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
     statistics.weight = take(work.counts.weight);
     statistics.first = take(work.counts.first);
     statistics.second = take(work.counts.second);
+    statistics.missing = take(work.counts.missing);
     statistics.log_likelihood = take(2);
     statistics.unlikely = std::move(work.unlikely);
     return statistics;

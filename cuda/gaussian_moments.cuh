@@ -13,6 +13,7 @@ struct MixtureSums {
   FixedPoint* weight;          // (n_components)
   FixedPoint* first;           // (n_components, n_columns)
   FixedPoint* second;          // as gaussian_mixture::Statistics::second
+  FixedPoint* missing;         // (n_components, n_columns), only where cells may be missing
   FixedPoint* log_likelihood;  // (2)
   const double* per_bound;     // (n_columns)
   double per_weight;           // 1 / Quanta::weight()
@@ -48,16 +49,20 @@ __device__ int list_rows(const T* responsibilities, int stride, int n_rows, std:
 // Sums over a block of rows of kinds diag, spherical and tied, in shared or device memory; zero between blocks. Component k
 // belongs to warp k % kStripWarps, so no barrier guards them.
 struct BlockMoments {
-  double* weight;  // (n_components)
-  double* first;   // (n_components, n_columns)
-  double* second;  // diag (n_components, n_columns), spherical (n_components), tied none
+  double* weight;   // (n_components)
+  double* first;    // (n_components, n_columns)
+  double* second;   // diag (n_components, n_columns), spherical (n_components), tied none
+  double* missing;  // (n_components, n_columns), or nullptr: no cell may be missing
 };
-__host__ __device__ constexpr std::int64_t block_moments_size(CovarianceType type, int n_components, int n_columns) {
+__host__ __device__ constexpr std::int64_t block_moments_size(CovarianceType type, int n_components, int n_columns, bool may_miss) {
   const std::int64_t cells = std::int64_t{n_components} * n_columns;
-  return n_components + cells + (type == CovarianceType::diag ? cells : type == CovarianceType::spherical ? n_components : 0);
+  return n_components + (may_miss ? 2 : 1) * cells +
+         (type == CovarianceType::diag        ? cells
+          : type == CovarianceType::spherical ? n_components
+                                              : 0);
 }
 
-// squares: (rows) becomes |cells|^2, in double, because the squared mean is taken off their sums.
+// squares: (rows) becomes |cells|^2 over cells that are not missing, in double, because the squared mean is taken off their sums.
 template <class T>
 __device__ void fill_squares(const StripShape& shape, int n_columns, const T* cells, double* squares) {
   const int per_row = shape.lanes_per_row;
@@ -66,7 +71,7 @@ __device__ void fill_squares(const StripShape& shape, int n_columns, const T* ce
   double square = 0;
   for (int j = part; j < n_columns; j += per_row) {
     const auto cell = static_cast<double>(cells[row * shape.stride + j]);
-    square = fma(cell, cell, square);
+    if (cell == cell) square = fma(cell, cell, square);
   }
   square = add_lanes(square, 1, per_row / 2);
   if (part == 0) squares[row] = square;
@@ -100,15 +105,23 @@ __device__ void add_strip_moments(const DeviceMixture<T>& mixture, const StripSh
     for (int column = lane % columns_at_once; column < (d + columns_at_once - 1) / columns_at_once * columns_at_once;
          column += columns_at_once) {
       const T pivot = mixture.pivots[static_cast<std::int64_t>(k) * mixture.padded_columns + min(column, d - 1)];
-      T first = 0, second = 0;
+      T first = 0, second = 0, missing = 0;
       for (int i = slice; i < n; i += slices) {
-        const T t = cells[list[i] * shape.stride + min(column, d - 1)] - pivot, weighted = r[list[i] * shape.density_stride] * t;
+        const T weight_of_row = r[list[i] * shape.density_stride], t = cells[list[i] * shape.stride + min(column, d - 1)] - pivot;
+        if (kMayMiss<T> && t != t) {
+          missing += weight_of_row;
+          continue;
+        }
+        const T weighted = weight_of_row * t;
         first += weighted;
         if constexpr (kType == CovarianceType::diag) second = multiply_add(weighted, t, second);
       }
       first = add_lanes(first, columns_at_once);
       if constexpr (kType == CovarianceType::diag) second = add_lanes(second, columns_at_once);
+      if (kMayMiss<T> && moments.missing != nullptr) missing = add_lanes(missing, columns_at_once);
       if (slice != 0 || column >= d) continue;
+      if (kMayMiss<T> && moments.missing != nullptr)
+        moments.missing[static_cast<std::int64_t>(k) * d + column] += static_cast<double>(missing);
       moments.first[static_cast<std::int64_t>(k) * d + column] += static_cast<double>(first);
       if constexpr (kType == CovarianceType::diag) moments.second[static_cast<std::int64_t>(k) * d + column] += static_cast<double>(second);
     }
@@ -133,6 +146,10 @@ __device__ void close_block(const MixtureSums& sums, const BlockMoments& moments
     const int column = i % n_columns;
     sums.add_first(i / n_columns, n_columns, column, moments.first[i]);
     moments.first[i] = 0;
+    if (moments.missing != nullptr) {
+      add_quanta(sums.missing + i, moments.missing[i] * sums.per_weight);
+      moments.missing[i] = 0;
+    }
     if constexpr (kType == CovarianceType::diag) {
       sums.add_second(i, column, column, moments.second[i]);
       moments.second[i] = 0;

@@ -57,7 +57,7 @@ struct StripPlan {
     const auto bytes = [&](std::int64_t moments) {
       return static_cast<std::size_t>(MixtureMemory(type, shape, static_cast<int>(cell_bytes), k, moments).bytes);
     };
-    const std::int64_t moments = full || !moves ? 0 : block_moments_size(type, k, d);
+    const std::int64_t moments = full || !moves ? 0 : block_moments_size(type, k, d, model.missing_at_random);
     const bool fits = moments * std::int64_t{sizeof(double)} < static_cast<std::int64_t>(shared_limit) && bytes(moments) <= shared_limit;
     device_moments = fits ? 0 : moments;
     shared_bytes = bytes(fits ? moments : 0);

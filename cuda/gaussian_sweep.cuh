@@ -72,7 +72,8 @@ struct MixtureBlock {
 
   __device__ MixtureBlock(const MixtureSweep<T>& s, std::byte* memory) : sweep(s) {
     const int k = s.mixture.n_components, d = s.mixture.n_columns;
-    const std::int64_t size = block_moments_size(kType, k, d);
+    const bool may_miss = s.mixture.norms != nullptr;
+    const std::int64_t size = block_moments_size(kType, k, d, may_miss);
     const bool shared = kType != CovarianceType::full && s.moves && s.block_moments == nullptr;
     const MixtureMemory at(kType, s.shape, sizeof(T), k, shared ? size : 0);
     cells = reinterpret_cast<T*>(memory + at.cells);
@@ -84,7 +85,8 @@ struct MixtureBlock {
     weights_of_members = reinterpret_cast<T*>(memory + at.member_weights);
     if (kType == CovarianceType::full || !s.moves) return;
     double* const sums = shared ? reinterpret_cast<double*>(memory + at.moments) : s.block_moments + blockIdx.x * size;
-    moments = {sums, sums + k, sums + k + std::int64_t{k} * d};
+    const std::int64_t cells_of_model = std::int64_t{k} * d;
+    moments = {sums, sums + k, sums + k + cells_of_model, may_miss ? sums + size - cells_of_model : nullptr};
     for (std::int64_t i = threadIdx.x; shared && i < size; i += kStripThreads) sums[i] = 0;
   }
 

@@ -63,7 +63,7 @@ void PackedMixture<T>::upload(const gaussian_mixture::Model& model, std::span<co
   n_columns_ = model.n_columns;
   padded_columns_ = (n_columns_ + 3) / 4 * 4;
   cells_.clear();
-  centers_ = scales_ = shifts_ = triangles_ = -1;
+  centers_ = scales_ = shifts_ = norms_ = triangles_ = -1;
   triangle_size_ = 0;
   std::vector<T> constants, factors;
   for (std::int32_t k = 0; k < n_components_; ++k) {
@@ -84,6 +84,7 @@ void PackedMixture<T>::upload(const gaussian_mixture::Model& model, std::span<co
     scales_ = take(scales);
     shifts_ = take(shifts);
   }
+  if (model.missing_at_random) norms_ = take(in_groups(components, &Components<T>::norms));
   if (components.type() == CovarianceType::full || components.type() == CovarianceType::tied) {
     const std::vector<T> triangles = triangles_of(components);
     triangle_size_ = static_cast<std::int64_t>(triangles.size()) / (components.type() == CovarianceType::tied ? 1 : n_components_);
@@ -107,6 +108,7 @@ DeviceMixture<T> PackedMixture<T>::view() const {
           .centers = at(centers_),
           .scales = at(scales_),
           .shifts = at(shifts_),
+          .norms = at(norms_),
           .triangles = at(triangles_),
           .triangle_size = triangle_size_};
 }
