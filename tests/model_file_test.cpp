@@ -125,7 +125,7 @@ void expect_same(const kmeans::Model& a, const kmeans::Model& b) {
   EXPECT_EQ(a.cluster_weights, b.cluster_weights);
   EXPECT_EQ(a.restart, b.restart);
   EXPECT_EQ(a.n_iter, b.n_iter);
-  EXPECT_EQ(bits({a.inertia}), bits({b.inertia}));
+  EXPECT_EQ(bits(std::vector<double>{a.inertia}), bits(std::vector<double>{b.inertia}));
   EXPECT_EQ(a.converged, b.converged);
   EXPECT_EQ(a.settled, b.settled);
 }
@@ -140,7 +140,10 @@ void expect_same(const gaussian_mixture::Model& a, const gaussian_mixture::Model
   EXPECT_EQ(bits(a.covariances), bits(b.covariances));
   EXPECT_EQ(bits(a.precisions_cholesky), bits(b.precisions_cholesky));
   EXPECT_EQ(bits(a.lower_bound), bits(b.lower_bound));
-  EXPECT_EQ(bits({a.row_weight, a.log_likelihood, a.aic, a.bic, a.icl}), bits({b.row_weight, b.log_likelihood, b.aic, b.bic, b.icl}));
+  const auto criteria = [](const gaussian_mixture::Model& m) {
+    return std::vector<double>{m.row_weight, m.log_likelihood, m.aic, m.bic, m.icl};
+  };
+  EXPECT_EQ(bits(criteria(a)), bits(criteria(b)));
   EXPECT_EQ(a.restart, b.restart);
   EXPECT_EQ(a.n_iter, b.n_iter);
   EXPECT_EQ(a.converged, b.converged);

@@ -83,7 +83,7 @@ class PublishedResults(unittest.TestCase):
     def test_converged_mixtures(self):
         for name, columns, kind, n_components, log_likelihood, bic in MIXTURES:
             with self.subTest(name=name, kind=kind, n_components=n_components):
-                path = import_csv(self.fixture(name), self.folder.name, "--active", *columns)
+                path = import_csv(self.fixture(name), self.folder.name, "--active", *columns, *(("--ignore", "species") if name == "iris" else ()))
                 start = () if (name, kind) == ("iris", "diag") else ("--init", "random", "--n-init", "20")  # random starts find a higher one
                 result = self.mixture(path, "--covariance-type", kind, "-k", str(n_components), *start)
                 self.assertTrue(result["converged"])
