@@ -112,7 +112,7 @@ void quantile_digit(benchmark::State& state) {
 void measure(benchmark::State& state) {
   Bench bench(state);
   profile::Profile found;
-  for (auto _ : state) found = profile::measure(bench.context, bench.source, bench.rows.n_segments, 1);
+  for (auto _ : state) found = profile::measure(bench.context, bench.source, bench.rows.n_segments, 1, bench.passes);
   const double mean = bench.sum(1) / static_cast<double>(bench.rows.label.size());
   if (std::abs(found.mean.at(bench.rows.n_segments, 1) - mean) > 1e-9 * mean) state.SkipWithError("the mean is wrong");
   if (found.median.at(bench.rows.n_segments, 1) != bench.median(1)) state.SkipWithError("the median is wrong");

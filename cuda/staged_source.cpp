@@ -45,7 +45,9 @@ struct Slot {
 
 class StagedSource final : public TileSource {
  public:
-  StagedSource(Context& context, DeviceContext& device, TileSource& source) : context_(context), device_(device), source_(source) {}
+  StagedSource(Context& context, DeviceContext& device, TileSource& source) : context_(context), device_(device), source_(source) {
+    reserve_slots();
+  }
 
   std::int64_t n_rows() const override { return source_.n_rows(); }
   std::int64_t first_row() const override { return source_.first_row(); }
@@ -54,14 +56,15 @@ class StagedSource final : public TileSource {
   std::int32_t n_targets() const override { return source_.n_targets(); }
 
   void rewind() override {
-    if (slot_rows_ == 0) allocate();
+    if (!std::exchange(allocated_, true)) allocate();
     mark_consumed();
     served_ = 0;
     pending_ = nullptr;
     from_device_ = resident_ && stored_ == n_rows();
     if (from_device_) {
       device_.copies.synchronize();
-      release_slots();
+      free_slots();
+      reservation_.release();
     } else {
       stored_ = 0;
       source_.rewind();
@@ -90,24 +93,33 @@ class StagedSource final : public TileSource {
     if (std::exchange(handed_out_, false)) slots_[slot_].consumed.record(device_.compute);
   }
 
-  // Everything, if it leaves a fifth of the budget to statistics; else two slots, as large as the source's largest tile
-  // may be, halved until device and host can hold them.
-  void allocate() {
+  std::int64_t slot_bytes() const { return 2 * slot_rows_ * row_bytes(); }
+
+  // Host memory of two slots, now, so that statistics take what is left: as large as the source's largest tile may be, but at most
+  // half of what is free.
+  void reserve_slots() {
     constexpr std::int64_t kSlotRows = 64 * kBlockRows;
+    const std::int64_t fit = context_.memory().available() / 2 / (2 * row_bytes());
+    slot_rows_ = whole_blocks(std::min({kSlotRows, n_rows() + kBlockRows, fit}));
+    reservation_ = context_.memory().reserve("rows on their way to the GPU", slot_bytes());
+  }
+
+  static std::int64_t whole_blocks(std::int64_t rows) { return std::max(rows / kBlockRows, std::int64_t{1}) * kBlockRows; }
+
+  // Everything, if it leaves a fifth of the device's budget to statistics; else the two slots, halved until the device can hold them.
+  void allocate() {
     try_resident();
-    for (slot_rows_ = std::min(kSlotRows, (n_rows() + kBlockRows) / kBlockRows * kBlockRows);; slot_rows_ /= 2) {
-      slot_rows_ = std::max(slot_rows_ / kBlockRows, std::int64_t{1}) * kBlockRows;
+    for (;; slot_rows_ = whole_blocks(slot_rows_ / 2)) {
       try {
         allocate_slots();
-        return;
+        break;
       } catch (const OutOfDeviceMemory&) {
-        release_slots();
-        if (slot_rows_ == kBlockRows) throw;
-      } catch (const ResourceError&) {
-        release_slots();
+        free_slots();
         if (slot_rows_ == kBlockRows) throw;
       }
     }
+    reservation_.release();
+    reservation_ = context_.memory().reserve("rows on their way to the GPU", slot_bytes());
   }
 
   void try_resident() {
@@ -121,17 +133,14 @@ class StagedSource final : public TileSource {
   }
 
   void allocate_slots() {
-    reservation_ = context_.memory().reserve("rows on their way to the GPU", 2 * slot_rows_ * row_bytes());
     if (!resident_) {
-      if (2 * slot_rows_ * row_bytes() > device_.memory_bytes && slot_rows_ > kBlockRows)
-        throw OutOfDeviceMemory("--gpu-memory holds no two tiles");
+      if (slot_bytes() > device_.memory_bytes && slot_rows_ > kBlockRows) throw OutOfDeviceMemory("--gpu-memory holds no two tiles");
       rows_ = Columns<DeviceBuffer>(2 * slot_rows_, row_width());
     }
     for (Slot& slot : slots_) slot.pinned = Columns<PinnedBuffer>(slot_rows_, row_width());
   }
 
-  void release_slots() {
-    reservation_.release();
+  void free_slots() {
     if (!resident_) rows_ = {};
     for (Slot& slot : slots_) slot.pinned = {};
   }
@@ -207,7 +216,8 @@ class StagedSource final : public TileSource {
   TileSource& source_;
   Reservation reservation_;
   bool resident_ = false;
-  std::int64_t slot_rows_ = 0;  // 0: nothing allocated yet
+  bool allocated_ = false;
+  std::int64_t slot_rows_ = 0;
   Columns<DeviceBuffer> rows_;  // all rows, or two slots
   std::array<Slot, 2> slots_;
   int slot_ = 0;

@@ -182,9 +182,10 @@ Profile measure(Context& context, TileSource& raw, std::int32_t n_segments, doub
   return profile;
 }
 
-Profile measure(Context& context, TileSource& raw, std::int32_t n_segments, double weight_step) {
-  Passes passes = make_cpu_passes(context);
-  return measure(context, raw, n_segments, weight_step, passes);
+Profile measure(Context& context, Backend& backend, TileSource& raw, std::int32_t n_segments, double weight_step) {
+  const auto staged = backend.stage(raw);  // tiles reserve their memory first; as many columns as the rest holds share their sweeps
+  Passes passes = backend.profile_passes();
+  return measure(context, *staged, n_segments, weight_step, passes);
 }
 
 std::vector<Marker> markers(const Profile& profile, std::int32_t segment, std::size_t most) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "host/backend.hpp"
 #include "host/context.hpp"
 #include "host/profile_pass.hpp"
 #include "host/statistics.hpp"
@@ -52,7 +53,8 @@ struct Profile {
 // ledger, columns are taken in rounds of as many sweeps each; the bits are the same.
 // ResourceError: not even one column fits. ContentsError: an infinite cell.
 Profile measure(Context& context, TileSource& raw, std::int32_t n_segments, double weight_step, Passes& passes);
-Profile measure(Context& context, TileSource& raw, std::int32_t n_segments, double weight_step);  // on the CPU
+// The same with the passes of a backend, from where it wants the tiles.
+Profile measure(Context& context, Backend& backend, TileSource& raw, std::int32_t n_segments, double weight_step);
 
 // The columns that mark a segment, strongest |Cohen's d| first: |d| >= 0.2 and an interval that excludes 0.
 struct Marker {

@@ -35,8 +35,7 @@ Profile profile_of(const LabelledRows<T>& rows, const Setting& setting = {}, dou
   MemoryTileSource source(std::span<const T>(rows.x), rows.n_columns, setting.tile_rows);
   ZippedSource labelled(source, {rows.weight, rows.label});
   const auto backend = testing::make_backend(context);
-  Passes passes = backend->profile_passes();
-  return measure(context, *backend->stage(labelled), rows.n_segments, weight_step, passes);
+  return measure(context, *backend, labelled, rows.n_segments, weight_step);
 }
 
 // By the same passes, from tiles in host memory.
@@ -176,6 +175,15 @@ TEST(Profile, IgnoresMemory) {
   }
   Context context({.threads = 1, .memory_bytes = column_bytes - 1});
   EXPECT_THROW(profile_from_host(context, labelled, rows.n_segments), ResourceError);
+}
+
+// Tiles on their way to a device need memory too, and are not crowded out by the statistics of all columns at once.
+TEST(Profile, SharesMemoryWithStagedTiles) {
+  const auto rows = awkward_rows<float>(2 * kBlockRows + 3, RowWeights::steps);
+  const Profile expected = profile_of(rows);
+  const std::int64_t of_all_columns =
+      rows.n_columns * (statistics_bytes(rows.n_segments) + quantiles::statistics_bytes(rows.n_segments, 3));
+  expect_same_bits(expected, profile_of(rows, {.threads = 1, .memory_bytes = of_all_columns}));
 }
 
 TEST(Profile, IgnoresRanks) {

@@ -69,7 +69,7 @@ Description describe_segments(Session& session, Input& input, std::span<const st
   description.names = segment_names(n_segments);
   description.columns = input.columns();
   ZippedSource labelled(input.raw(), {input.weights().steps, labels});
-  description.profile = profile::measure(session.context(), labelled, n_segments, input.weights().step);
+  description.profile = profile::measure(session.context(), session.backend(), labelled, n_segments, input.weights().step);
   add_levels(description, input, labels);
   add_outcomes(description, input, labels);
   if (!input.roles().value.empty())
