@@ -9,6 +9,7 @@
 
 #include "cuda/device_tile.hpp"
 #include "cuda/kmeans_exact.cuh"
+#include "cuda/kmeans_predict.cuh"
 #include "cuda/sweep_plan.cuh"
 #include "host/nearest_centers.hpp"
 
@@ -17,19 +18,31 @@ namespace {
 
 constexpr int kLimbs = 3;  // of 16, 16 and 32 bits, each summed in 64
 
+// As many blocks as the device runs at a time, but no more than there are strips.
+template <class Parameters>
+unsigned count_persistent_blocks(void (*kernel)(Parameters), std::size_t shared_bytes, const Device& device, int n_strips) {
+  int per_multiprocessor = 0;
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_multiprocessor, kernel, kSweepThreads, shared_bytes));
+  return static_cast<unsigned>(std::min(n_strips, std::max(per_multiprocessor, 1) * device.multiprocessors));
+}
+
 class KMeansPass final : public kmeans::Pass {
  public:
-  KMeansPass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns)
-      : device_(device), n_columns_(n_columns), shape_(choose_shape(n_columns, device.shared_bytes)), certainty_(n_columns) {
+  KMeansPass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns, SweepTally* tally)
+      : device_(device), n_columns_(n_columns), certainty_(n_columns), tally_(tally) {
     upload_scale(grid);
-    for (const auto kernel : kernels_) {
-      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
+    for (const auto& kernels : kernels_) {
+      for (const auto kernel : kernels)
+        check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
     }
   }
 
   void begin(std::span<const kmeans::Model* const> models) override {
     models_.assign(models.begin(), models.end());
     packed_.upload(models, n_columns_, stream());
+    tensor_ = tensor_cores_pay(n_columns_, packed_.n_clusters());
+    shape_ = choose_shape(n_columns_, device_.shared_bytes, tensor_);
+    if (tensor_) fragments_.upload(models, n_columns_, stream());
     for (const bool weighted : {false, true})
       groups_[weighted] = group_models(packed_, shape_, device_.shared_bytes, weighted ? kLimbs : 1);
     farthest_.clear();
@@ -59,6 +72,8 @@ class KMeansPass final : public kmeans::Pass {
     device_.compute.synchronize();
     kmeans::SweepStatistics result;
     for (std::size_t m = 0; m < models_.size(); ++m) result.models.push_back(model_statistics(m));
+    if (tally_ != nullptr)
+      *tally_ = {*(host_statistics_.data() + statistics_size() - 2), *(host_statistics_.data() + statistics_size() - 1)};
     return result;
   }
 
@@ -66,8 +81,8 @@ class KMeansPass final : public kmeans::Pass {
   cudaStream_t stream() const { return device_.compute.get(); }
   std::size_t cells() const { return static_cast<std::size_t>(packed_.n_cells()); }
   std::size_t clusters() const { return static_cast<std::size_t>(packed_.n_clusters()); }
-  std::size_t statistics_size() const { return kLimbs * cells() + 2 * clusters(); }
-  // (kLimbs, cells), then (clusters) weights, then (clusters) rows
+  std::size_t statistics_size() const { return kLimbs * cells() + 2 * clusters() + 2; }
+  // (kLimbs, cells), then (clusters) weights, then (clusters) rows, then the tally
   std::int64_t* limb(int i) const { return statistics_.data() + static_cast<std::size_t>(i) * cells(); }
   std::int64_t* weights() const { return statistics_.data() + kLimbs * cells(); }
   std::int64_t* rows() const { return weights() + clusters(); }
@@ -86,33 +101,31 @@ class KMeansPass final : public kmeans::Pass {
     copy_to_device(scale_.data(), scale.data(), scale.size(), stream());
   }
 
-  int count_blocks(void (*kernel)(Sweep), const SweepGroup& group, int n_strips) const {
-    int per_multiprocessor = 0;
-    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_multiprocessor, kernel, kSweepThreads, group.shared_bytes));
-    return std::min(n_strips, std::max(per_multiprocessor, 1) * device_.device.multiprocessors);
-  }
-
   void sweep_group(const Tile& tile, const SweepGroup& group) {
     const Sweep sweep{.shape = shape_,
-                      .x = tile.x,
+                      .tile = {tile.x, tile.n_rows},
                       .weight = tile.weight,
-                      .n_rows = tile.n_rows,
                       .centers = packed_.centers(),
+                      .tensor = tensor_ ? fragments_.on_device() : TensorCenters{},
                       .models = packed_.device_layout(),
                       .first_model = group.first_model,
                       .n_models = group.n_models,
                       .group = group.group,
                       .group_cells = group.cells,
+                      .shared_sums = group.shared_sums,
                       .sums = statistics_.data(),
                       .weights = weights(),
                       .rows = rows(),
                       .n_cells = packed_.n_cells(),
                       .scale = scale_.data(),
                       .certain_ratio = certainty_.ratio,
-                      .certain_underflow = nearest::Certainty::kUnderflow};
-    const auto kernel = kernels_[tile.weight != nullptr];
+                      .certain_underflow = nearest::Certainty::kUnderflow,
+                      .rechecked = rows() + clusters()};
+    const auto kernel = kernels_[tensor_][tile.weight != nullptr];
     const int n_strips = (tile.n_rows + shape_.rows - 1) / shape_.rows;
-    launch(kernel, {static_cast<unsigned>(count_blocks(kernel, group, n_strips)), kSweepThreads, group.shared_bytes, stream()}, sweep);
+    launch(kernel,
+           {count_persistent_blocks(kernel, group.shared_bytes, device_.device, n_strips), kSweepThreads, group.shared_bytes, stream()},
+           sweep);
   }
 
   void assign_exact(const Tile& tile, std::size_t m, ExactOutput output) const {
@@ -180,10 +193,15 @@ class KMeansPass final : public kmeans::Pass {
   std::int32_t n_columns_;
   SweepShape shape_;
   nearest::Certainty certainty_;
-  void (*const kernels_[2])(Sweep) = {sweep_models_kernel<false>, sweep_models_kernel<true>};  // without and with weights
-  DeviceBuffer<float> scale_;                                                                  // (2, n_columns)
+  SweepTally* tally_;
+  bool tensor_ = false;
+  // Without and with tensor cores, without and with weights.
+  void (*const kernels_[2][2])(Sweep) = {{sweep_models_kernel<false, false>, sweep_models_kernel<true, false>},
+                                         {sweep_models_kernel<false, true>, sweep_models_kernel<true, true>}};
+  DeviceBuffer<float> scale_;  // (2, n_columns)
   std::vector<const kmeans::Model*> models_;
   PackedModels packed_;
+  CenterFragments fragments_;
   std::vector<SweepGroup> groups_[2];  // without and with weights
   std::vector<FirstRows> farthest_;    // by model
   DeviceBuffer<std::int64_t> statistics_;
@@ -195,12 +213,17 @@ class KMeansPass final : public kmeans::Pass {
 
 class KMeansPredictor final : public kmeans::Predictor {
  public:
-  explicit KMeansPredictor(DeviceContext& device) : device_(device) {}
+  explicit KMeansPredictor(DeviceContext& device) : device_(device) {
+    check(cudaFuncSetAttribute(predict_rows_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
+  }
 
   void begin(const kmeans::Model& model) override {
     n_clusters_ = model.n_clusters;
     const kmeans::Model* const models[] = {&model};
     packed_.upload(models, model.n_columns, device_.compute.get());
+    shape_ = choose_shape(model.n_columns, device_.shared_bytes, true);
+    tensor_ = shape_.rows > 0 && tensor_cores_pay(model.n_columns, model.n_clusters);
+    if (tensor_) fragments_.upload(models, model.n_columns, device_.compute.get());
   }
 
   kmeans::Assignment predict(const Tile& host_or_device_tile) override {
@@ -212,9 +235,7 @@ class KMeansPredictor final : public kmeans::Predictor {
     host_index_.ensure(2 * n);
     host_distance_.ensure(2 * n);
     if (n > 0) {
-      const auto blocks = static_cast<unsigned>((n + kExactThreads - 1) / kExactThreads);
-      launch(assign_exact_kernel, {blocks, kExactThreads, 0, stream}, tile.x, tile.n_rows, tile.n_columns, packed_.centers(),
-             packed_.padded_columns(), n_clusters_, ExactOutput{index_.data(), index_.data() + n, distance_.data(), distance_.data() + n});
+      predict_into(tile, {index_.data(), index_.data() + n, distance_.data(), distance_.data() + n});
       copy_to_host(host_index_.data(), index_.data(), 2 * n, stream);
       copy_to_host(host_distance_.data(), distance_.data(), 2 * n, stream);
     }
@@ -225,9 +246,32 @@ class KMeansPredictor final : public kmeans::Predictor {
   }
 
  private:
+  void predict_into(const Tile& tile, const ExactOutput& output) const {
+    if (!tensor_) {
+      const auto blocks = static_cast<unsigned>((tile.n_rows + kExactThreads - 1) / kExactThreads);
+      launch(assign_exact_kernel, {blocks, kExactThreads, 0, device_.compute.get()}, tile.x, tile.n_rows, tile.n_columns, packed_.centers(),
+             packed_.padded_columns(), n_clusters_, output);
+      return;
+    }
+    const Prediction job{.shape = shape_,
+                         .tile = {tile.x, tile.n_rows},
+                         .centers = packed_.centers(),
+                         .tensor = fragments_.on_device(),
+                         .n_clusters = n_clusters_,
+                         .output = output};
+    const std::size_t shared_bytes = sizeof(float) * static_cast<std::size_t>(PredictMemory(shape_).words);
+    launch(predict_rows_kernel,
+           {count_persistent_blocks(predict_rows_kernel, shared_bytes, device_.device, (tile.n_rows + shape_.rows - 1) / shape_.rows),
+            kSweepThreads, shared_bytes, device_.compute.get()},
+           job);
+  }
+
   DeviceContext& device_;
   std::int32_t n_clusters_ = 0;
+  SweepShape shape_{};
+  bool tensor_ = false;
   PackedModels packed_;
+  CenterFragments fragments_;
   DeviceTile device_tile_;
   DeviceBuffer<std::int32_t> index_;  // (2, n_rows) label, second
   DeviceBuffer<double> distance_;     // (2, n_rows)
@@ -237,8 +281,8 @@ class KMeansPredictor final : public kmeans::Predictor {
 
 }  // namespace
 
-std::unique_ptr<kmeans::Pass> make_kmeans_pass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns) {
-  return std::make_unique<KMeansPass>(device, grid, n_columns);
+std::unique_ptr<kmeans::Pass> make_kmeans_pass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns, SweepTally* tally) {
+  return std::make_unique<KMeansPass>(device, grid, n_columns, tally);
 }
 
 std::unique_ptr<kmeans::Predictor> make_kmeans_predictor(DeviceContext& device) { return std::make_unique<KMeansPredictor>(device); }

@@ -54,12 +54,14 @@ __device__ inline TopTwo<double> nearest_exact(const float* x, int n_columns, co
   return top;
 }
 
-// One center of the definition.
-__device__ inline double squared_distance(const float* x, int n_columns, const float* centers, int padded_columns, int cluster) {
+// One center: in double the definition, in float32 with the error that nearest::Certainty knows.
+template <class Real>
+__device__ Real squared_distance(const float* x, int n_columns, const float* centers, int padded_columns, int cluster) {
   const float* group = centers + static_cast<std::int64_t>(cluster / kGroup) * kGroup * padded_columns + cluster % kGroup;
-  double s = 0;
+  Real s = 0;
+#pragma unroll 2  // registers matter more than speed: it serves the few rows that the fast scan leaves open
   for (int j = 0; j < n_columns; ++j) {
-    const double t = static_cast<double>(x[j]) - static_cast<double>(group[j * kGroup]);
+    const Real t = static_cast<Real>(x[j]) - static_cast<Real>(group[j * kGroup]);
     s = fma(t, t, s);
   }
   return s;

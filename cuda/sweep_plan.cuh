@@ -10,19 +10,26 @@
 
 namespace coterie::COTERIE_GPU {
 
-// Up to 128 rows per strip, halved until two strips leave 2/5 of the shared memory to centers and sums; rows is 0 when
-// not even 8 rows do.
-inline SweepShape choose_shape(int n_columns, std::size_t shared_bytes) {
+// Where a multiply-add in float32 for every cell and center takes longer than reading the row: from 14 centers on by arithmetic (128
+// multiply-adds a clock and multiprocessor against 14 bytes of memory). Products take whole steps of columns and tiles of centers.
+inline bool tensor_cores_pay(int n_columns, std::int64_t n_clusters) { return n_clusters >= 16 && n_columns >= kStepColumns / 2; }
+
+// Up to 128 rows per strip, 256 with tensor cores, halved until two strips and their fragments leave 2/5 of the shared memory to
+// centers and sums; rows is 0 when not even 8 rows do (32, of one warp, with tensor cores).
+inline SweepShape choose_shape(int n_columns, std::size_t shared_bytes, bool tensor) {
   SweepShape shape{.n_columns = n_columns,
                    .padded_columns = (n_columns + 3) / 4 * 4,
+                   .steps = tensor ? (n_columns + kStepColumns - 1) / kStepColumns : 0,
                    .stride = 0,
-                   .rows = 128,
+                   .rows = tensor ? kScanWarps * kWarpRows : 128,
                    .threads_per_row = 2,
                    .columns_at_once = 32,
                    .copy_bytes = 4};
-  shape.stride = shape.padded_columns + (shape.padded_columns % 8 == 0 ? 4 : 0);
-  while (shape.rows >= 8 && 2 * sizeof(float) * static_cast<std::size_t>(shape.rows * shape.stride) > shared_bytes / 5 * 3) shape.rows /= 2;
-  if (shape.rows < 8) shape.rows = 0;
+  const int strip_columns = tensor ? shape.steps * kStepColumns : shape.padded_columns, least = tensor ? kWarpRows : 8;
+  shape.stride = strip_columns + (strip_columns % 8 == 0 ? 4 : 0);
+  const auto row_bytes = static_cast<std::size_t>(2 * 4 * shape.stride + 2 * shape.steps * kStepColumns);
+  while (shape.rows >= least && static_cast<std::size_t>(shape.rows) * row_bytes > shared_bytes / 5 * 3) shape.rows /= 2;
+  if (shape.rows < least) shape.rows = 0;
   if (shape.rows > 0) shape.threads_per_row = kSweepThreads / shape.rows;
   while (shape.columns_at_once / 2 >= n_columns) shape.columns_at_once /= 2;
   if (n_columns % 2 == 0) shape.copy_bytes = n_columns % 4 == 0 ? 16 : 8;
@@ -34,9 +41,11 @@ struct SweepGroup {
   PackedModel group{};  // Sweep::group
   std::int64_t cells = 0;
   std::size_t shared_bytes = 0;
+  bool shared_sums = true;
 };
 
-// Consecutive models as long as they fit; shared_bytes of a group above the limit says that its one model does not.
+// Consecutive models as long as they fit. A model that does not fit alone keeps its sums in device memory with tensor cores;
+// without, shared_bytes above the limit says so.
 inline std::vector<SweepGroup> group_models(const PackedModels& models, const SweepShape& shape, std::size_t shared_limit, int n_limbs) {
   std::vector<SweepGroup> groups;
   for (std::size_t m = 0; m < models.layout().size(); ++m) {
@@ -45,7 +54,7 @@ inline std::vector<SweepGroup> group_models(const PackedModels& models, const Sw
     const auto bytes = [&](int n_groups, int n_clusters, std::int64_t n_cells) {
       return sizeof(float) * static_cast<std::size_t>(SweepMemory(shape, n_groups, n_clusters, n_cells, n_limbs).words);
     };
-    if (!groups.empty()) {
+    if (!groups.empty() && groups.back().shared_sums) {
       SweepGroup& last = groups.back();
       const std::size_t together =
           bytes(last.group.n_groups + model.n_groups, last.group.n_clusters + model.n_clusters, last.cells + cells);
@@ -58,7 +67,12 @@ inline std::vector<SweepGroup> group_models(const PackedModels& models, const Sw
         continue;
       }
     }
-    groups.push_back({static_cast<int>(m), 1, model, cells, bytes(model.n_groups, model.n_clusters, cells)});
+    SweepGroup alone{static_cast<int>(m), 1, model, cells, bytes(model.n_groups, model.n_clusters, cells)};
+    if (alone.shared_bytes > shared_limit && shape.steps > 0) {
+      alone.shared_sums = false;
+      alone.shared_bytes = bytes(model.n_groups, 0, 0);
+    }
+    groups.push_back(alone);
   }
   return groups;
 }

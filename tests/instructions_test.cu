@@ -10,6 +10,7 @@
 #include "cuda/device_buffer.hpp"
 #include "cuda/devices.hpp"
 #include "cuda/instructions/copy_async.hpp"
+#include "cuda/instructions/half.hpp"
 #include "cuda/instructions/mma.hpp"
 #include "cuda/stream.hpp"
 
@@ -130,6 +131,60 @@ TEST_F(Instructions, AsynchronousCopiesArriveWhenWaitedFor) {
   copy_to_host(out.data(), device_out.data(), out.size(), stream.get());
   stream.synchronize();
   EXPECT_EQ(out, expected);
+}
+
+// in: (2 * threads); packed: (threads); unpacked: (2 * threads) of the packed values.
+__global__ void pack_kernel(const float* in, int n_pairs, std::uint32_t* packed, float* unpacked) {
+  const auto i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i >= n_pairs) return;
+  packed[i] = pack_halves(in[2 * i], in[2 * i + 1]);
+  const float2 back = unpack_halves(packed[i]);
+  unpacked[2 * i] = back.x;
+  unpacked[2 * i + 1] = back.y;
+}
+
+// As IEEE 754 defines them: 1 bit of sign, 5 of exponent, 10 of fraction.
+float value_of_half(std::uint32_t bits) {
+  const auto exponent = static_cast<int>(bits >> 10 & 31), fraction = static_cast<int>(bits & 1023);
+  const double magnitude = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+  return static_cast<float>((bits & 0x8000u) != 0 ? -magnitude : magnitude);
+}
+
+// Every half, and between every two neighbours the middle and the floats beside it, of both signs.
+TEST_F(Instructions, HalvesAreRoundedToTheNearestAndTiesToEven) {
+  std::vector<float> in;
+  std::vector<std::uint32_t> expected;
+  constexpr std::uint32_t kLargest = 0x7bff;
+  for (std::uint32_t bits = 0; bits < kLargest; ++bits) {
+    const float value = value_of_half(bits), next = value_of_half(bits + 1), middle = value + (next - value) / 2;
+    for (const float number : {value, std::nextafter(middle, 0.0f), middle, std::nextafter(middle, next)}) in.push_back(number);
+    for (const std::uint32_t rounded : {bits, bits, bits + bits % 2, bits + 1}) expected.push_back(rounded);
+  }
+  for (const float number : {65504.0f, 65519.0f, 65520.0f, 1e30f}) in.push_back(number);
+  for (const std::uint32_t rounded : {kLargest, kLargest, kLargest + 1, kLargest + 1}) expected.push_back(rounded);
+  for (std::size_t i = 0, n = in.size(); i < n; ++i) {
+    in.push_back(-in[i]);
+    expected.push_back(expected[i] | 0x8000u);
+  }
+  const std::size_t n_pairs = in.size() / 2;
+  Stream stream;
+  DeviceBuffer<float> device_in(in.size()), device_unpacked(in.size());
+  DeviceBuffer<std::uint32_t> device_packed(n_pairs);
+  copy_to_device(device_in.data(), in.data(), in.size(), stream.get());
+  launch(pack_kernel, {static_cast<unsigned>((n_pairs + 255) / 256), 256, 0, stream.get()}, device_in.data(), static_cast<int>(n_pairs),
+         device_packed.data(), device_unpacked.data());
+  std::vector<std::uint32_t> packed(n_pairs);
+  std::vector<float> unpacked(in.size());
+  copy_to_host(packed.data(), device_packed.data(), n_pairs, stream.get());
+  copy_to_host(unpacked.data(), device_unpacked.data(), in.size(), stream.get());
+  stream.synchronize();
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const std::uint32_t bits = packed[i / 2] >> (16 * (i % 2)) & 0xffffu;
+    const float value = (bits & 0x7fffu) > kLargest ? std::copysign(INFINITY, in[i]) : value_of_half(bits);
+    wrong += bits != expected[i] || unpacked[i] != value;
+  }
+  EXPECT_EQ(wrong, 0u);
 }
 
 }  // namespace

@@ -1,0 +1,72 @@
+// The centers of a sweep as the tensor cores take them, and the numbers that bound the error of their products (tensor_scan.cuh).
+//
+// With a pivot p per column and one power of two, sigma, for the whole sweep, y = sigma (x - p) and e_k = sigma (c_k - p) are
+// rounded to half precision; sigma puts the largest coordinate of a center near 2^4, so rows may lie 2^12 times further out.
+// Lengths of what the rounding took away are measured here for centers and in the kernel for rows, not estimated.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cuda/device_buffer.hpp"
+#include "host/kmeans.hpp"
+
+namespace coterie::COTERIE_GPU {
+
+inline constexpr int kStepColumns = 16;  // of one product
+inline constexpr int kPairCenters = 16;  // two products side by side share a fragment
+
+// What one lane holds of rows (a[0..3] of mma.hpp) or of two tiles of 8 centers (b[0..1] of each) in one step.
+struct alignas(16) Fragment {
+  std::uint32_t x, y, z, w;
+};
+
+// Of the two centers whose products a lane receives: |e|^2 / 2, where the sum begins, and |e|, rounded up.
+struct alignas(16) CenterPair {
+  float half_square[2], norm[2];
+};
+
+struct TensorModel {
+  std::int64_t fragments;  // first of its (n_pairs, steps, 32)
+  std::int32_t pairs;      // first of its (2 * n_pairs, 4) CenterPairs
+  std::int32_t n_pairs;    // of tiles; the centers that fill up the last one are infinitely far
+  // A product sum is within |e_k| * (what the row lost + of_norm * |row| + constant) of the true one.
+  float of_norm, constant;
+};
+
+// On the device, for kernels.
+struct TensorCenters {
+  const Fragment* fragments;
+  const CenterPair* pairs;
+  const TensorModel* models;
+  const float* pivot;  // (steps * kStepColumns)
+  float scale;         // sigma
+  float margin;        // times |row|^2: what the chain of the definition may round
+};
+
+class CenterFragments {
+ public:
+  // As PackedModels::upload().
+  void upload(std::span<const kmeans::Model* const> models, std::int32_t n_columns, cudaStream_t stream);
+  TensorCenters on_device() const;
+
+ private:
+  void choose_units(std::span<const kmeans::Model* const> models);
+  TensorModel pack(const kmeans::Model& model, TensorModel at);
+  void pack_center(const kmeans::Model& model, std::int32_t cluster, const TensorModel& at);
+
+  std::int32_t n_columns_ = 0, steps_ = 0;
+  double scale_ = 1;
+  double lost_ratio_ = 0, largest_norm_ = 0;  // of the model being packed
+  PinnedBuffer<float> pivot_;
+  PinnedBuffer<Fragment> fragments_;
+  PinnedBuffer<CenterPair> pairs_;
+  PinnedBuffer<TensorModel> models_;
+  DeviceBuffer<float> device_pivot_;
+  DeviceBuffer<Fragment> device_fragments_;
+  DeviceBuffer<CenterPair> device_pairs_;
+  DeviceBuffer<TensorModel> device_models_;
+};
+
+}  // namespace coterie::COTERIE_GPU

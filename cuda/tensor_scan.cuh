@@ -1,0 +1,207 @@
+// The scan of nearest_centers.cuh on tensor cores: lower bounds of s_k = |e_k|^2 / 2 - y . e_k, half of what the squared distances of
+// a row differ by, for all centers of a model (center_fragments.hpp has the units and the error of a product sum).
+//
+// With rho = what the row lost + of_norm * |row| + constant, the computed sum is within rho * |e_k| of s_k. A center wins for certain
+// when its upper bound, its lower bound + 2 rho |e_k|, lies below the lower bound of every other center; then the definition of
+// host/kmeans.hpp, whose own rounding `margin` covers, names the same one.
+#pragma once
+
+#include "cuda/center_fragments.hpp"
+#include "cuda/instructions/half.hpp"
+#include "cuda/instructions/mma.hpp"
+#include "cuda/kernel.hpp"
+
+namespace coterie::COTERIE_GPU {
+
+inline constexpr int kScanWarps = 8;    // of a block
+inline constexpr int kWarpRows = 32;    // that a warp scans at once: two tiles of 16
+inline constexpr int kLaneRows = 4;     // of those whose sums a lane receives
+inline constexpr int kPairsAtOnce = 2;  // of tiles of 8 centers: 32 accumulators of a thread
+
+// Lengths of a row in half precision and of what the rounding took away, both rounded up.
+struct RowNorms {
+  float lost, row;
+};
+
+// The two lowest bounds. Of equals either may be `best`: then they are equal and nothing is certain.
+struct LowestTwo {
+  float best = __builtin_huge_valf(), second = __builtin_huge_valf();
+  int index = 0;
+
+  __device__ void offer(float bound, int center) {
+    second = min(second, max(best, bound));
+    if (bound < best) {
+      best = bound;
+      index = center;
+    }
+  }
+  __device__ void merge(const LowestTwo& other) {
+    offer(other.best, other.index);
+    second = min(second, other.second);
+  }
+  __device__ LowestTwo of_lane(int bits) const {
+    LowestTwo other;
+    other.best = __shfl_xor_sync(kAllLanes, best, bits);
+    other.second = __shfl_xor_sync(kAllLanes, second, bits);
+    other.index = __shfl_xor_sync(kAllLanes, index, bits);
+    return other;
+  }
+};
+
+// The three lowest, for predictors, which name the second center too.
+struct LowestThree {
+  float best = __builtin_huge_valf(), second = __builtin_huge_valf(), third = __builtin_huge_valf();
+  int index = 0, second_index = 0;
+
+  __device__ void offer(float bound, int center) {
+    third = min(third, max(second, bound));
+    if (bound < best) {
+      second = best;
+      second_index = index;
+      best = bound;
+      index = center;
+    } else if (bound < second) {
+      second = bound;
+      second_index = center;
+    }
+  }
+  __device__ void merge(const LowestThree& other) {
+    offer(other.best, other.index);
+    offer(other.second, other.second_index);
+    third = min(third, other.third);
+  }
+  __device__ LowestThree of_lane(int bits) const {
+    LowestThree other;
+    other.best = __shfl_xor_sync(kAllLanes, best, bits);
+    other.second = __shfl_xor_sync(kAllLanes, second, bits);
+    other.third = __shfl_xor_sync(kAllLanes, third, bits);
+    other.index = __shfl_xor_sync(kAllLanes, index, bits);
+    other.second_index = __shfl_xor_sync(kAllLanes, second_index, bits);
+    return other;
+  }
+};
+
+// Where lane 4 * group + member finds its fragment, in units of fragments: the exchange keeps the writers, neighbouring rows of one
+// column, and the readers on different banks.
+__device__ inline int fragment_of_lane(int group, int member) { return 4 * group + (member ^ group / 2); }
+
+// One row, shared by threads_per_row neighbours, to fragments and norms. x: (steps * kStepColumns) one row, zeros beyond its columns,
+// aligned to 16 bytes; fragments: (rows / 16, steps, 32).
+__device__ inline void convert_row(const TensorCenters& centers, int steps, const float* x, int row, int part, int threads_per_row,
+                                   Fragment* fragments, RowNorms* norms) {
+  auto* const words = reinterpret_cast<std::uint32_t*>(fragments + row / 16 * steps * 32);
+  float square = 0, lost_square = 0;
+  for (int column = 4 * part; column < steps * kStepColumns; column += 4 * threads_per_row) {
+    const float4 value = *reinterpret_cast<const float4*>(x + column), pivot = *reinterpret_cast<const float4*>(centers.pivot + column);
+    const float y[4] = {(value.x - pivot.x) * centers.scale, (value.y - pivot.y) * centers.scale, (value.z - pivot.z) * centers.scale,
+                        (value.w - pivot.w) * centers.scale};
+#pragma unroll
+    for (int i = 0; i < 4; i += 2) {
+      const std::uint32_t pair = pack_halves(y[i], y[i + 1]);
+      const float2 rounded = unpack_halves(pair);
+      const float lost[2] = {y[i] - rounded.x, y[i + 1] - rounded.y};  // exact
+      square = __fmaf_rn(rounded.x, rounded.x, __fmaf_rn(rounded.y, rounded.y, square));
+      lost_square = __fmaf_rn(lost[0], lost[0], __fmaf_rn(lost[1], lost[1], lost_square));
+      const int member = (column + i) % 8 / 2, half = row / 8 % 2 + 2 * (column % kStepColumns / 8);
+      words[(column / kStepColumns * 32 + fragment_of_lane(row % 8, member)) * 4 + half] = pair;
+    }
+  }
+  for (int other = 1; other < threads_per_row; other *= 2) {
+    square += __shfl_xor_sync(kAllLanes, square, other);
+    lost_square += __shfl_xor_sync(kAllLanes, lost_square, other);
+  }
+  // (columns + 8) roundings of 2^-24 each, and what squares and steps below 2^-126 may lose.
+  const float slack = 1.0f + static_cast<float>(steps * kStepColumns + 8) * 0x1p-22f, underflow = 0x1p-50f;
+  if (part == 0) norms[row] = {sqrtf(lost_square) * slack * (1 + 0x1p-10f) + underflow, sqrtf(square) * slack + underflow};
+}
+
+__device__ inline float bound_error(const TensorModel& model, const RowNorms& norms) {
+  return __fmaf_rn(norms.row, model.of_norm, norms.lost + model.constant);
+}
+
+__device__ inline float norm_of(const CenterPair* pairs, int center) { return pairs[center / 8 * 4 + center % 8 / 2].norm[center % 2]; }
+
+// Whether `best` of this bound lies below every center from `next` on.
+__device__ inline bool is_certain(const TensorCenters& centers, const RowNorms& norms, float error, float best, float norm, float next) {
+  const float square = __fmaf_rn(norms.row, norms.row, norms.lost * norms.lost);
+  return next > __fmaf_rn(2 * error, norm, __fmaf_rn(square, centers.margin, best));
+}
+
+// kPairs pairs of tiles from first_pair on, for the kWarpRows rows of one warp. rows: (2, steps, 32) fragments.
+template <int kPairs, class Lowest>
+__device__ __forceinline__ void scan_pairs(const Fragment* rows, int steps, const Fragment* fragments, const CenterPair* pairs,
+                                           int first_pair, const float (&error)[kLaneRows], Lowest (&lowest)[kLaneRows]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4, member = lane % 4;
+  const CenterPair* const own = pairs + first_pair * 8 + member;
+  const Fragment* const own_fragments = fragments + std::int64_t{first_pair} * steps * 32 + lane;
+  const Fragment* const own_rows = rows + fragment_of_lane(group, member);
+  float sum[2][2 * kPairs][4];
+#pragma unroll
+  for (int tile = 0; tile < 2 * kPairs; ++tile) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sum[0][tile][i] = sum[1][tile][i] = own[tile * 4].half_square[i % 2];
+  }
+#pragma unroll 1
+  for (int step = 0; step < steps; ++step) {
+    std::uint32_t a[2][4];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const Fragment of_rows = own_rows[(half * steps + step) * 32];
+      a[half][0] = of_rows.x, a[half][1] = of_rows.y, a[half][2] = of_rows.z, a[half][3] = of_rows.w;
+    }
+#pragma unroll
+    for (int pair = 0; pair < kPairs; ++pair) {
+      const Fragment of_centers = own_fragments[(pair * steps + step) * 32];
+      const std::uint32_t b[2][2] = {{of_centers.x, of_centers.y}, {of_centers.z, of_centers.w}};
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        mma_fp16(sum[half][2 * pair], a[half], b[0]);
+        mma_fp16(sum[half][2 * pair + 1], a[half], b[1]);
+      }
+    }
+  }
+#pragma unroll
+  for (int tile = 0; tile < 2 * kPairs; ++tile) {
+    const int center = (first_pair * 2 + tile) * 8 + 2 * member;
+#pragma unroll
+    for (int i = 0; i < kLaneRows; ++i) {
+#pragma unroll
+      for (int column = 0; column < 2; ++column)
+        lowest[i].offer(__fmaf_rn(-error[i], own[tile * 4].norm[column], sum[i / 2][tile][i % 2 * 2 + column]), center + column);
+    }
+  }
+}
+
+// The lowest bounds of every row of a strip over every center of a model, in parts: the warps that share rows share out the
+// centers. norms: (n_rows); lowest: (kScanWarps * kWarpRows / n_rows, n_rows); n_rows: a power of two from kWarpRows on.
+template <class Lowest>
+__device__ void scan_strip(const TensorCenters& centers, const TensorModel& model, int steps, const Fragment* rows, const RowNorms* norms,
+                           int n_rows, Lowest* lowest) {
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  const int parts = kScanWarps * kWarpRows / n_rows, first_row = warp / parts * kWarpRows, part = warp % parts;
+  const Fragment* const own_rows = rows + first_row / 16 * steps * 32;
+  const Fragment* const fragments = centers.fragments + model.fragments;
+  const CenterPair* const pairs = centers.pairs + model.pairs;
+  float error[kLaneRows];
+  for (int i = 0; i < kLaneRows; ++i) error[i] = bound_error(model, norms[first_row + lane / 4 + 8 * i]);
+  Lowest found[kLaneRows];
+  int pair = model.n_pairs * part / parts;
+  const int last = model.n_pairs * (part + 1) / parts;
+  for (; pair + kPairsAtOnce <= last; pair += kPairsAtOnce) scan_pairs<kPairsAtOnce>(own_rows, steps, fragments, pairs, pair, error, found);
+  if (pair < last) scan_pairs<1>(own_rows, steps, fragments, pairs, pair, error, found);
+  for (int i = 0; i < kLaneRows; ++i) {
+    found[i].merge(found[i].of_lane(1));
+    found[i].merge(found[i].of_lane(2));
+    if (lane % 4 == 0) lowest[part * n_rows + first_row + lane / 4 + 8 * i] = found[i];
+  }
+}
+
+// One row of what scan_strip() left. lowest: (parts, n_rows)
+template <class Lowest>
+__device__ Lowest merge_parts(const Lowest* lowest, int n_rows, int row) {
+  Lowest top = lowest[row];
+  for (int part = 1; part < kScanWarps * kWarpRows / n_rows; ++part) top.merge(lowest[part * n_rows + row]);
+  return top;
+}
+
+}  // namespace coterie::COTERIE_GPU
