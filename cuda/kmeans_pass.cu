@@ -40,7 +40,7 @@ class KMeansPass final : public kmeans::Pass {
   void begin(std::span<const kmeans::Model* const> models) override {
     models_.assign(models.begin(), models.end());
     packed_.upload(models, n_columns_, stream());
-    tensor_ = tensor_cores_pay(n_columns_, packed_.n_clusters());
+    tensor_ = takes_tensor_cores(n_columns_, packed_.n_clusters(), device_.shared_bytes);
     shape_ = choose_shape(n_columns_, device_.shared_bytes, tensor_);
     if (tensor_) fragments_.upload(models, n_columns_, stream());
     for (const bool weighted : {false, true})
@@ -222,7 +222,7 @@ class KMeansPredictor final : public kmeans::Predictor {
     const kmeans::Model* const models[] = {&model};
     packed_.upload(models, model.n_columns, device_.compute.get());
     shape_ = choose_shape(model.n_columns, device_.shared_bytes, true);
-    tensor_ = shape_.rows > 0 && tensor_cores_pay(model.n_columns, model.n_clusters);
+    tensor_ = takes_tensor_cores(model.n_columns, model.n_clusters, device_.shared_bytes);
     if (tensor_) fragments_.upload(models, model.n_columns, device_.compute.get());
   }
 

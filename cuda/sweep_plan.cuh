@@ -10,12 +10,8 @@
 
 namespace coterie::COTERIE_GPU {
 
-// Where a multiply-add in float32 for every cell and center takes longer than reading the row: from 14 centers on by arithmetic (128
-// multiply-adds a clock and multiprocessor against 14 bytes of memory). Products take whole steps of columns and tiles of centers.
-inline bool tensor_cores_pay(int n_columns, std::int64_t n_clusters) { return n_clusters >= 16 && n_columns >= kStepColumns / 2; }
-
 // Up to 128 rows per strip, 256 with tensor cores, halved until two strips and their fragments leave 2/5 of the shared memory to
-// centers and sums; rows is 0 when not even 8 rows do (32, of one warp, with tensor cores).
+// centers and sums, but not below 8 (32, of one warp, with tensor cores); rows is 0 when even those take more than 9/10.
 inline SweepShape choose_shape(int n_columns, std::size_t shared_bytes, bool tensor) {
   SweepShape shape{.n_columns = n_columns,
                    .padded_columns = (n_columns + 3) / 4 * 4,
@@ -28,12 +24,19 @@ inline SweepShape choose_shape(int n_columns, std::size_t shared_bytes, bool ten
   const int strip_columns = tensor ? shape.steps * kStepColumns : shape.padded_columns, least = tensor ? kWarpRows : 8;
   shape.stride = strip_columns + (strip_columns % 8 == 0 ? 4 : 0);
   const auto row_bytes = static_cast<std::size_t>(2 * 4 * shape.stride + 2 * shape.steps * kStepColumns);
-  while (shape.rows >= least && static_cast<std::size_t>(shape.rows) * row_bytes > shared_bytes / 5 * 3) shape.rows /= 2;
-  if (shape.rows < least) shape.rows = 0;
+  while (shape.rows > least && static_cast<std::size_t>(shape.rows) * row_bytes > shared_bytes / 5 * 3) shape.rows /= 2;
+  if (static_cast<std::size_t>(shape.rows) * row_bytes > shared_bytes / 10 * 9) shape.rows = 0;
   if (shape.rows > 0) shape.threads_per_row = kSweepThreads / shape.rows;
   while (shape.columns_at_once / 2 >= n_columns) shape.columns_at_once /= 2;
   if (n_columns % 2 == 0) shape.copy_bytes = n_columns % 4 == 0 ? 16 : 8;
   return shape;
+}
+
+// Whether a sweep takes tensor cores: where a multiply-add in float32 for every cell and center takes longer than reading the row, from
+// 14 centers on by arithmetic (128 multiply-adds a clock and multiprocessor against 14 bytes of memory), and rows fit. Products take
+// whole steps of columns and pairs of tiles of centers.
+inline bool takes_tensor_cores(int n_columns, std::int64_t n_clusters, std::size_t shared_bytes) {
+  return n_clusters >= kPairCenters && n_columns >= kStepColumns / 2 && choose_shape(n_columns, shared_bytes, true).rows > 0;
 }
 
 struct SweepGroup {

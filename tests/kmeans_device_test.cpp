@@ -1,10 +1,12 @@
 // k-means on a device: what only a device can get wrong. The laws of every backend are in kmeans_test.cpp.
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <vector>
 
 #include "host/error.hpp"
 #include "host/passes.hpp"
+#include "host/transform.hpp"
 #include "host/weights.hpp"
 #include "tests/support/backends.hpp"
 #include "tests/support/grid_rows.hpp"
@@ -105,6 +107,55 @@ TEST(KMeansOnDeviceSums, DoNotOverflow) {
   const Case c{.n_rows = 5000, .n_columns = 2, .n_clusters = 1};
   const Result result = run(*backend, context, c, data);
   EXPECT_TRUE(result.sums[0] == static_cast<int128>(5000) << 23);
+}
+
+// What `coterie cluster` digests: labels, centers and inertia, from raw cells, some missing and half of them heavy-tailed.
+struct Digested {
+  std::vector<std::int32_t> label;
+  std::vector<float> centers;
+  std::vector<double> inertia;
+  std::vector<std::int32_t> n_iter;
+  bool operator==(const Digested&) const = default;
+};
+
+Digested fit_raw_cells(Backend& backend, Context& context, const std::vector<float>& cells, std::int32_t n_columns) {
+  MemoryTileSource raw(cells, n_columns);
+  std::vector<RawColumn> columns;
+  for (std::int32_t j = 0; j < n_columns; ++j) columns.push_back({"column " + std::to_string(j), true});
+  const ChosenTransform chosen = choose_transform(context, raw, survey_columns(context, raw, columns), columns, {});
+  const auto logs = std::count_if(chosen.transform.columns.begin(), chosen.transform.columns.end(), [](const auto& c) { return c.log1p; });
+  EXPECT_GE(logs, n_columns / 2);
+  const auto rows = transformed(context, raw, chosen.transform);
+  const Grid grid{.steps = chosen.transform.steps()};
+  const GridMoments moments = measure_moments(context, *rows, grid, 20);
+  const auto staged = backend.stage(*rows);
+  const auto pass = backend.kmeans_pass(grid, rows->n_columns());
+  // 4 centers together with 20, in one sweep.
+  const std::vector<Params> params = {{.n_clusters = 4, .n_init = 2, .max_iter = 4}, {.n_clusters = 20, .n_init = 2, .max_iter = 4}};
+  const Fit fit = kmeans::fit(context, *staged, grid, moments, params, *pass);
+  Digested digested;
+  for (const Model& model : fit.best) {
+    digested.centers.insert(digested.centers.end(), model.cluster_centers.begin(), model.cluster_centers.end());
+    digested.inertia.push_back(model.inertia);
+    digested.n_iter.push_back(model.n_iter);
+    const auto predictor = backend.kmeans_predictor();
+    map_tiles(context, *staged, *predictor, model,
+              [&](std::int64_t, const Assignment& a) { digested.label.insert(digested.label.end(), a.label.begin(), a.label.end()); });
+  }
+  return digested;
+}
+
+TEST(KMeansOnDeviceFit, OfRawCellsHasTheBitsOfTheCpu) {
+  constexpr std::int32_t kColumns = 18;
+  const std::vector<double> blobs = testing::blobs(testing::size_for<std::int64_t>(20000, 1500), kColumns, 6, 1, 8);
+  std::vector<float> cells;
+  for (std::size_t i = 0; i < blobs.size(); ++i) {
+    const double cell = i % kColumns % 2 == 0 ? std::exp(1.5 * blobs[i]) : blobs[i];
+    cells.push_back(i % 37 == 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(cell));
+  }
+  Context context(options());
+  const auto backend = testing::make_backend(context), cpu = make_cpu_backend(context);
+  EXPECT_EQ(fit_raw_cells(*backend, context, cells, kColumns), fit_raw_cells(*cpu, context, cells, kColumns));
 }
 
 TEST(KMeansOnDeviceMemory, IsIgnoredByResults) {

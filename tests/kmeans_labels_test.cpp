@@ -125,6 +125,29 @@ TEST(KMeansLabels, AreDefinedOneStepFromATie) {
   expect_defined(race);
 }
 
+// Centers that half precision holds exactly, and rows whose rounding turns the order of two of them around: of columns 0.49 and 0.49
+// steps above 1 and others 0.51 and 0.45 steps above, the first are the larger sum, and the smaller one once they are rounded.
+TEST(KMeansLabels, AreDefinedWhereOnlyRowsAreRounded) {
+  constexpr std::size_t kPairs = 8, kColumns = 2 * kPairs;
+  constexpr double kStep = 0x1p-10;  // of half precision from 1 on
+  std::vector<double> values;
+  for (std::size_t a = 0; a < kPairs; ++a) {
+    for (std::size_t b = 0; b < kPairs; ++b) {
+      if (a == b) continue;
+      std::vector<double> row(kColumns);
+      row[2 * a] = row[2 * a + 1] = 1 + 0.49 * kStep;
+      row[2 * b] = 1 + 0.51 * kStep;
+      row[2 * b + 1] = 1 + 0.45 * kStep;
+      values.insert(values.end(), row.begin(), row.end());
+    }
+  }
+  Race race{.rows = testing::on_grid(values, kColumns), .centers = std::vector<float>(2 * kPairs * kColumns), .weight = {}};
+  for (std::size_t k = 0; k < 2 * kPairs; ++k) {
+    for (std::size_t side = 0; side < 2; ++side) race.centers[k * kColumns + k / 2 * 2 + side] = k % 2 == 0 ? 2 : -2;
+  }
+  expect_defined(race);
+}
+
 TEST(KMeansLabels, OfEqualCentersAreTheLowest) {
   Race race = blobs_race(200, 16, 20);
   const std::size_t d = race.width();
