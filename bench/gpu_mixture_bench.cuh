@@ -21,7 +21,10 @@ struct MixtureShape {
 // Means at rows, variances of the noise.
 inline gaussian_mixture::Model make_mixture(const MixtureShape& shape) {
   const auto k = static_cast<std::size_t>(shape.n_components), d = static_cast<std::size_t>(shape.n_columns);
-  gaussian_mixture::Model model{.covariance_type = shape.type, .n_components = shape.n_components, .n_columns = shape.n_columns};
+  gaussian_mixture::Model model;
+  model.covariance_type = shape.type;
+  model.n_components = shape.n_components;
+  model.n_columns = shape.n_columns;
   model.weights.assign(k, 1.0 / static_cast<double>(k));
   for (std::int32_t c = 0; c < shape.n_components; ++c)
     for (std::int32_t j = 0; j < shape.n_columns; ++j) model.means.push_back(static_cast<double>(make_cell(c * 7919, j)));
@@ -69,10 +72,13 @@ inline void measure_mixture(Bench& bench, const MixtureShape& shape) {
     pass->accumulate({.x = x.data(), .n_rows = n_rows, .n_columns = shape.n_columns, .memory = Memory::device});
     return pass->finish();
   };
+  gaussian_mixture::Params params;
+  params.n_components = shape.n_components;
+  params.covariance_type = shape.type;
   const double seconds = median_seconds(8, [&] {
     const gaussian_mixture::SweepStatistics statistics = sweep(static_cast<std::int32_t>(shape.n_rows));
     gaussian_mixture::Model next = model;
-    update(next, statistics.models.front(), grid, moments, {.n_components = shape.n_components, .covariance_type = shape.type});
+    update(next, statistics.models.front(), grid, moments, params);
   });
   const double log_likelihood = static_cast<double>(sweep(512).models.front().log_likelihood.value(0)) *
                                 gaussian_mixture::Quanta(model, grid, moments).log_likelihood();
