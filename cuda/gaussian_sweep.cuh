@@ -202,8 +202,12 @@ __device__ void sweep_rows(const MixtureBlock<kType, T>& block, std::int64_t blo
   __syncthreads();
 }
 
+// Blocks that a multiprocessor must be able to hold: two leave a thread 128 registers, too few for full covariances in double.
+template <CovarianceType kType, class T>
+inline constexpr int kLeastBlocks = kType == CovarianceType::full && sizeof(T) == sizeof(double) ? 1 : 2;
+
 template <CovarianceType kType, class T, bool kLessCenter = false>
-__global__ void __launch_bounds__(kStripThreads, 2) sweep_mixture_kernel(MixtureSweep<T> sweep) {
+__global__ void __launch_bounds__(kStripThreads, kLeastBlocks<kType, T>) sweep_mixture_kernel(MixtureSweep<T> sweep) {
   SHARED_BYTES(memory);
   const MixtureBlock<kType, T> block(sweep, memory);
   if constexpr (kType == CovarianceType::full) {
