@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Logistic regressions beside scikit-learn: the same rows, penalty (L2, C = 1) and threads, one after another in turn.
 
-    bench/logistic_regression_peers.py [--bench build/release/bench/logistic_regression_bench] [--rounds 3] [--shapes 1000000x16,...] [--json]
+    bench/logistic_regression_peers.py [--bench build/release/bench/logistic_regression_bench] [--rounds 3] [--shapes 1000000x16,...] [--output FILE]
 
 Times whole fits. scikit-learn's newton-cholesky runs to a gradient as small as ours; its lbfgs, which stops before it gets
 there, runs to its own end with tol 1e-12, and its gradient is printed. The answer is checked: log-losses must agree to 1e-6.
@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -32,6 +33,11 @@ def fair_environment():
         core = "SkylakeX" if "avx512f" in info.read() else "Haswell"
     limits = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return {**os.environ, "OPENBLAS_CORETYPE": core, **limits}
+
+
+def processor():
+    with open("/proc/cpuinfo", encoding="ascii") as info:
+        return re.search(r"model name\s*: (.*)", info.read()).group(1)
 
 
 def loss_and_gradient(rows, outcome, coefficients, intercept):
@@ -92,7 +98,7 @@ def main():
     parser.add_argument("--bench", default="build/release/bench/logistic_regression_bench")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shapes", default=SHAPES)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--output")
     arguments = parser.parse_args()
     if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment())
@@ -100,10 +106,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for shape in arguments.shapes.split(","):
             results.append({"shape": shape} | compare(arguments, folder, *map(int, shape.split("x"))))
-            if not arguments.json:
-                print("\n".join(f"{key:28}{value if isinstance(value, str) else format(value, '12.4g')}" for key, value in results[-1].items()), flush=True)
-    if arguments.json:
-        print(json.dumps({"system": platform.platform(), "threads": THREADS, "rounds": arguments.rounds, "results": results}, indent=1))
+            print("\n".join(f"{key:28}{value if isinstance(value, str) else format(value, '12.4g')}" for key, value in results[-1].items()), flush=True)
+    if arguments.output:
+        with open(arguments.output, "w", encoding="utf-8") as file:
+            json.dump({"cpu": processor(), "system": platform.platform(), "threads": THREADS, "rounds": arguments.rounds, "results": results},
+                      file, indent=1)
 
 
 if __name__ == "__main__":
