@@ -32,13 +32,20 @@ Matrix from_triangle(const double* triangle, std::size_t n) {
   return matrix;
 }
 
-// Clips the eigenvalues of a covariance, in units of the columns' variances, at the floor; true when there was need to.
-// Among matrices above the floor the clipped one maximises the likelihood of rows with the given covariance.
+bool is_above(const Matrix& scaled, const Floor& floor) {
+  return Eigen::LLT<Matrix>(scaled - floor.least * Matrix::Identity(scaled.rows(), scaled.cols())).info() == Eigen::Success;
+}
+
+// Adds reg_covar and clips the eigenvalues of a covariance, in units of the columns' variances, at the floor: among matrices
+// above the floor the clipped one maximises the likelihood of rows with the given covariance. True when the covariance
+// lay below the floor: then the likelihood depends on what lifted it, reg_covar or the floor.
 bool hold_up(Matrix& covariance, const Floor& floor) {
   const Eigen::VectorXd unit = Eigen::Map<const Eigen::VectorXd>(floor.unit.data(), covariance.rows()).cwiseSqrt();
-  Matrix scaled = unit.cwiseInverse().asDiagonal() * covariance * unit.cwiseInverse().asDiagonal();
-  const Matrix identity = Matrix::Identity(scaled.rows(), scaled.cols());
-  if (Eigen::LLT<Matrix>(scaled - floor.least * identity).info() == Eigen::Success) return false;
+  const auto scale = [&] { return Matrix(unit.cwiseInverse().asDiagonal() * covariance * unit.cwiseInverse().asDiagonal()); };
+  const bool held = !is_above(scale(), floor);
+  covariance.diagonal().array() += floor.reg_covar;
+  Matrix scaled = scale();
+  if (!held || is_above(scaled, floor)) return held;
   const Eigen::SelfAdjointEigenSolver<Matrix> eigen(scaled);
   const Eigen::VectorXd clipped = eigen.eigenvalues().cwiseMax(floor.least);
   scaled = eigen.eigenvectors() * clipped.asDiagonal() * eigen.eigenvectors().transpose();
@@ -86,7 +93,6 @@ bool set_full_covariance(Model& model, std::size_t k, const Moments& moments, co
   const std::size_t d = columns_of(model);
   const Eigen::Map<const Eigen::VectorXd> delta(shift.data(), model.n_columns);
   Matrix covariance = from_triangle(moments.second.data() + k * triangle_cells(d), d) / moments.weight[k] - delta * delta.transpose();
-  covariance.diagonal().array() += floor.reg_covar;
   const bool held = hold_up(covariance, floor);
   set_matrix(model, k, covariance);
   return held;
@@ -96,10 +102,10 @@ bool set_diagonal_covariance(Model& model, std::size_t k, const Moments& moments
   const std::size_t d = columns_of(model);
   bool held = false;
   for (std::size_t j = 0; j < d; ++j) {
-    const double variance = moments.second[k * d + j] / moments.weight[k] - shift[j] * shift[j] + floor.reg_covar;
+    const double variance = moments.second[k * d + j] / moments.weight[k] - shift[j] * shift[j];
     const double least = floor.least * floor.unit[j];
     held = held || variance < least;
-    set_variance(model, k * d + j, std::max(variance, least));
+    set_variance(model, k * d + j, std::max(variance + floor.reg_covar, least));
   }
   return held;
 }
@@ -111,8 +117,8 @@ bool set_spherical_covariance(Model& model, std::size_t k, const Moments& moment
     const double offset = model.means[k * d + j] - static_cast<double>(center[j]);
     square -= offset * offset;
   }
-  const double variance = square / static_cast<double>(d) + floor.reg_covar, least = floor.least * mean_of(floor.unit);
-  set_variance(model, k, std::max(variance, least));
+  const double variance = square / static_cast<double>(d), least = floor.least * mean_of(floor.unit);
+  set_variance(model, k, std::max(variance + floor.reg_covar, least));
   return variance < least;
 }
 
@@ -126,7 +132,6 @@ bool set_tied_covariance(Model& model, const Moments& moments, std::span<const f
     within -= moments.weight[k] * (offset * offset.transpose());
   }
   Matrix covariance = within / std::accumulate(moments.weight.begin(), moments.weight.end(), 0.0);
-  covariance.diagonal().array() += floor.reg_covar;
   const bool held = hold_up(covariance, floor);
   set_matrix(model, 0, covariance);
   return held;

@@ -173,10 +173,10 @@ void warn_about(const Model& model, const Params& params, std::vector<std::strin
     warn(fmt::format("component {} had lost its rows after iteration {} and started over from an unlikely row", reseeding.component,
                      reseeding.iteration));
   if (!model.at_floor.empty())
-    warn(
-        fmt::format("the covariance floor {} holds up component {}: their rows lie on a point, a line or a plane, and the likelihood "
-                    "depends on the floor",
-                    params.covariance_floor, fmt::join(model.at_floor, ", ")));
+    warn(fmt::format(
+        "the covariance floor {} or reg_covar holds up component {}: their rows lie on a point, a line or a plane, and the likelihood "
+        "depends on these two",
+        params.covariance_floor, fmt::join(model.at_floor, ", ")));
   if (!model.too_light.empty())
     warn(fmt::format("component {} has fewer rows than its covariance needs; ask for fewer components or a simpler covariance type",
                      fmt::join(model.too_light, ", ")));

@@ -84,7 +84,7 @@ struct Model {
   bool converged = false;
   std::vector<double> lower_bound;      // (n_iter) mean log-likelihood of a unit of weight before each M-step
   std::vector<Reseeding> reseedings;    // at most one per component; the likelihood may fall after them only
-  std::vector<std::int32_t> at_floor;   // components whose covariance the floor holds up (tied: every component)
+  std::vector<std::int32_t> at_floor;   // components whose covariance without reg_covar lies below the floor (tied: every component)
   std::vector<std::int32_t> too_light;  // components with fewer rows than their covariance needs
 
   bool final_parameters = false;     // the next sweep only measures the likelihood, in double

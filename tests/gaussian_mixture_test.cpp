@@ -354,15 +354,17 @@ TEST(GaussianMixtureFit, HoldsUpAPointMassAndSaysSo) {
   constexpr std::size_t n = size_for(2000, 400);
   std::vector<double> values = testing::blobs(n, 2, 1, 1, 42);
   for (std::size_t i = 0; i < n; ++i) values[i] = 7;  // the first half of the rows
-  Problem problem{.rows = testing::on_grid(values, 2), .weights = {}, .params = {{.n_components = 2, .reg_covar = 0}}};
-  const Outcome outcome = run(problem);
-  const Model& model = outcome.fit.best.front();
-  ASSERT_EQ(model.at_floor.size(), 1u);
-  const std::size_t point = static_cast<std::size_t>(model.at_floor.front());
-  EXPECT_NEAR(model.weights[point], 0.5, 1e-6);
-  EXPECT_NEAR(model.means[point * 2], 7, 1e-6);
-  ASSERT_FALSE(outcome.fit.warnings.empty());
-  EXPECT_NE(outcome.fit.warnings.front().find("covariance floor"), std::string::npos);
+  for (const double reg_covar : {0.0, 1e-4}) {        // the second one alone lifts the variance above the floor
+    Problem problem{.rows = testing::on_grid(values, 2), .weights = {}, .params = {{.n_components = 2, .reg_covar = reg_covar}}};
+    const Outcome outcome = run(problem);
+    const Model& model = outcome.fit.best.front();
+    ASSERT_EQ(model.at_floor.size(), 1u);
+    const std::size_t point = static_cast<std::size_t>(model.at_floor.front());
+    EXPECT_NEAR(model.weights[point], 0.5, 1e-6);
+    EXPECT_NEAR(model.means[point * 2], 7, 1e-6);
+    ASSERT_FALSE(outcome.fit.warnings.empty());
+    EXPECT_NE(outcome.fit.warnings.front().find("covariance floor"), std::string::npos);
+  }
 }
 
 TEST(GaussianMixtureFit, SurvivesCollinearAndConstantColumns) {
