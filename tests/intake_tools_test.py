@@ -48,6 +48,18 @@ class Where(Case):
                 for path in ("uns/segmentation/profile_table", "varm/segment_median", "uns/segmentation/segments/n"):
                     self.assertEqual(a[path][:].tobytes(), b[path][:].tobytes())
 
+    def test_mixtures_know_nobody_else_either(self):
+        fit = ("--method", "gmm", "-k", 3, "--n-init", 2, "--probabilities", "--outlier-share", 0.02, "--json")
+        whole = json.loads(self.succeed("cluster", self.input, "-o", self.output, "--where", self.condition, *fit).stdout)
+        small = json.loads(self.succeed("cluster", self.small, "-o", "s.h5ad", *fit).stdout)
+        for field in ("lower_bound", "log_likelihood", "means", "sizes", "sha256"):
+            self.assertEqual(whole[field], small[field])
+        with h5py.File(self.output) as a, h5py.File(self.folder / "s.h5ad") as b:
+            np.testing.assert_array_equal(a["obsm/probabilities"][:][self.keep], b["obsm/probabilities"][:])
+            self.assertTrue(np.isnan(a["obsm/probabilities"][:][~self.keep]).all())
+            np.testing.assert_array_equal(a["obs/is_outlier"][:][self.keep], b["obs/is_outlier"][:])
+            self.assertFalse(a["obs/is_outlier"][:][~self.keep].any())
+
     def test_assign_follows_the_condition_of_the_model(self):
         self.cluster("--n-clusters", 4, "--where", self.condition)
         done = self.succeed("assign", self.input, "--model", self.output, "-o", "labels.h5ad", "--json")
