@@ -52,8 +52,8 @@ constexpr double clustering_value(const ColumnTransform& column, double prepared
   return (prepared_value - column.center) / column.scale;
 }
 
-// 2^23 steps, but one less where 2^23 steps overflow float32.
-constexpr double most_steps(double step) { return step * 0x1p23 <= kLargestCell ? 0x1p23 : 0x1p23 - 1; }
+// Whole steps within float32 and round_to_even. The rows that a step was chosen for have at most 2^23; other rows may go beyond.
+constexpr double most_steps(double step) { return static_cast<double>(static_cast<std::int64_t>(std::min(0x1p51, kLargestCell / step))); }
 
 constexpr float on_grid(double value, double step, double steps_per_unit, double most) {
   const double steps = round_to_even(std::clamp(value * steps_per_unit, -most, most));

@@ -243,9 +243,9 @@ TEST(Transform, FoldsMinusZero) {
   }
 }
 
-TEST(Transform, RoundsTiesToEvenAndStopsAtTheEdgeOfTheGrid) {
+TEST(Transform, RoundsTiesToEvenAndFollowsOtherRowsBeyondTheGrid) {
   const Transform transform = identity(0x1p23);  // steps of one
-  EXPECT_EQ(applied(transform, {0.5, 1.5, 2.5, -0.5, -1.5, 1e10, -1e10}), (std::vector<float>{0, 2, 2, 0, -2, 0x1p23f, -0x1p23f}));
+  EXPECT_EQ(applied(transform, {0.5, 1.5, 2.5, -0.5, -1.5, 1e10, -1e10}), (std::vector<float>{0, 2, 2, 0, -2, 1e10f, -1e10f}));
 }
 
 TEST(Transform, LargestFloatsStayFinite) {
