@@ -45,16 +45,27 @@ double variance_of_mean(const ExactSum& squares, std::int64_t weight, std::int64
   return squares.value() / real(weight) / real(rows - 1);
 }
 
-void measure_auc(const RankedScores& ranked, const Classes& all, Evaluation& result) {
-  int128 doubled = 0, tied = 0;  // twice the pairs ranked right, a tie counting half; pairs in one group
-  for_each_group(ranked.groups, [&](const TiedScore& group, const Classes& above) {
+// In weight: pairs of one of each class.
+struct Pairs {
+  int128 all = 0;
+  int128 doubled_right = 0;  // twice those ranked right, a tie counting half
+  int128 tied = 0;
+};
+
+Pairs count_pairs(std::span<const TiedScore> groups, const Classes& all) {
+  Pairs pairs{.all = static_cast<int128>(all.positive_weight) * all.negative_weight};
+  for_each_group(groups, [&](const TiedScore& group, const Classes& above) {
     const std::int64_t below = all.negative_weight - above.negative_weight - group.negative_weight;
-    doubled += static_cast<int128>(group.positive_weight) * (2 * below + group.negative_weight);
-    tied += static_cast<int128>(group.positive_weight) * group.negative_weight;
+    pairs.doubled_right += static_cast<int128>(group.positive_weight) * (2 * below + group.negative_weight);
+    pairs.tied += static_cast<int128>(group.positive_weight) * group.negative_weight;
   });
-  const int128 pairs = static_cast<int128>(all.positive_weight) * all.negative_weight;
-  result.auc = real(doubled) / real(2 * pairs);
-  result.auc_error = ranked.exact ? 0.0 : real(tied) / real(2 * pairs);
+  return pairs;
+}
+
+void measure_auc(const RankedScores& ranked, const Classes& all, Evaluation& result) {
+  const Pairs pairs = count_pairs(ranked.groups, all);
+  result.auc = real(pairs.doubled_right) / real(2 * pairs.all);
+  result.auc_error = ranked.exact ? 0.0 : real(pairs.tied) / real(2 * pairs.all);
   ExactSum of_positives, of_negatives;
   for_each_group(ranked.groups, [&](const TiedScore& group, const Classes& above) {
     const std::int64_t below = all.negative_weight - above.negative_weight - group.negative_weight;
@@ -149,6 +160,13 @@ void decompose_brier(Evaluation& result) {
 }
 
 }  // namespace
+
+double area_under_roc(const RankedScores& ranked) {
+  Classes all;
+  for (const TiedScore& group : ranked.groups) all.add(group);
+  const Pairs pairs = count_pairs(ranked.groups, all);
+  return real(pairs.doubled_right) / real(2 * pairs.all);
+}
 
 Evaluation evaluate(const RankedScores& ranked, const calibration::Calibrator& calibrator) {
   Classes all;

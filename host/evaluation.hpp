@@ -46,6 +46,7 @@ struct Evaluation {
   std::vector<Tenth> tenths;
 };
 
+double area_under_roc(const RankedScores& ranked);  // NaN where one class is missing
 Evaluation evaluate(const RankedScores& ranked, const calibration::Calibrator& calibrator);
 
 }  // namespace coterie::evaluation

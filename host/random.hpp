@@ -17,7 +17,8 @@ enum class Purpose : std::uint64_t {
   synth_persona,
   synth_value,
   bootstrap,
-  split
+  split,
+  synth_outcome
 };
 
 constexpr std::uint64_t mix64(std::uint64_t z) {

@@ -42,6 +42,8 @@ std::optional<double> log_likelihood_in_input_units(const FittedModel& fit, cons
   return mixture->log_likelihood - mixture->row_weight * *volume;
 }
 
+bool has_segmentation(const std::filesystem::path& path) { return hdf5::is_group(InputFile::open(path)->id(), kModel); }
+
 void write_model(H5adWriter& file, const SegmentationModel& model) {
   const auto write = [&](const char* field, const Value& value) { file.write_value(field_path(field), value); };
   write("format_version", kFormatVersion);

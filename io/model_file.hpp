@@ -33,6 +33,7 @@ struct SegmentationModel {
 // The log-likelihood of a mixture in the units of the input; nothing for k-means, or where a column is no shift and scale.
 std::optional<double> log_likelihood_in_input_units(const FittedModel& fit, const Transform& transform);
 
+bool has_segmentation(const std::filesystem::path& path);  // InputError as read_model, but for files without a model
 void write_model(H5adWriter& file, const SegmentationModel& model);
 
 // InputError: no such file, damaged, no model in it, another format version. ContentsError: a field that is missing, of the

@@ -150,5 +150,42 @@ TEST(Synth, RefusesWhatDoesNotExist) {
   EXPECT_THROW(generate(*context, {.rows = 1, .features = 1}, -1, 1, &x, &persona), ArgumentError);
 }
 
+TEST(SynthOutcome, HappensAsOftenAsItsProbabilitySays) {
+  const std::unique_ptr<Context> context = context_with(2);
+  const Table table = all_rows(kOptions);
+  const auto n = static_cast<std::size_t>(kOptions.rows);
+  for (std::int32_t o = 0; o < 2; ++o) {
+    std::vector<double> probability(n);
+    std::vector<std::int32_t> happened(n);
+    plant_outcome(*context, kOptions, o, 0, kOptions.rows, table.x.data(), probability.data(), happened.data());
+    double expected = 0, variance = 0, seen = 0, mean = 0, squares = 0;
+    for (std::size_t row = 0; row < n; ++row) {
+      expected += probability[row];
+      variance += probability[row] * (1 - probability[row]);
+      seen += happened[row];
+      const double log_odds = std::log(probability[row] / (1 - probability[row]));
+      mean += log_odds / static_cast<double>(n);
+      squares += log_odds * log_odds / static_cast<double>(n);
+    }
+    EXPECT_NEAR(seen, expected, 4 * std::sqrt(variance));
+    EXPECT_NEAR(std::sqrt(squares - mean * mean), 1.25, 0.02);  // the standard deviation of 100,000 draws is off by 0.3 %
+    EXPECT_NEAR(1 / (1 + std::exp(-mean)), 0.2 / (o + 1), 0.01);
+  }
+}
+
+TEST(SynthOutcome, IgnoresTileRowsAndThreadCount) {
+  const std::unique_ptr<Context> one = context_with(1), three = context_with(3);
+  const Table table = all_rows(kOptions);
+  const auto n = static_cast<std::size_t>(kOptions.rows);
+  std::vector<double> whole(n), parts(n);
+  std::vector<std::int32_t> happened(n), happened_in_parts(n);
+  plant_outcome(*one, kOptions, 1, 0, kOptions.rows, table.x.data(), whole.data(), happened.data());
+  for (std::int64_t row = 0; row < kOptions.rows; row += 4096)
+    plant_outcome(*three, kOptions, 1, row, std::min<std::int64_t>(4096, kOptions.rows - row), table.x.data() + row * kOptions.features,
+                  parts.data() + row, happened_in_parts.data() + row);
+  EXPECT_EQ(whole, parts);
+  EXPECT_EQ(happened, happened_in_parts);
+}
+
 }  // namespace
 }  // namespace coterie

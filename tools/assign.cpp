@@ -11,8 +11,10 @@
 #include "tools/digest.hpp"
 #include "tools/frames.hpp"
 #include "tools/placement.hpp"
+#include "tools/propensity_output.hpp"
 #include "tools/result_output.hpp"
 #include "tools/stopwatch.hpp"
+#include "tools/stored_propensities.hpp"
 #include "tools/verbs.hpp"
 
 namespace coterie::tools {
@@ -85,10 +87,33 @@ io::DataFrame sizes_frame(const std::vector<std::string>& names, const std::vect
   return {"segment", names, {{"n", sizes}, {"share", shares}}};
 }
 
+// The model holds propensities and no segments.
+void score(const AssignOptions& options, Session& session) {
+  Seconds seconds;
+  io::PropensityModels models = io::read_propensities(options.model);
+  Input input(session, options.input, models.where);
+  PropensityOutput output(session.context(), options.output, input, 1, {options.model});
+  StoredPropensities stored(session, input, std::move(models), options.model);
+  {
+    const Stopwatch stopwatch(seconds.predict);
+    output.write_scores(session.context(), stored.rows(), stored.models(), {});
+  }
+  write_run_record(output.file(), session, input.file(), seconds);
+  session.context().check_cancelled();
+  output.commit();
+  std::vector<std::string> targets;
+  for (const io::StoredTarget& target : stored.models().targets) targets.push_back(target.name);
+  if (options.json)
+    print(nlohmann::ordered_json{{"targets", targets}, {"n", input.n_rows()}, {"warnings", session.warnings()}}.dump() + '\n');
+  session.say(fmt::format("{} customers scored: {}. Result: {}", input.n_rows(), fmt::join(targets, ", "), options.output.path));
+}
+
 void assign(const AssignOptions& options) {
   refuse_shared_stdout(options.json, options.output.csv);
   Session session(options.resources);
   session.backend();
+  const bool has_propensities = io::has_propensities(options.model);
+  if (has_propensities && !io::has_segmentation(options.model)) return score(options, session);
   Seconds seconds;
   const io::SegmentationModel model = io::read_model(options.model);
   Input input(session, options.input, model.where);
@@ -100,6 +125,11 @@ void assign(const AssignOptions& options) {
   {
     const Stopwatch stopwatch(seconds.predict);
     placement = place(session, input, model, options.probabilities, output);
+  }
+  if (has_propensities) {
+    const Stopwatch stopwatch(seconds.predict);
+    StoredPropensities stored(session, input, io::read_propensities(options.model), options.model);
+    append_scores(session.context(), {output.file(), input.selection()}, stored.rows(), stored.models());
   }
   const io::DataFrame sizes = sizes_frame(model.segment_names, placement.sizes, input.n_rows());
   {
@@ -126,11 +156,11 @@ void assign(const AssignOptions& options) {
 }  // namespace
 
 Verb add_assign(CLI::App& root) {
-  CLI::App* app = add_verb(root, "assign", "Place customers in the segments of an earlier result",
+  CLI::App* app = add_verb(root, "assign", "Place customers in the segments of an earlier result, and score its propensities",
                            "new.h5ad --model result.h5ad -o labels.h5ad --csv labels.csv");
   auto options = std::make_shared<AssignOptions>();
   add_input_file(*app, options->input);
-  app->add_option("--model", options->model, "Result file of `cluster` or `run`")->required();
+  app->add_option("--model", options->model, "Result file of `cluster`, `run` or `propensity`")->required();
   add_output(*app, options->output, "Write the labels as CSV too; - is standard output");
   app->add_flag("--probabilities", options->probabilities, "Write the probability of every segment; the model must be a mixture");
   add_device(*app, options->resources);

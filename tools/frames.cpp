@@ -14,7 +14,9 @@ namespace {
 // A terminal line holds a table and one sentence; longer text is for the file.
 constexpr std::size_t kWidestText = 120;
 
-bool is_share(const std::string& name) { return name.ends_with("share") || name.ends_with("rate") || name == "explained"; }
+bool is_share(const std::string& name) {
+  return name.ends_with("share") || name.ends_with("rate") || name.ends_with("probability") || name == "explained";
+}
 
 std::string text_of(const std::string& name, double value) { return is_share(name) ? percent(value) : short_number(value); }
 std::string text_of(const std::string&, std::int64_t value) { return with_separators(value); }

@@ -8,7 +8,8 @@
 
 namespace coterie::tools {
 
-// A table for a terminal; shares and rates as percentages, "share" and "rate" being the end of the column's name.
+// A table for a terminal; shares, rates and probabilities as percentages, "share", "rate" or "probability" being the end of the column's
+// name.
 std::string frame_table(const io::DataFrame& frame);
 // The rows of `frame`, those with the largest number in `column` first.
 io::DataFrame sorted_descending(const io::DataFrame& frame, const std::string& column);

@@ -31,6 +31,7 @@ class Input {
   std::vector<double> numbers(const std::string& obs_column) const;                      // (n_rows) as FeatureFile
   io::Categories categories(const std::string& obs_column) const;                        // (n_rows)
   const RowSelection* selection() const { return selection_ ? &*selection_ : nullptr; }  // nullptr: every row of the file
+  const std::string& where() const { return where_; }                                    // the condition of the options, or ""
   const std::vector<io::FeatureColumn>& columns() const { return columns_; }
   const io::ObsRoles& roles() const { return roles_; }
   const Weights& weights() const { return weights_; }
@@ -45,6 +46,7 @@ class Input {
 
   std::unique_ptr<io::FeatureFile> file_;
   std::unique_ptr<TileSource> raw_;
+  std::string where_;
   std::optional<RowSelection> selection_;
   std::unique_ptr<TileSource> selected_;  // of raw_
   std::vector<io::FeatureColumn> columns_;

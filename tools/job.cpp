@@ -9,6 +9,7 @@
 #include "io/model_file.hpp"
 #include "tools/digest.hpp"
 #include "tools/frames.hpp"
+#include "tools/propensity_output.hpp"
 
 namespace coterie::tools {
 
@@ -109,6 +110,10 @@ Segmentation Job::finish(const io::FittedModel& model, const std::optional<io::D
     const Description description = describe_segments(session_, *input_, labels, io::n_segments(model));
     result.segments = segments_frame(description);
     if (sweep) output_->file().write_frame("uns/sweep", *sweep);
+    if (!options_.propensity.targets.empty()) {
+      const SegmentLabels segments{description.names, labels};
+      add_propensities(session_, *input_, {options_.propensity, options_.transform, segments}, output_->file(), result.segments);
+    }
     write(result.model, description, result.segments);
     session_.context().check_cancelled();
     output_->commit();

@@ -15,6 +15,7 @@
 #include "tools/fit_plan.hpp"
 #include "tools/input.hpp"
 #include "tools/options.hpp"
+#include "tools/propensity_options.hpp"
 #include "tools/result_output.hpp"
 #include "tools/session.hpp"
 #include "tools/stopwatch.hpp"
@@ -28,7 +29,8 @@ struct JobOptions {
   FitOptions fit;
   PlacementOptions placement;
   OutputOptions output;
-  std::int32_t n_clusters = 0;  // 0: not given
+  PropensityOptions propensity;  // of `run`; no targets: none
+  std::int32_t n_clusters = 0;   // 0: not given
   bool json = false;
 };
 void add_job(CLI::App& app, JobOptions& options);

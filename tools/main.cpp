@@ -67,8 +67,8 @@ int fail(ExitCode code, std::string message) {
 }
 
 std::vector<Verb> add_verbs(CLI::App& root) {
-  return {add_run(root),   add_inspect(root), add_import(root),  add_features(root), add_synth(root),  add_cluster(root),
-          add_sweep(root), add_assign(root),  add_profile(root), add_export(root),   add_devices(root)};
+  return {add_run(root),   add_inspect(root),    add_import(root), add_features(root), add_synth(root),  add_cluster(root),
+          add_sweep(root), add_propensity(root), add_assign(root), add_profile(root),  add_export(root), add_devices(root)};
 }
 
 int run(int argc, char** argv) {

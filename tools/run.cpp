@@ -44,10 +44,14 @@ Verb add_run(CLI::App& root) {
                            "customers.h5ad -o result.h5ad --csv segments.csv");
   auto options = std::make_shared<JobOptions>();
   add_job(*app, *options);
+  add_propensity_options(*app, options->propensity);
   add_number(*app, "-k,--n-clusters,--n-components", options->n_clusters, 1, kMaxClusters,
              "Number of segments; without it, one is chosen among 2..12")
       ->default_str("");
-  return {app, [options] { run(*options); }};
+  return {app, [options] {
+            options->propensity.only_active = !options->input.active.empty();
+            run(*options);
+          }};
 }
 
 }  // namespace coterie::tools

@@ -21,24 +21,38 @@ struct SynthRequest {
   ResourceOptions resources;
   SynthOptions synth;
   OutputOptions output;
+  std::vector<std::string> outcomes;  // names
 };
 
-io::FeatureFileLayout layout_of(const SynthOptions& synth) {
+io::FeatureFileLayout layout_of(const SynthRequest& request) {
+  const SynthOptions& synth = request.synth;
   io::FeatureFileLayout layout;
   layout.n_rows = synth.rows;
   const std::size_t width = std::to_string(synth.features - 1).size();
   for (std::int32_t j = 0; j < synth.features; ++j) layout.columns.push_back({.name = fmt::format("x{:0{}}", j, width)});
   layout.obs.push_back({.name = "customer_id", .type = io::CellType::int64});
   layout.obs.push_back({.name = "persona", .type = io::CellType::int32});
+  for (const std::string& outcome : request.outcomes) {
+    layout.obs.push_back({.name = outcome, .type = io::CellType::int32});
+    layout.obs.push_back({.name = outcome + "_probability", .type = io::CellType::float64});
+  }
+  layout.roles.outcomes = request.outcomes;
   return layout;
 }
 
-void write_rows(Session& session, const SynthOptions& synth, io::FeatureWriter& writer) {
+struct PlantedOutcome {  // of one tile
+  std::vector<std::int32_t> happened;
+  std::vector<double> probability;
+};
+
+void write_rows(Session& session, const SynthRequest& request, io::FeatureWriter& writer) {
+  const SynthOptions& synth = request.synth;
   // Tiles of about 16 MiB: large enough to stream, small beside any budget.
   const std::int64_t tile_rows = std::max(kBlockRows, (std::int64_t{4} << 20) / synth.features / kBlockRows * kBlockRows);
   std::vector<float> x;
   std::vector<std::int32_t> persona;
   std::vector<std::int64_t> ids;
+  std::vector<PlantedOutcome> outcomes(request.outcomes.size());
   for (std::int64_t row = 0; row < synth.rows; row += tile_rows) {
     const std::int64_t n_rows = std::min(tile_rows, synth.rows - row);
     x.resize(static_cast<std::size_t>(n_rows * synth.features));
@@ -46,8 +60,15 @@ void write_rows(Session& session, const SynthOptions& synth, io::FeatureWriter& 
     ids.resize(static_cast<std::size_t>(n_rows));
     generate(session.context(), synth, row, n_rows, x.data(), persona.data());
     for (std::int64_t i = 0; i < n_rows; ++i) ids[static_cast<std::size_t>(i)] = synth.first_row + row + i;
-    writer.write(row, std::span<const float>(x),
-                 std::vector<io::Cells>{std::span<const std::int64_t>(ids), std::span<const std::int32_t>(persona)});
+    std::vector<io::Cells> obs{std::span<const std::int64_t>(ids), std::span<const std::int32_t>(persona)};
+    for (std::size_t o = 0; o < outcomes.size(); ++o) {
+      outcomes[o].happened.resize(static_cast<std::size_t>(n_rows));
+      outcomes[o].probability.resize(static_cast<std::size_t>(n_rows));
+      plant_outcome(session.context(), synth, static_cast<std::int32_t>(o), row, n_rows, x.data(), outcomes[o].probability.data(),
+                    outcomes[o].happened.data());
+      obs.insert(obs.end(), {std::span<const std::int32_t>(outcomes[o].happened), std::span<const double>(outcomes[o].probability)});
+    }
+    writer.write(row, std::span<const float>(x), obs);
     session.context().report({"synth", row + n_rows, synth.rows});
   }
 }
@@ -56,10 +77,10 @@ void synth(SynthRequest request) {
   request.synth.seed = request.resources.seed;
   Session session(request.resources);
   session.progress().set_row_bytes(std::int64_t{4} * request.synth.features);
-  const io::FeatureFileLayout layout = layout_of(request.synth);
+  const io::FeatureFileLayout layout = layout_of(request);
   io::AtomicOutput output({request.output.path, request.output.overwrite, {}, io::estimated_bytes(layout)});
   io::FeatureWriter writer(output, layout, &session.context());
-  write_rows(session, request.synth, writer);
+  write_rows(session, request, writer);
   session.context().check_cancelled();
   writer.commit();
   session.say(fmt::format("{} customers, {} features, {} personas (obs/persona): {}. Next: coterie run {} -o result.h5ad",
@@ -78,6 +99,8 @@ Verb add_synth(CLI::App& root) {
   add_number(*app, "--personas", request->synth.personas, 1, 1 << 20, "Planted groups");
   add_number<std::int64_t>(*app, "--first-row", request->synth.first_row, 0, std::int64_t{1} << 40,
                            "Rows of the endless table to leave out: the same personas, other customers");
+  app->add_option("--outcomes", request->outcomes, "Names of two-valued outcomes to plant, each with its true NAME_probability")
+      ->delimiter(',');
   add_resources(*app, request->resources);
   return {app, [request] { synth(*request); }};
 }

@@ -23,6 +23,7 @@ Verb add_import(CLI::App& root);
 Verb add_synth(CLI::App& root);
 Verb add_cluster(CLI::App& root);
 Verb add_sweep(CLI::App& root);
+Verb add_propensity(CLI::App& root);
 Verb add_assign(CLI::App& root);
 Verb add_profile(CLI::App& root);
 Verb add_export(CLI::App& root);

@@ -1,0 +1,117 @@
+#include "tools/predictors.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "host/evaluation.hpp"
+#include "tools/description.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::string indicator_name(const std::string& column, const std::string& level) { return column + "=" + level; }
+
+constexpr double kLeakAuc = 0.99;
+constexpr std::int64_t kLeakRows = 20;
+
+// Cells of one raw column in the sample as scores; missing cells below all others.
+std::vector<double> sampled_scores(const ColumnSurvey& survey, std::int32_t column) {
+  const double below = survey.min[static_cast<std::size_t>(column)] - 1;
+  std::vector<double> scores;
+  for (std::int64_t i = 0; i < survey.sample.size(); ++i) {
+    const double cell = survey.sampled_cell(i, column);
+    scores.push_back(std::isfinite(cell) ? cell : (std::isfinite(below) ? below : 0));
+  }
+  return scores;
+}
+
+}  // namespace
+
+Predictors::Predictors(Session& session, Input& input, const std::vector<io::PredictorColumn>& wanted,
+                       const std::vector<std::string>& excluded)
+    : input_(input), columns_(input.columns()) {
+  std::vector<std::string> in_matrix;
+  for (const io::FeatureColumn& column : columns_) in_matrix.push_back(column.onehot_of.empty() ? column.name : column.onehot_of);
+  for (const io::ObsColumn& column : input.file().obs()) {
+    if (!column.is_category || contains(excluded, column.name)) continue;
+    const bool is_wanted =
+        std::any_of(wanted.begin(), wanted.end(), [&](const io::PredictorColumn& w) { return w.onehot_of == column.name; });
+    if (!contains(in_matrix, column.name) || is_wanted) add_category(column.name, wanted);
+  }
+  if (categories_.empty()) return;
+  memory_ = session.context().memory().reserve("the levels of text columns", input.n_rows() * std::ssize(categories_));
+  source_ = std::make_unique<IndicatorSource>(input.raw(), categories_);
+}
+
+void Predictors::add_category(const std::string& name, const std::vector<io::PredictorColumn>& wanted) {
+  const io::Categories categories = input_.categories(name);
+  std::map<std::string, std::int8_t> levels;  // code of each level that gets a column
+  if (categories.levels.size() <= kMostLevels)
+    for (std::size_t level = 0; level < categories.levels.size(); ++level)
+      levels[categories.levels[level]] = static_cast<std::int8_t>(level);
+  constexpr std::int8_t kNobody = -2;
+  for (const io::PredictorColumn& column : wanted)
+    if (column.onehot_of == name) levels.try_emplace(column.level(), kNobody);
+  const auto known = [&](const std::string& column) {
+    return std::any_of(columns_.begin(), columns_.end(), [&](const io::FeatureColumn& c) { return c.name == column; });
+  };
+  IndicatorColumns indicators;
+  for (const auto& [level, code] : levels) {
+    if (known(indicator_name(name, level))) continue;
+    indicators.levels.push_back(code);
+    columns_.push_back({.name = indicator_name(name, level), .role = io::Role::profile, .layer = {}, .weight = {}, .onehot_of = name});
+  }
+  if (indicators.levels.empty()) return;
+  constexpr std::int8_t kOther = 127;  // a level beyond those that get a column
+  for (const std::int32_t code : categories.codes) indicators.codes.push_back(code < kOther ? static_cast<std::int8_t>(code) : kOther);
+  categories_.push_back(std::move(indicators));
+}
+
+std::vector<RawColumn> chosen_predictors(const Predictors& predictors, bool only_active, const std::vector<std::string>& excluded) {
+  std::vector<RawColumn> chosen;
+  std::map<std::string, std::vector<std::size_t>> indicators;  // by text column, in byte order of the levels
+  std::map<std::string, bool> complete;
+  for (const io::FeatureColumn& column : predictors.columns()) {
+    const bool is_barred = column.sensitive && column.role != io::Role::active;
+    const bool is_excluded = is_barred || contains(excluded, column.name) || contains(excluded, column.onehot_of);
+    const bool is_used = column.role == io::Role::active || (!column.onehot_of.empty() && !only_active && column.role != io::Role::ignore);
+    if (!column.onehot_of.empty()) {
+      complete.try_emplace(column.onehot_of, true);
+      if (is_used)
+        indicators[column.onehot_of].push_back(chosen.size());
+      else
+        complete[column.onehot_of] = false;
+    }
+    chosen.push_back({column.name, is_used && !is_excluded});
+  }
+  for (const auto& [name, columns] : indicators) {
+    if (!complete[name]) continue;  // what was left out is what the others are compared with
+    const auto first = std::min_element(columns.begin(), columns.end(), [&](auto a, auto b) { return chosen[a].name < chosen[b].name; });
+    chosen[*first].active = false;
+  }
+  return chosen;
+}
+
+std::vector<Leak> find_leaks(Context& context, const ColumnSurvey& survey, const std::vector<RawColumn>& columns, const Targets& targets,
+                             std::int32_t t) {
+  std::vector<std::int8_t> outcome;
+  for (std::int64_t i = 0; i < survey.sample.size(); ++i)
+    outcome.push_back(targets.outcome(static_cast<std::size_t>(survey.sample.row(i)), t));
+  std::vector<Leak> leaks;
+  if (std::count(outcome.begin(), outcome.end(), 1) < kLeakRows || std::count(outcome.begin(), outcome.end(), 0) < kLeakRows) return leaks;
+  for (std::size_t column = 0; column < columns.size(); ++column) {
+    if (!columns[column].active) continue;
+    const std::vector<double> scores = sampled_scores(survey, static_cast<std::int32_t>(column));
+    const double auc = evaluation::area_under_roc(rank_scores(context, {scores, outcome, {}, {}}).front());
+    if (auc >= kLeakAuc || auc <= 1 - kLeakAuc) leaks.push_back({columns[column].name, auc});
+  }
+  return leaks;
+}
+
+}  // namespace coterie::tools

@@ -1,0 +1,52 @@
+// What propensities are predicted from: the columns of the matrix and, behind them, an indicator for every level of the
+// text columns that the matrix does not hold yet.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "host/indicator_source.hpp"
+#include "host/transform.hpp"
+#include "io/propensity_file.hpp"
+#include "tools/input.hpp"
+#include "tools/session.hpp"
+#include "tools/targets.hpp"
+
+namespace coterie::tools {
+
+class Predictors {
+ public:
+  // wanted: columns that must be there even when no row has their level; names not to be used, such as outcomes, in `excluded`.
+  Predictors(Session& session, Input& input, const std::vector<io::PredictorColumn>& wanted, const std::vector<std::string>& excluded);
+
+  TileSource& source() { return categories_.empty() ? input_.raw() : *source_; }
+  const std::vector<io::FeatureColumn>& columns() const { return columns_; }  // of source()
+
+ private:
+  void add_category(const std::string& name, const std::vector<io::PredictorColumn>& wanted);
+
+  Input& input_;
+  std::vector<io::FeatureColumn> columns_;
+  std::vector<IndicatorColumns> categories_;
+  Reservation memory_;
+  std::unique_ptr<IndicatorSource> source_;
+};
+
+// By column of `predictors`, whether a fit uses it: active columns and, unless --active names them, indicators of text columns;
+// of each text column's indicators not the first in byte order, which the others are compared with. Never the excluded.
+std::vector<RawColumn> chosen_predictors(const Predictors& predictors, bool only_active, const std::vector<std::string>& excluded);
+
+// Columns that alone tell an outcome apart: the area under the ROC curve of their sampled cells (missing ones as lowest) is at least
+// 0.99 or at most 0.01, with at least 20 sampled rows of each class. Behaviour before an outcome hardly ever does; a column that
+// was written after it, or because of it, does.
+struct Leak {
+  std::string column;
+  double auc;
+};
+std::vector<Leak> find_leaks(Context& context, const ColumnSurvey& survey, const std::vector<RawColumn>& columns, const Targets& targets,
+                             std::int32_t t);
+
+}  // namespace coterie::tools

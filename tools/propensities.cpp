@@ -1,0 +1,267 @@
+#include "tools/propensities.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "host/error.hpp"
+#include "host/passes.hpp"
+#include "tools/table.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+using calibration::Calibrator;
+
+// Enough for a calibration of two numbers, and each model still learns from four fifths.
+constexpr std::int32_t kDefaultFolds = 5;
+// Scores are recalibrated where their line differs from the diagonal at this level (likelihood ratio, 2 degrees of freedom).
+constexpr double kCalibrationLevel = 0.05;
+
+std::vector<std::string> excluded_names(const Input& input, const PropensityOptions& options) {
+  std::vector<std::string> names = input.roles().outcomes;
+  names.insert(names.end(), {input.roles().value, input.roles().weight, options.split.column, input.file().id_name()});
+  for (const std::string& target : options.targets) {
+    names.push_back(target);
+    names.push_back(target.substr(0, target.find('=')));
+  }
+  names.erase(std::remove(names.begin(), names.end(), ""), names.end());
+  return names;
+}
+
+// Cross-fitting serves a calibration that will be asked for, and an evaluation where nothing is held out.
+std::int32_t folds_needed(const PropensityOptions& options) {
+  if (options.split.folds > 1) return options.split.folds;
+  const bool holds_out = options.split.holdout > 0 || !options.split.column.empty();
+  switch (options.calibration) {
+    case CalibrationChoice::none: return 0;
+    case CalibrationChoice::automatic: return holds_out ? kDefaultFolds : 0;
+    default: return kDefaultFolds;
+  }
+}
+
+SplitOptions with_folds(SplitOptions options, std::int32_t folds) {
+  options.folds = folds;
+  return options;
+}
+
+struct ChosenCalibration {
+  Calibrator calibrator;
+  std::string reason;
+};
+
+ChosenCalibration automatic_calibration(std::span<const TiedScore> groups) {
+  const calibration::Recalibration line = calibration::recalibrate(groups);
+  const double p = std::exp(line.identity_log_likelihood - line.log_likelihood);  // of chi-squared with 2 degrees of freedom
+  if (!(p < kCalibrationLevel)) return {{}, "none: cross-fitted scores are calibrated as they are"};
+  return {calibration::fit_platt(groups), fmt::format("platt: the slope of cross-fitted scores was {:.2f}", line.slope)};
+}
+
+ChosenCalibration choose_calibration(CalibrationChoice choice, std::span<const TiedScore> groups) {
+  switch (choice) {
+    case CalibrationChoice::platt: return {calibration::fit_platt(groups), "platt, as asked for"};
+    case CalibrationChoice::isotonic: return {calibration::fit_isotonic(groups), "isotonic, as asked for"};
+    default: return automatic_calibration(groups);
+  }
+}
+
+}  // namespace
+
+std::string to_string(Judged judged) {
+  switch (judged) {
+    case Judged::held_out: return "held-out";
+    case Judged::cross_fitted: return "cross-fitted";
+    case Judged::in_sample: return "in-sample";
+  }
+  throw InternalError("an evaluation is of no kind");
+}
+
+Propensities::Propensities(Session& session, Input& input, const PropensityOptions& options, const TransformOptions& transform,
+                           const SegmentLabels& segments)
+    : session_(session),
+      input_(input),
+      segments_(segments),
+      targets_(session, input, options.targets, options.positive),
+      n_folds_(folds_needed(options)),
+      fold_(split_rows(session, input, with_folds(options.split, n_folds_))),
+      predictors_(session, input, {}, excluded_names(input, options)),
+      C_(options.params.C),
+      min_events_(options.min_events) {
+  std::vector<std::string> names;
+  for (std::int32_t t = 0; t < targets_.size(); ++t) names.push_back(targets_[t].name);
+  goals_ = parse_goals(options.goals, names);
+  n_fitted_ = std::count_if(fold_.begin(), fold_.end(), [](std::int8_t fold) { return fold >= 0; });
+  const bool holds_out = n_fitted_ < input.n_rows();
+  judged_ = holds_out ? Judged::held_out : (n_folds_ > 0 ? Judged::cross_fitted : Judged::in_sample);
+  choose_columns(options, transform);
+  fit(options);
+  score();
+  for (std::int32_t t = 0; t < targets_.size(); ++t) {
+    calibrate(options, t);
+    evaluate(t);
+    warn_about(t, options.min_events);
+  }
+}
+
+void Propensities::choose_columns(const PropensityOptions& options, const TransformOptions& transform) {
+  Context& context = session_.context();
+  raw_columns_ = chosen_predictors(predictors_, options.only_active, excluded_names(input_, options));
+  survey_ = survey_columns(context, predictors_.source(), raw_columns_);
+  chosen_ = choose_transform(context, predictors_.source(), survey_, raw_columns_, transform);
+  for (const ColumnNote& note : chosen_.notes)
+    if (note.warning) session_.warn(fmt::format("column {}: {}", raw_columns_[static_cast<std::size_t>(note.source)].name, note.decision));
+  rows_ = transformed(context, predictors_.source(), chosen_.transform);
+  side_ =
+      std::make_unique<ZippedSource>(*rows_, SideColumns{.weight = input_.weights().steps,
+                                                         .label = segments_.effects ? segments_.labels : std::span<const std::int32_t>(),
+                                                         .target = targets_.outcomes(),
+                                                         .n_targets = targets_.size(),
+                                                         .fold = fold_});
+  grid_ = {chosen_.transform.steps(), input_.weights().step};
+}
+
+void Propensities::fit(const PropensityOptions& options) {
+  Context& context = session_.context();
+  std::vector<logistic_regression::Params> params;
+  for (std::int32_t t = 0; t < targets_.size(); ++t) {
+    logistic_regression::Params whole = options.params;
+    whole.target = t;
+    whole.n_segments = segments_.effects ? segments_.size() : 0;
+    params.push_back(whole);
+    whole.inference = false;
+    for (whole.left_out_fold = 0; whole.left_out_fold < n_folds_; ++whole.left_out_fold) params.push_back(whole);
+  }
+  const auto moments = kmeans::measure_moments(context, *side_, grid_, 1);
+  const auto pass = logistic_regression::make_cpu_pass(context, grid_, moments);
+  logistic_regression::Fit fit = logistic_regression::fit(context, *side_, grid_, moments, params, *pass);
+  auto model = fit.models.begin();
+  for (std::int32_t t = 0; t < targets_.size(); ++t) {
+    logistic_regression::require_fit(*model, targets_[t].name);
+    results_.push_back({.target = targets_[t],
+                        .model = std::move(*model++),
+                        .calibrator = {},
+                        .calibration_reason = {},
+                        .percentile_cuts = {},
+                        .evaluations = {},
+                        .leaks = {}});
+    for (std::int32_t f = 0; f < n_folds_; ++f) fold_models_.push_back(std::move(*model++));
+  }
+}
+
+// One sweep for all models: the log-odds of the whole fit, and those of the fold that has not seen the row.
+void Propensities::score() {
+  const auto n_targets = static_cast<std::size_t>(targets_.size()), n_folds = static_cast<std::size_t>(n_folds_);
+  const std::size_t n_cells = static_cast<std::size_t>(input_.n_rows()) * n_targets;
+  memory_ = session_.context().memory().reserve("the scores of every customer",
+                                                static_cast<std::int64_t>(n_cells * sizeof(double) * (n_folds > 0 ? 2 : 1)));
+  log_odds_.resize(n_cells);
+  cross_fitted_.resize(n_folds > 0 ? n_cells : 0);
+  std::vector<const logistic_regression::Model*> models;
+  for (std::size_t t = 0; t < n_targets; ++t) {
+    models.push_back(&results_[t].model);
+    for (std::size_t f = 0; f < n_folds; ++f) models.push_back(&fold_models_[t * n_folds + f]);
+  }
+  const auto predictor = logistic_regression::make_cpu_predictor(session_.context());
+  const auto copy = [&](std::int64_t first_row, const logistic_regression::Prediction& prediction) {
+    const std::size_t n_rows = prediction.log_odds.size() / models.size();
+    for (std::size_t row = 0; row < n_rows; ++row)
+      for (std::size_t t = 0; t < n_targets; ++t) {
+        const std::size_t at = static_cast<std::size_t>(first_row) + row, from = row * models.size() + t * (n_folds + 1);
+        log_odds_[at * n_targets + t] = prediction.log_odds[from];
+        if (n_folds > 0)
+          cross_fitted_[at * n_targets + t] = prediction.log_odds[from + static_cast<std::size_t>(1 + std::max<int>(fold_[at], 0))];
+      }
+  };
+  map_tiles(session_.context(), *side_, *predictor, std::span<const logistic_regression::Model* const>(models), copy);
+}
+
+std::vector<std::int8_t> Propensities::outcomes_where(std::int32_t t, bool fitted) const {
+  std::vector<std::int8_t> outcomes(fold_.size());
+  for (std::size_t row = 0; row < fold_.size(); ++row)
+    outcomes[row] = (fold_[row] >= 0) == fitted ? targets_.outcome(row, t) : std::int8_t{-1};
+  return outcomes;
+}
+
+std::vector<double> Propensities::scores_of(const std::vector<double>& scores, std::int32_t t) const {
+  if (targets_.size() == 1) return scores;
+  std::vector<double> column;
+  for (std::size_t cell = static_cast<std::size_t>(t); cell < scores.size(); cell += static_cast<std::size_t>(targets_.size()))
+    column.push_back(scores[cell]);
+  return column;
+}
+
+void Propensities::calibrate(const PropensityOptions& options, std::int32_t t) {
+  Propensity& result = results_[static_cast<std::size_t>(t)];
+  result.percentile_cuts = percentile_cuts(session_.context(), scores_of(log_odds_, t));
+  if (options.calibration == CalibrationChoice::none) {
+    result.calibration_reason = "none, as asked for";
+    return;
+  }
+  const auto first = fold_models_.begin() + t * n_folds_;
+  const bool usable = n_folds_ > 0 && std::all_of(first, first + n_folds_, [](const auto& model) { return model.refusal.empty(); });
+  if (!usable) {
+    result.calibration_reason = "none: no customer is left to calibrate on";
+    if (options.calibration != CalibrationChoice::automatic)
+      session_.warn(fmt::format("{}: not calibrated, because a fold lacks one of the outcomes", result.target.name));
+    return;
+  }
+  const std::vector<std::int8_t> outcomes = outcomes_where(t, true);
+  const auto ranked = rank_scores(session_.context(), {scores_of(cross_fitted_, t), outcomes, input_.weights().steps, {}});
+  ChosenCalibration chosen = choose_calibration(options.calibration, ranked.front().groups);
+  result.calibrator = std::move(chosen.calibrator);
+  result.calibration_reason = std::move(chosen.reason);
+}
+
+void Propensities::evaluate(std::int32_t t) {
+  Propensity& result = results_[static_cast<std::size_t>(t)];
+  const std::vector<std::int8_t> outcomes = outcomes_where(t, judged_ != Judged::held_out);
+  const std::vector<double> scores = scores_of(judged_ == Judged::cross_fitted ? cross_fitted_ : log_odds_, t);
+  for (const RankedScores& ranked :
+       rank_scores(session_.context(), {scores, outcomes, input_.weights().steps, segments_.labels}, segments_.size()))
+    result.evaluations.push_back(evaluation::evaluate(ranked, result.calibrator));
+  result.leaks = find_leaks(session_.context(), survey_, raw_columns_, targets_, t);
+}
+
+void Propensities::warn_about(std::int32_t t, std::int64_t min_events) {
+  Propensity& result = results_[static_cast<std::size_t>(t)];
+  const std::string& name = result.target.name;
+  const auto warn = [&](const std::string& text) { session_.warn(name + ": " + text); };
+  for (const std::string& warning : logistic_regression::warnings_about(result.model, chosen_.transform.names)) warn(warning);
+  for (const Leak& leak : result.leaks)
+    warn(fmt::format("column {} alone tells the outcomes apart (AUC {:.3f}); if it is known only afterwards, leave it out: --ignore {}",
+                     leak.column, std::max(leak.auc, 1 - leak.auc), leak.column));
+  result.scored = result.events() >= min_events;
+  if (!result.scored)
+    warn(
+        fmt::format("{} customers of the rarer outcome are too few to score single customers ({} are needed): models and tables only. "
+                    "--min-events {} scores them all the same",
+                    result.events(), min_events, result.events()));
+  else if (result.events() < kFewEvents)
+    warn(fmt::format("only {} customers of the rarer outcome; fewer than {} leave scores uncertain", with_separators(result.events()),
+                     kFewEvents));
+  if (judged_ == Judged::in_sample) warn("judged in sample, on the customers it was fitted on, which flatters it");
+  if (judged_ == Judged::held_out && std::isnan(result.everybody().auc))
+    warn("the customers held out are all of one outcome, so nothing could be judged");
+}
+
+io::PropensityModels Propensities::models() const {
+  io::PropensityModels models{
+      .transform = chosen_.transform, .raw_columns = {}, .seed = session_.context().seed(), .where = input_.where(), .targets = {}};
+  for (const io::FeatureColumn& column : predictors_.columns()) models.raw_columns.push_back({column.name, column.onehot_of});
+  for (const Propensity& result : results_) {
+    io::StoredTarget stored{.name = result.target.name, .positive = result.target.positive, .model = result.model};
+    stored.C = C_;
+    if (segments_.effects) stored.segment_names = segments_.names;
+    stored.calibrator = result.calibrator;
+    stored.percentile_cuts = result.percentile_cuts;
+    stored.base_rate = result.base_rate();
+    stored.events = result.events();
+    stored.min_events = min_events_;
+    models.targets.push_back(std::move(stored));
+  }
+  return models;
+}
+
+}  // namespace coterie::tools

@@ -1,0 +1,100 @@
+// Propensities from input to probabilities: outcomes, split, predictors, fit with its cross-fitted folds in shared sweeps, scores,
+// calibration, and an evaluation on customers that neither the fit nor the calibration has seen.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "host/evaluation.hpp"
+#include "host/logistic_regression.hpp"
+#include "io/propensity_file.hpp"
+#include "tools/predictors.hpp"
+#include "tools/propensity_options.hpp"
+#include "tools/targets.hpp"
+
+namespace coterie::tools {
+
+// Segments that customers belong to, for evaluation and effects inside each.
+struct SegmentLabels {
+  std::vector<std::string> names;        // (n_segments); empty: none
+  std::span<const std::int32_t> labels;  // (n_rows), -1 for customers in none
+  bool effects = false;                  // fit one effect per segment, shrunk to the population
+  std::int32_t size() const { return static_cast<std::int32_t>(names.size()); }
+};
+
+// Which customers an evaluation is about.
+enum class Judged { held_out, cross_fitted, in_sample };
+std::string to_string(Judged judged);  // "held-out", ...
+
+struct Propensity {  // of one target
+  Target target;
+  logistic_regression::Model model;
+  calibration::Calibrator calibrator;
+  std::string calibration_reason;  // one clause for the analyst
+  std::vector<double> percentile_cuts;
+  std::vector<evaluation::Evaluation> evaluations;  // (n_segments + 1) the last is everybody
+  std::vector<Leak> leaks;
+  bool scored = true;  // enough events to score customers
+
+  const evaluation::Evaluation& everybody() const { return evaluations.back(); }
+  std::int64_t events() const { return std::min(model.rows[0], model.rows[1]); }
+  double base_rate() const { return model.weight[1] / (model.weight[0] + model.weight[1]); }
+};
+
+class Propensities {
+ public:
+  // Everything up to the evaluation. Errors as Targets, choose_transform, logistic_regression::require_fit.
+  Propensities(Session& session, Input& input, const PropensityOptions& options, const TransformOptions& transform,
+               const SegmentLabels& segments);
+
+  const std::vector<Propensity>& results() const { return results_; }
+  const SegmentLabels& segments() const { return segments_; }
+  const std::vector<Goal>& goals() const { return goals_; }  // one per target
+  const Transform& transform() const { return chosen_.transform; }
+  Judged judged() const { return judged_; }
+  std::int64_t n_fitted() const { return n_fitted_; }
+  std::span<const std::int8_t> folds() const { return fold_; }
+
+  // Log-odds of the model before calibration, for every row and target: (n_rows, n_targets).
+  std::span<const double> log_odds() const { return log_odds_; }
+  io::PropensityModels models() const;
+  TileSource& rows() { return *side_; }  // clustering units, with labels where the models have segment effects
+
+ private:
+  void choose_columns(const PropensityOptions& options, const TransformOptions& transform);
+  void fit(const PropensityOptions& options);
+  void score();
+  void calibrate(const PropensityOptions& options, std::int32_t t);
+  void evaluate(std::int32_t t);
+  std::vector<std::int8_t> outcomes_where(std::int32_t t, bool fitted) const;  // -1 for the other rows
+  std::vector<double> scores_of(const std::vector<double>& scores, std::int32_t t) const;
+  void warn_about(std::int32_t t, std::int64_t min_events);
+
+  Session& session_;
+  Input& input_;
+  const SegmentLabels& segments_;
+  Targets targets_;
+  std::vector<Goal> goals_;
+  std::int32_t n_folds_;  // 0: no cross-fitting
+  std::vector<std::int8_t> fold_;
+  Predictors predictors_;
+  ColumnSurvey survey_;
+  ChosenTransform chosen_;
+  std::vector<RawColumn> raw_columns_;
+  std::unique_ptr<TileSource> rows_, side_;
+  logistic_regression::Grid grid_;
+  std::vector<Propensity> results_;
+  std::vector<logistic_regression::Model> fold_models_;  // (n_targets, n_folds)
+  std::vector<double> log_odds_, cross_fitted_;          // (n_rows, n_targets)
+  Reservation memory_;
+  Judged judged_ = Judged::held_out;
+  std::int64_t n_fitted_ = 0;
+  double C_ = 1;
+  std::int64_t min_events_ = 0;
+};
+
+}  // namespace coterie::tools

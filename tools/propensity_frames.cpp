@@ -1,0 +1,317 @@
+#include "tools/propensity_frames.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "host/exact_sum.hpp"
+#include "tools/frames.hpp"
+#include "tools/table.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+using evaluation::Evaluation;
+using evaluation::Tenth;
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr char kEverybody[] = "everybody";
+
+std::vector<std::string> with_everybody(std::vector<std::string> segments) {
+  segments.emplace_back(kEverybody);
+  return segments;
+}
+
+// Appends a column whose entries are value_of(item).
+template <class Items, class F>
+void add(io::DataFrame& frame, const std::string& name, const Items& items, F&& value_of) {
+  std::vector<std::decay_t<decltype(value_of(*items.begin()))>> values;
+  for (const auto& item : items) values.push_back(value_of(item));
+  frame.columns.emplace_back(name, std::move(values));
+}
+
+struct SegmentTenth {
+  std::string segment;
+  const Evaluation* whole;
+  Tenth tenth, upto;  // upto: this and all higher tenths
+};
+
+std::vector<SegmentTenth> segment_tenths(const Propensity& propensity, const std::vector<std::string>& segments) {
+  const std::vector<std::string> names = with_everybody(segments);
+  std::vector<SegmentTenth> rows;
+  const std::size_t first = propensity.evaluations.size() - names.size();  // everybody comes last
+  for (std::size_t s = 0; s < names.size(); ++s) {
+    const Evaluation& whole = propensity.evaluations[first + s];
+    Tenth upto;
+    for (const Tenth& tenth : whole.tenths) {
+      const double share = upto.data_share + tenth.data_share;
+      upto.mean_probability = (upto.mean_probability * upto.data_share + tenth.mean_probability * tenth.data_share) / share;
+      upto.response_rate = (upto.response_rate * upto.data_share + tenth.response_rate * tenth.data_share) / share;
+      upto.data_share = share;
+      upto.capture_rate += tenth.capture_rate;
+      upto.negative_share += tenth.negative_share;
+      if (tenth.group == whole.tenths.back().group)  // not the rounding of ten sums
+        for (double* all : {&upto.capture_rate, &upto.negative_share}) *all = std::isnan(*all) ? *all : 1;
+      rows.push_back({names[s], &whole, tenth, upto});
+    }
+  }
+  return rows;
+}
+
+double lift(const SegmentTenth& row, double rate) { return rate / row.whole->base_rate; }
+
+struct GoalCell {
+  std::string segment, goal;
+  std::int64_t n = 0, worthwhile = 0;
+  double mean_probability = kNan, break_even = 0, expected = 0, profit = 0;
+};
+
+// Of one goal, for every segment and everybody.
+std::vector<GoalCell> goal_cells(const Propensities& propensities, const Goal& goal, std::size_t t, const Weights& weights) {
+  const std::vector<std::string> names = with_everybody(propensities.segments().names);
+  const Propensity& propensity = propensities.results()[t];
+  const std::size_t n_targets = propensities.results().size(), everybody = names.size() - 1;
+  const double break_even = goal.cost / goal.value;
+  std::vector<GoalCell> cells;
+  for (const std::string& name : names) cells.push_back({.segment = name, .goal = goal.name, .break_even = break_even});
+  std::vector<ExactSum> expected(names.size()), profit(names.size());
+  std::vector<std::int64_t> weight(names.size());
+  const auto labels = propensities.segments().labels;
+  for (std::size_t row = 0; row * n_targets < propensities.log_odds().size(); ++row) {
+    const std::int32_t steps = weights.steps.empty() ? 1 : weights.steps[row];
+    const double p = propensity.calibrator.probability(propensities.log_odds()[row * n_targets + t]);
+    const auto count = [&](std::size_t s) {
+      ++cells[s].n;
+      weight[s] += steps;
+      expected[s].add(p, steps);
+      if (p <= break_even) return;
+      ++cells[s].worthwhile;
+      profit[s].add(p * goal.value - goal.cost, steps);
+    };
+    count(everybody);
+    if (!labels.empty() && labels[row] >= 0 && labels[row] < propensities.segments().size()) count(static_cast<std::size_t>(labels[row]));
+  }
+  for (std::size_t s = 0; s < cells.size(); ++s) {
+    cells[s].mean_probability = expected[s].value() / static_cast<double>(weight[s]);
+    cells[s].expected = expected[s].value() * weights.step;
+    cells[s].profit = profit[s].value() * weights.step;
+  }
+  return cells;
+}
+
+struct Coefficient {
+  logistic_regression::Wald plain, robust, raw;
+};
+
+std::vector<Coefficient> coefficients(const Propensity& propensity, const Transform& transform) {
+  const auto raw = logistic_regression::in_raw_units(propensity.model.estimates, transform);
+  std::vector<Coefficient> rows;
+  for (std::size_t i = 0; i < propensity.model.estimates.values.size(); ++i)
+    rows.push_back({logistic_regression::wald(propensity.model.estimates, i),
+                    logistic_regression::wald(propensity.model.estimates, i, true),
+                    raw ? logistic_regression::wald(*raw, i) : logistic_regression::Wald{kNan, kNan, kNan, kNan, kNan, kNan}});
+  return rows;
+}
+
+nlohmann::ordered_json number(double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(); }
+
+}  // namespace
+
+io::DataFrame coefficients_frame(const Propensity& propensity, const Transform& transform) {
+  io::DataFrame frame{"feature", transform.names, {}};
+  frame.index.emplace_back("(intercept)");
+  const std::vector<Coefficient> rows = coefficients(propensity, transform);
+  add(frame, "coef", rows, [](const Coefficient& c) { return c.plain.value; });
+  add(frame, "std_err", rows, [](const Coefficient& c) { return c.plain.std_err; });
+  add(frame, "z", rows, [](const Coefficient& c) { return c.plain.z; });
+  add(frame, "p_value", rows, [](const Coefficient& c) { return c.plain.p_value; });
+  add(frame, "low", rows, [](const Coefficient& c) { return c.plain.low; });
+  add(frame, "high", rows, [](const Coefficient& c) { return c.plain.high; });
+  add(frame, "odds_ratio", rows, [](const Coefficient& c) { return std::exp(c.plain.value); });
+  add(frame, "robust_std_err", rows, [](const Coefficient& c) { return c.robust.std_err; });
+  add(frame, "robust_p_value", rows, [](const Coefficient& c) { return c.robust.p_value; });
+  add(frame, "raw_coef", rows, [](const Coefficient& c) { return c.raw.value; });
+  add(frame, "raw_std_err", rows, [](const Coefficient& c) { return c.raw.std_err; });
+  return frame;
+}
+
+io::DataFrame effects_frame(const Propensity& propensity, const std::vector<std::string>& segments) {
+  return {"segment", segments, {{"effect", propensity.model.segment_effects}, {"std_err", propensity.model.segment_std_errs}}};
+}
+
+io::DataFrame evaluation_frame(const Propensity& propensity, const std::vector<std::string>& segments) {
+  io::DataFrame frame{"segment", with_everybody(segments), {}};
+  const std::vector<Evaluation>& rows = propensity.evaluations;
+  add(frame, "n", rows, [](const Evaluation& e) { return e.n_rows; });
+  add(frame, "positives", rows, [](const Evaluation& e) { return e.positive_rows; });
+  add(frame, "base_rate", rows, [](const Evaluation& e) { return e.base_rate; });
+  add(frame, "auc_std_err", rows, [](const Evaluation& e) { return std::sqrt(e.auc_variance); });
+  const std::pair<const char*, double Evaluation::*> measures[] = {{"mean_probability", &Evaluation::mean_probability},
+                                                                   {"auc", &Evaluation::auc},
+                                                                   {"auc_variance", &Evaluation::auc_variance},
+                                                                   {"auc_low", &Evaluation::auc_low},
+                                                                   {"auc_high", &Evaluation::auc_high},
+                                                                   {"auc_error", &Evaluation::auc_error},
+                                                                   {"average_precision", &Evaluation::average_precision},
+                                                                   {"ks", &Evaluation::ks},
+                                                                   {"log_loss", &Evaluation::log_loss},
+                                                                   {"brier", &Evaluation::brier},
+                                                                   {"reliability", &Evaluation::reliability},
+                                                                   {"resolution", &Evaluation::resolution},
+                                                                   {"uncertainty", &Evaluation::uncertainty},
+                                                                   {"calibration_error", &Evaluation::calibration_error}};
+  for (const auto& [name, measure] : measures) add(frame, name, rows, [&](const Evaluation& e) { return e.*measure; });
+  add(frame, "calibration_intercept", rows, [](const Evaluation& e) { return e.recalibration.intercept; });
+  add(frame, "calibration_slope", rows, [](const Evaluation& e) { return e.recalibration.slope; });
+  add(frame, "calibration_slope_std_err", rows, [](const Evaluation& e) { return e.recalibration.slope_std_err; });
+  add(frame, "verdict", rows, [](const Evaluation& e) { return verdict(e); });
+  return frame;
+}
+
+io::DataFrame gains_frame(const Propensity& propensity, const std::vector<std::string>& segments) {
+  io::DataFrame frame;
+  const std::vector<SegmentTenth> rows = segment_tenths(propensity, segments);
+  add(frame, "segment", rows, [](const SegmentTenth& r) { return r.segment; });
+  add(frame, "group", rows, [](const SegmentTenth& r) { return std::int64_t{r.tenth.group}; });
+  add(frame, "n", rows, [](const SegmentTenth& r) { return r.tenth.n_rows; });
+  add(frame, "positives", rows, [](const SegmentTenth& r) { return r.tenth.positive_rows; });
+  add(frame, "cumulative_data_fraction", rows, [](const SegmentTenth& r) { return r.upto.data_share; });
+  add(frame, "lower_threshold", rows, [](const SegmentTenth& r) { return r.tenth.lowest_score; });
+  add(frame, "lift", rows, [](const SegmentTenth& r) { return lift(r, r.tenth.response_rate); });
+  add(frame, "cumulative_lift", rows, [](const SegmentTenth& r) { return lift(r, r.upto.response_rate); });
+  add(frame, "response_rate", rows, [](const SegmentTenth& r) { return r.tenth.response_rate; });
+  add(frame, "score", rows, [](const SegmentTenth& r) { return r.tenth.mean_probability; });
+  add(frame, "cumulative_response_rate", rows, [](const SegmentTenth& r) { return r.upto.response_rate; });
+  add(frame, "cumulative_score", rows, [](const SegmentTenth& r) { return r.upto.mean_probability; });
+  add(frame, "capture_rate", rows, [](const SegmentTenth& r) { return r.tenth.capture_rate; });
+  add(frame, "cumulative_capture_rate", rows, [](const SegmentTenth& r) { return r.upto.capture_rate; });
+  add(frame, "gain", rows, [](const SegmentTenth& r) { return 100 * (lift(r, r.tenth.response_rate) - 1); });
+  add(frame, "cumulative_gain", rows, [](const SegmentTenth& r) { return 100 * (lift(r, r.upto.response_rate) - 1); });
+  add(frame, "kolmogorov_smirnov", rows, [](const SegmentTenth& r) { return r.upto.capture_rate - r.upto.negative_share; });
+  return frame;
+}
+
+io::DataFrame calibration_frame(const Propensity& propensity, const std::vector<std::string>& segments) {
+  io::DataFrame frame;
+  const std::vector<SegmentTenth> rows = segment_tenths(propensity, segments);
+  add(frame, "segment", rows, [](const SegmentTenth& r) { return r.segment; });
+  add(frame, "bin", rows, [](const SegmentTenth& r) { return std::int64_t{r.tenth.group}; });
+  add(frame, "n", rows, [](const SegmentTenth& r) { return r.tenth.n_rows; });
+  add(frame, "mean_pred", rows, [](const SegmentTenth& r) { return r.tenth.mean_probability; });
+  add(frame, "observed", rows, [](const SegmentTenth& r) { return r.tenth.response_rate; });
+  add(frame, "lo", rows, [](const SegmentTenth& r) { return r.tenth.response_low; });
+  add(frame, "hi", rows, [](const SegmentTenth& r) { return r.tenth.response_high; });
+  return frame;
+}
+
+io::DataFrame goals_frame(const Propensities& propensities, const Weights& weights) {
+  const std::vector<Goal>& goals = propensities.goals();
+  std::vector<GoalCell> cells;
+  std::vector<double> everybody;
+  for (std::size_t t = 0; t < goals.size(); ++t) {
+    const std::vector<GoalCell> of_goal = goal_cells(propensities, goals[t], t, weights);
+    cells.insert(cells.end(), of_goal.begin(), of_goal.end());
+    everybody.insert(everybody.end(), of_goal.size(), of_goal.back().mean_probability);
+  }
+  io::DataFrame frame;
+  add(frame, "segment", cells, [](const GoalCell& c) { return c.segment; });
+  add(frame, "goal", cells, [](const GoalCell& c) { return c.goal; });
+  add(frame, "n", cells, [](const GoalCell& c) { return c.n; });
+  add(frame, "mean_probability", cells, [](const GoalCell& c) { return c.mean_probability; });
+  std::vector<double> index;
+  for (std::size_t i = 0; i < cells.size(); ++i) index.push_back(100 * cells[i].mean_probability / everybody[i]);
+  frame.columns.emplace_back("index", std::move(index));
+  add(frame, "expected", cells, [](const GoalCell& c) { return c.expected; });
+  add(frame, "break_even", cells, [](const GoalCell& c) { return c.break_even; });
+  add(frame, "worthwhile", cells, [](const GoalCell& c) { return c.worthwhile; });
+  add(frame, "expected_profit", cells, [](const GoalCell& c) { return c.profit; });
+  return frame;
+}
+
+std::string verdict(const Evaluation& evaluation) {
+  constexpr double kFair = 0.65, kGood = 0.75, kExcellent = 0.85, kOff = 0.05;
+  if (std::isnan(evaluation.auc)) return "unknown";
+  const auto& line = evaluation.recalibration;
+  const bool is_steep = (line.slope < 0.8 || line.slope > 1.25) && std::abs(line.slope - 1) > 2 * line.slope_std_err;
+  int grade = (evaluation.auc >= kFair) + (evaluation.auc >= kGood) + (evaluation.auc >= kExcellent);
+  if (grade > 0 && (is_steep || evaluation.calibration_error > kOff)) --grade;
+  return std::vector<std::string>{"poor", "fair", "good", "excellent"}[static_cast<std::size_t>(grade)];
+}
+
+std::string summary(const Propensity& propensity, Judged judged) {
+  const Evaluation& all = propensity.everybody();
+  std::string text = fmt::format("{} ({}): {}. ", printable(propensity.target.name), printable(propensity.target.positive), verdict(all));
+  if (all.n_rows == 0) return text + "No customer was left to judge it.";
+  text += fmt::format("AUC {:.3f} ({:.3f} to {:.3f}) on {} {} customers, {} of them positive.", all.auc, all.auc_low, all.auc_high,
+                      with_separators(all.n_rows), to_string(judged), with_separators(all.positive_rows));
+  const Tenth& best = all.tenths.front();
+  text += fmt::format(" The likeliest {} hold {} of all positives; probabilities are {:.1f} points off on average, calibration {}.",
+                      percent(best.data_share), percent(best.capture_rate), 100 * all.calibration_error, propensity.calibration_reason);
+  return text;
+}
+
+void write_propensity_tables(io::H5adWriter& file, const Propensities& propensities, const io::DataFrame& goals) {
+  const std::vector<std::string>& segments = propensities.segments().names;
+  for (const Propensity& propensity : propensities.results()) {
+    const std::string root = io::target_path(propensity.target.name) + "/";
+    file.write_frame(root + "coefficients", coefficients_frame(propensity, propensities.transform()));
+    if (!propensity.model.segment_effects.empty()) file.write_frame(root + "segment_effects", effects_frame(propensity, segments));
+    file.write_frame(root + "evaluation", evaluation_frame(propensity, segments));
+    file.write_table(root + "gains", gains_frame(propensity, segments));
+    file.write_table(root + "calibration", calibration_frame(propensity, segments));
+    file.write_value(root + "judged", to_string(propensities.judged()));
+    file.write_value(root + "calibration_reason", propensity.calibration_reason);
+    file.write_value(root + "log_likelihood", propensity.model.log_likelihood);
+    file.write_value(root + "deviance", propensity.model.deviance());
+    file.write_value(root + "null_deviance", propensity.model.null_deviance());
+    file.write_value(root + "n_iter", std::int64_t{propensity.model.n_iter});
+    file.write_value(root + "converged", propensity.model.converged);
+  }
+  file.write_table("uns/propensity/segment_goals", goals);
+}
+
+nlohmann::ordered_json propensity_json(const Propensities& propensities, const Propensity& propensity) {
+  const logistic_regression::Model& model = propensity.model;
+  const Evaluation& all = propensity.everybody();
+  nlohmann::ordered_json json{{"target", propensity.target.name}, {"positive", propensity.target.positive}};
+  json["features"] = propensities.transform().names;
+  json["coef"] = model.coefficients;
+  json["intercept"] = model.intercept();
+  const std::vector<Coefficient> rows = coefficients(propensity, propensities.transform());
+  json["std_err"] = nlohmann::ordered_json::array();
+  for (std::size_t i = 0; i + 1 < rows.size(); ++i) json["std_err"].push_back(number(rows[i].plain.std_err));
+  json["intercept_std_err"] = number(rows.back().plain.std_err);
+  json["log_likelihood"] = model.log_likelihood;
+  json["deviance"] = model.deviance();
+  json["null_deviance"] = model.null_deviance();
+  json["aic"] = model.aic();
+  json["n_parameters"] = model.n_parameters();
+  json["n_iter"] = model.n_iter;
+  json["converged"] = model.converged;
+  json["n_fit"] = model.rows[0] + model.rows[1];
+  json["n_judged"] = all.n_rows;
+  json["judged"] = to_string(propensities.judged());
+  json["auc"] = number(all.auc);
+  json["auc_variance"] = number(all.auc_variance);
+  json["auc_interval"] = {number(all.auc_low), number(all.auc_high)};
+  json["average_precision"] = number(all.average_precision);
+  json["ks"] = number(all.ks);
+  json["log_loss"] = number(all.log_loss);
+  json["brier"] = number(all.brier);
+  json["calibration_slope"] = number(all.recalibration.slope);
+  json["calibration_intercept"] = number(all.recalibration.intercept);
+  json["calibration_error"] = number(all.calibration_error);
+  json["calibration"] = propensity.calibration_reason;
+  json["verdict"] = verdict(all);
+  json["scored"] = propensity.scored;
+  json["coefficients"] = frame_json(coefficients_frame(propensity, propensities.transform()));
+  json["evaluation"] = frame_json(evaluation_frame(propensity, propensities.segments().names));
+  json["gains"] = frame_json(gains_frame(propensity, propensities.segments().names));
+  return json;
+}
+
+}  // namespace coterie::tools

@@ -1,0 +1,143 @@
+#include "tools/propensity_output.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+
+#include "host/error.hpp"
+#include "tools/propensity_frames.hpp"
+#include "tools/spread_rows.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+constexpr char kCustomers[] = "uns/propensity/customers";
+constexpr std::int64_t kBytesPerTarget = 64;  // of a customer: five columns and three reasons
+
+io::RowColumn id_column(const io::FeatureFile& input) {
+  const io::IdFormat ids = id_format(input);
+  return {.name = ids.name,
+          .type = ids.is_integer ? io::CellType::int64 : io::CellType::text,
+          .text_bytes = ids.text_bytes,
+          .table_name = "customer_id"};
+}
+
+io::OutputRequest request(const OutputOptions& options, const io::FeatureFile& input, std::size_t n_targets,
+                          const std::vector<std::string>& inputs) {
+  const auto bytes = static_cast<std::int64_t>(n_targets) * kBytesPerTarget + input.longest_id();
+  io::OutputRequest request{options.path, options.overwrite, {input.path()}, input.n_rows() * bytes};
+  request.inputs.insert(request.inputs.end(), inputs.begin(), inputs.end());
+  return request;
+}
+
+// Cells of consecutive rows, one entry per column.
+struct RowCells {
+  std::int64_t first_row, n_rows;
+  std::vector<io::Cells> cells;
+};
+
+std::int64_t n_cells(const io::Cells& cells) {
+  return std::visit([](const auto& of) { return static_cast<std::int64_t>(of.size()); }, cells);
+}
+
+// From chosen rows to rows of the file (spread_rows.hpp).
+void spread_cells(const RowSelection* selection, const RowCells& chosen, const std::function<void(const RowCells&)>& sink) {
+  const std::vector<std::int32_t> no_label(static_cast<std::size_t>(chosen.n_rows));
+  spread_rows(selection, {chosen.first_row, no_label, no_label, chosen.cells, {}}, [&](const PlacedRows& piece) {
+    sink({piece.first_row, std::ssize(piece.label), piece.cells});
+  });
+}
+
+}  // namespace
+
+void append_scores(Context& context, const ScoreFile& to, TileSource& rows, const io::PropensityModels& models) {
+  PropensityRows columns(models);
+  if (columns.empty()) return;
+  io::RowStream& stream = to.file.open_rows(columns.columns());
+  map_propensities(context, rows, columns, [&](std::int64_t first_row, const std::vector<io::Cells>& cells) {
+    spread_cells(to.selection, {first_row, n_cells(cells.front()), cells},
+                 [&](const RowCells& piece) { stream.write(piece.first_row, piece.cells); });
+  });
+}
+
+void add_propensities(Session& session, Input& input, const PropensityJob& job, io::H5adWriter& file, io::DataFrame& table) {
+  Propensities propensities(session, input, job.options, job.transform, job.segments);
+  const io::DataFrame goals = goals_frame(propensities, input.weights());
+  const io::PropensityModels models = propensities.models();
+  append_scores(session.context(), {file, input.selection()}, propensities.rows(), models);
+  io::write_propensities(file, models);
+  write_propensity_tables(file, propensities, goals);
+  const auto& means = std::get<std::vector<double>>(*goals.find("mean_probability"));  // by goal, then segment, then everybody
+  const std::size_t n_segments = table.n_rows();
+  for (std::size_t t = 0; t < propensities.results().size(); ++t) {
+    const auto first = means.begin() + static_cast<std::ptrdiff_t>(t * (n_segments + 1));
+    table.columns.emplace_back(propensities.results()[t].target.name + "_probability",
+                               std::vector<double>(first, first + static_cast<std::ptrdiff_t>(n_segments)));
+  }
+  for (const Propensity& propensity : propensities.results()) session.say(summary(propensity, propensities.judged()));
+}
+
+PropensityOutput::PropensityOutput(Context& context, const OutputOptions& options, const Input& input, std::size_t n_targets,
+                                   const std::vector<std::string>& inputs)
+    : input_(input.file()),
+      selection_(input.selection()),
+      output_(request(options, input_, n_targets, inputs)),
+      file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {
+  if (options.csv.empty()) return;
+  if (std::filesystem::weakly_canonical(options.csv) == std::filesystem::weakly_canonical(options.path))
+    throw ArgumentError(fmt::format("--csv {} and -o name the same file. Nothing was written; give each its own name.", options.csv));
+  csv_.emplace(options.csv, options.overwrite, input_.path().string());
+}
+
+void PropensityOutput::write(Context& context, Propensities& propensities, const io::DataFrame& goals) {
+  const io::PropensityModels models = propensities.models();
+  write_scores(context, propensities.rows(), models, propensities.folds());
+  io::write_propensities(file_, models);
+  write_propensity_tables(file_, propensities, goals);
+}
+
+void PropensityOutput::write_scores(Context& context, TileSource& rows, const io::PropensityModels& models,
+                                    std::span<const std::int8_t> folds) {
+  constexpr std::int64_t kRowsAtOnce = 1 << 16;  // where there are no scores to bring them
+  PropensityRows scores(models);
+  std::vector<io::RowColumn> columns{id_column(input_)};
+  if (!folds.empty()) columns.push_back({.name = "propensity_split", .type = io::CellType::int32, .categories = {"fit", "held-out"}});
+  for (io::RowColumn& column : scores.columns()) columns.push_back(std::move(column));
+  io::RowStream& stream = file_.open_rows(columns, kCustomers);
+  if (csv_) io::write_csv_header(csv_->writer(), columns);
+  const auto put = [&](const RowCells& rows_of_file) {
+    const IdCells ids(input_, rows_of_file.first_row, rows_of_file.n_rows);
+    std::vector<io::Cells> cells{ids.cells()};
+    cells.insert(cells.end(), rows_of_file.cells.begin(), rows_of_file.cells.end());
+    stream.write(rows_of_file.first_row, cells);
+    if (csv_) io::write_csv_rows(csv_->writer(), columns, cells);
+  };
+  const auto put_chosen = [&](std::int64_t first_row, std::int64_t n_rows, const std::vector<io::Cells>& of_scores) {
+    std::vector<std::int32_t> split;
+    std::vector<io::Cells> cells;
+    if (!folds.empty()) {
+      for (const std::int8_t fold : folds.subspan(static_cast<std::size_t>(first_row), static_cast<std::size_t>(n_rows)))
+        split.push_back(fold < 0 ? 1 : 0);
+      cells.emplace_back(std::span<const std::int32_t>(split));
+    }
+    cells.insert(cells.end(), of_scores.begin(), of_scores.end());
+    spread_cells(selection_, {first_row, n_rows, cells}, put);
+  };
+  const std::int64_t n_rows = selection_ != nullptr ? selection_->n_chosen() : input_.n_rows();
+  if (scores.empty())
+    for (std::int64_t first = 0; first < n_rows; first += kRowsAtOnce) put_chosen(first, std::min(kRowsAtOnce, n_rows - first), {});
+  else
+    map_propensities(context, rows, scores, [&](std::int64_t first_row, const std::vector<io::Cells>& cells) {
+      put_chosen(first_row, n_cells(cells.front()), cells);
+    });
+}
+
+void PropensityOutput::commit() {
+  if (csv_) csv_->commit();
+  file_.commit();
+}
+
+}  // namespace coterie::tools

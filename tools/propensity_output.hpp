@@ -1,0 +1,66 @@
+// The rows and tables of propensities in a result file of their own, and in one that a segmentation has begun.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/passes.hpp"
+#include "io/atomic_output.hpp"
+#include "io/h5ad_writer.hpp"
+#include "tools/propensities.hpp"
+#include "tools/propensity_rows.hpp"
+#include "tools/result_output.hpp"
+
+namespace coterie::tools {
+
+// Calls sink(first_row, cells) for every tile of `rows`: the columns of PropensityRows. `rows` carries labels where the models have
+// segment effects.
+template <class Sink>
+void map_propensities(Context& context, TileSource& rows, PropensityRows& columns, Sink&& sink) {
+  const std::vector<const logistic_regression::Model*> fits = columns.fits();
+  const auto predictor = logistic_regression::make_cpu_predictor(context, kReasons);
+  map_tiles(context, rows, *predictor, std::span<const logistic_regression::Model* const>(fits),
+            [&](std::int64_t first_row, const logistic_regression::Prediction& prediction) { sink(first_row, columns.cells(prediction)); });
+}
+
+// Score columns into a file whose customers are already being written; none where nobody is scored. Customers of the file who are
+// not among the chosen rows have no scores.
+struct ScoreFile {
+  io::H5adWriter& file;
+  const RowSelection* selection;  // nullptr: every row is chosen
+};
+void append_scores(Context& context, const ScoreFile& to, TileSource& rows, const io::PropensityModels& models);
+
+// Targets scored inside the segments that a segmentation has just made: appended to its file, with the mean probability of each
+// segment as a column of `table`, T_probability.
+struct PropensityJob {
+  const PropensityOptions& options;
+  const TransformOptions& transform;
+  const SegmentLabels& segments;
+};
+void add_propensities(Session& session, Input& input, const PropensityJob& job, io::H5adWriter& file, io::DataFrame& table);
+
+// A file of propensities alone: ids, propensity_split (fit or held-out), scores; and, where asked for, the same rows as CSV.
+class PropensityOutput {
+ public:
+  // Everything that can be refused is refused here. inputs: files that must not be overwritten, beside the customers'.
+  PropensityOutput(Context& context, const OutputOptions& options, const Input& input, std::size_t n_targets,
+                   const std::vector<std::string>& inputs);
+
+  io::H5adWriter& file() { return file_; }
+  void write(Context& context, Propensities& propensities, const io::DataFrame& goals);
+  // Ids and scores alone; folds: (n_rows) of propensity_split, or empty for customers that had no part in a fit.
+  void write_scores(Context& context, TileSource& rows, const io::PropensityModels& models, std::span<const std::int8_t> folds);
+  void commit();
+
+ private:
+  const io::FeatureFile& input_;
+  const RowSelection* selection_;
+  io::AtomicOutput output_;
+  io::H5adWriter file_;
+  std::optional<CsvOutput> csv_;
+};
+
+}  // namespace coterie::tools

@@ -1,0 +1,52 @@
+// What a propensity says about each customer, as columns beside the matrix, for a result file and a CSV. Of target T:
+//   T_probability    0 to 1, calibrated
+//   T_score          0 to 100: the probability as it would be if half of the fitted customers had the outcome, so 50 is a customer
+//                    like the average; 75 has three times the average odds, 25 a third of them
+//   T_band           low below a score of 25, medium, high from 75 on
+//   T_percentile     1 to 100 among the customers of the fit's file, 100 the likeliest; T_decile 1 to 10, 1 the likeliest
+//   T_reason1 .. 3   what moves this customer's log-odds most away from the mean customer's, with T_reason1_contribution
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "host/logistic_regression.hpp"
+#include "io/propensity_file.hpp"
+#include "io/row_stream.hpp"
+
+namespace coterie::tools {
+
+inline constexpr std::int32_t kReasons = 3;
+
+// "contract=Two year lowers", by code: feature = code / 2, lowers where odd.
+std::vector<std::string> reason_labels(const std::vector<std::string>& features);
+
+class PropensityRows {
+ public:
+  // Targets below their min_events are left out. `models` must outlive this object.
+  explicit PropensityRows(const io::PropensityModels& models);
+
+  bool empty() const { return targets_.empty(); }
+  std::vector<const logistic_regression::Model*> fits() const;  // for a predictor with kReasons
+  std::vector<io::RowColumn> columns() const;
+  // One entry per column, of the rows of one tile; valid until the next call.
+  std::vector<io::Cells> cells(const logistic_regression::Prediction& prediction);
+
+ private:
+  struct Scratch {  // of one target
+    std::vector<double> probability;
+    std::vector<float> score;
+    std::vector<std::int32_t> band, percentile, decile;
+    std::vector<std::int32_t> reason[kReasons];
+    std::vector<float> contribution[kReasons];
+    void resize(std::size_t n_rows);
+  };
+  void fill(const logistic_regression::Prediction& prediction, std::size_t t);
+
+  const io::PropensityModels& models_;
+  std::vector<const io::StoredTarget*> targets_;
+  std::vector<Scratch> scratch_;
+};
+
+}  // namespace coterie::tools

@@ -1,0 +1,230 @@
+#include "tools/targets.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <optional>
+
+#include "host/error.hpp"
+#include "host/random.hpp"
+#include "io/named_columns.hpp"
+#include "tools/description.hpp"
+#include "tools/suggest.hpp"
+
+namespace coterie::tools {
+
+namespace {
+
+struct Wanted {
+  std::string name, level;  // level "" where none is named
+};
+
+std::vector<std::string> known_columns(const Input& input) {
+  std::vector<std::string> names;
+  for (const io::ObsColumn& column : input.file().obs()) names.push_back(column.name);
+  for (const io::FeatureColumn& column : input.columns()) names.push_back(column.name);
+  return names;
+}
+
+// A column may have an equals sign in its name.
+Wanted parse(const std::string& text, const std::vector<std::string>& known) {
+  if (std::find(known.begin(), known.end(), text) != known.end()) return {text, ""};
+  const auto equals = text.find('=');
+  Wanted wanted{text.substr(0, equals), equals == std::string::npos ? "" : text.substr(equals + 1)};
+  if (std::find(known.begin(), known.end(), wanted.name) != known.end()) return wanted;
+  const std::string near = nearest(wanted.name, known);
+  throw ArgumentError(fmt::format("--target {}: the file has no such column.{} `coterie inspect` lists them.", wanted.name,
+                                  near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
+}
+
+[[noreturn]] void refuse(const Input& input, const std::string& name, const std::string& what) {
+  throw ContentsError(fmt::format("file '{}', column '{}': {}. Nothing was written.", input.file().path().filename().string(), name, what));
+}
+
+std::vector<double> matrix_column(Session& session, Input& input, std::size_t column) {
+  std::vector<double> values;
+  input.raw().rewind();
+  while (const Tile* tile = input.raw().next()) {
+    visit_cells(*tile, [&](const auto* x) {
+      for (std::int32_t row = 0; row < tile->n_rows; ++row)
+        values.push_back(static_cast<double>(x[std::int64_t{row} * tile->n_columns + static_cast<std::int64_t>(column)]));
+    });
+    session.context().check_cancelled();
+  }
+  return values;
+}
+
+// The distinct known numbers, ascending, at most `most` of them.
+std::vector<double> distinct(const std::vector<double>& values, std::size_t most) {
+  std::vector<double> found;
+  for (const double value : values) {
+    if (std::isnan(value)) continue;
+    const auto at = std::lower_bound(found.begin(), found.end(), value);
+    if (at == found.end() || *at != value) found.insert(at, value);
+    if (found.size() == most) break;
+  }
+  return found;
+}
+
+using Coded = std::function<std::int8_t(std::size_t row)>;
+
+Coded coded_numbers(const Input& input, const Wanted& wanted, std::vector<double> values, Target& target) {
+  for (std::size_t row = 0; row < values.size(); ++row)
+    if (std::isinf(values[row])) refuse(input, wanted.name, fmt::format("the outcome is infinite at row {}", row));
+  const std::vector<double> known = distinct(values, 3);
+  if (known.size() > 2)
+    refuse(input, wanted.name, "a propensity needs an outcome of two values, and this column has three or more. Code it as 0 and 1");
+  double positive = known.empty() ? 1 : known.back();
+  if (!wanted.level.empty()) {
+    const auto* end = wanted.level.data() + wanted.level.size();
+    const auto [stop, error] = std::from_chars(wanted.level.data(), end, positive);
+    if (error != std::errc{} || stop != end || std::find(known.begin(), known.end(), positive) == known.end())
+      throw ArgumentError(fmt::format("--target {}={}: the column does not have that value.", wanted.name, wanted.level));
+  } else if (known.size() == 1 && known.front() == 0) {
+    positive = 1;  // nobody has it
+  }
+  target.positive = fmt::format("{}", positive);
+  return [values = std::move(values), positive](std::size_t row) {
+    return std::isnan(values[row]) ? std::int8_t{-1} : static_cast<std::int8_t>(values[row] == positive);
+  };
+}
+
+std::string positive_level(const Input& input, const Wanted& wanted, const std::vector<std::string>& present) {
+  if (!wanted.level.empty()) {
+    if (std::find(present.begin(), present.end(), wanted.level) != present.end()) return wanted.level;
+    const std::string near = nearest(wanted.level, present);
+    throw ArgumentError(fmt::format("--target {}={}: the column does not have that level.{}", wanted.name, wanted.level,
+                                    near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
+  }
+  if (present.size() > kMostLevels) refuse(input, wanted.name, "this is free text, and a propensity needs an outcome of two levels");
+  if (present.size() > 2)
+    refuse(input, wanted.name,
+           fmt::format("a propensity needs an outcome of two levels, and this column has {}. Name the one to predict: "
+                       "--target {}=LEVEL",
+                       present.size(), wanted.name));
+  if (present.size() < 2) return present.empty() ? "" : present.front();
+  const std::string yes = io::affirmative(present);
+  if (yes.empty())
+    throw ArgumentError(fmt::format("--target {}: neither of its two levels says yes. Name the one that counts as 1: --target {}=LEVEL.",
+                                    wanted.name, wanted.name));
+  return yes;
+}
+
+Coded coded_levels(const Input& input, const Wanted& wanted, io::Categories categories, Target& target) {
+  std::vector<bool> used(categories.levels.size());
+  for (const std::int32_t code : categories.codes)
+    if (code >= 0) used[static_cast<std::size_t>(code)] = true;
+  std::vector<std::string> present;
+  for (std::size_t level = 0; level < used.size(); ++level)
+    if (used[level]) present.push_back(categories.levels[level]);
+  target.positive = positive_level(input, wanted, present);
+  const auto positive = std::find(categories.levels.begin(), categories.levels.end(), target.positive) - categories.levels.begin();
+  return [codes = std::move(categories.codes), positive](std::size_t row) {
+    return codes[row] < 0 ? std::int8_t{-1} : static_cast<std::int8_t>(codes[row] == positive);
+  };
+}
+
+Coded coded(Session& session, Input& input, const Wanted& wanted, Target& target) {
+  for (const io::ObsColumn& column : input.file().obs()) {
+    if (column.name != wanted.name) continue;
+    if (column.is_category) return coded_levels(input, wanted, input.categories(column.name), target);
+    return coded_numbers(input, wanted, input.numbers(column.name), target);
+  }
+  const auto& columns = input.columns();
+  const auto at = std::find_if(columns.begin(), columns.end(), [&](const io::FeatureColumn& c) { return c.name == wanted.name; });
+  return coded_numbers(input, wanted, matrix_column(session, input, static_cast<std::size_t>(at - columns.begin())), target);
+}
+
+void require_both_classes(const Input& input, const Target& target) {
+  if (target.n_positive + target.n_negative == 0) refuse(input, target.name, "the outcome has no known value");
+  if (target.n_positive == 0 || target.n_negative == 0)
+    refuse(input, target.name,
+           fmt::format("all {} known outcomes are of one class, so there is nothing to tell apart", target.n_positive + target.n_negative));
+}
+
+// Uniform in [0, 1) by customer: `stream` 0 parts held-out from fitted, 1 makes folds.
+class CustomerHash {
+ public:
+  CustomerHash(std::uint64_t seed, io::Ids ids) : seed_(seed), ids_(std::move(ids)) {}
+  double uniform(std::size_t i, std::uint64_t stream) const { return random_uniform(seed_, Purpose::split, key(i), stream); }
+
+ private:
+  std::uint64_t key(std::size_t i) const {
+    if (const auto* numbers = std::get_if<std::vector<std::int64_t>>(&ids_)) return static_cast<std::uint64_t>((*numbers)[i]);
+    std::uint64_t key = 0;
+    for (const char byte : std::get<std::vector<std::string>>(ids_)[i]) key = mix64(key ^ static_cast<unsigned char>(byte));
+    return key;
+  }
+  std::uint64_t seed_;
+  io::Ids ids_;
+};
+
+// (n_rows) 1 where the given split fits the row.
+std::vector<bool> given_split(const Input& input, const std::string& column) {
+  const auto& obs = input.file().obs();
+  if (std::none_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == column; }))
+    throw ArgumentError(fmt::format("--split {}: the file has no such column beside the matrix. `coterie inspect` lists them.", column));
+  const io::Categories split = input.categories(column);
+  const auto train = std::find(split.levels.begin(), split.levels.end(), "train") - split.levels.begin();
+  std::vector<bool> fitted;
+  for (const std::int32_t code : split.codes) fitted.push_back(code == train);
+  const auto n_fitted = std::count(fitted.begin(), fitted.end(), true);
+  if (n_fitted == 0 || n_fitted == std::ssize(fitted))
+    refuse(input, column, "a split needs rows of level `train` to fit on and others, such as `test`, to hold out");
+  return fitted;
+}
+
+}  // namespace
+
+Targets::Targets(Session& session, Input& input, const std::vector<std::string>& wanted, const std::string& positive) {
+  const auto n_rows = static_cast<std::size_t>(input.n_rows());
+  memory_ = session.context().memory().reserve("the outcomes", static_cast<std::int64_t>(n_rows * wanted.size()));
+  outcomes_.resize(n_rows * wanted.size());
+  const std::vector<std::string> known = known_columns(input);
+  for (std::size_t t = 0; t < wanted.size(); ++t) {
+    Wanted column = parse(wanted[t], known);
+    if (column.level.empty()) column.level = positive;
+    if (std::any_of(targets_.begin(), targets_.end(), [&](const Target& other) { return other.name == column.name; }))
+      throw ArgumentError(fmt::format("--target {}: the column is named twice.", column.name));
+    Target target{.name = column.name, .positive = {}};
+    const Coded outcome = coded(session, input, column, target);
+    for (std::size_t row = 0; row < n_rows; ++row) {
+      const std::int8_t y = outcome(row);
+      outcomes_[row * wanted.size() + t] = y;
+      ++(y < 0 ? target.n_unknown : (y == 1 ? target.n_positive : target.n_negative));
+    }
+    require_both_classes(input, target);
+    targets_.push_back(std::move(target));
+  }
+}
+
+std::vector<std::int8_t> split_rows(Session& session, const Input& input, const SplitOptions& options) {
+  constexpr std::int64_t kRowsAtOnce = 1 << 16;
+  const std::int64_t n_rows = input.file().n_rows();
+  const std::int32_t folds = std::max(options.folds, 1);
+  std::vector<std::int8_t> fold;
+  std::vector<bool> fitted;
+  for (std::int64_t first = 0; first < n_rows; first += kRowsAtOnce) {
+    const std::int64_t count = std::min(kRowsAtOnce, n_rows - first);
+    const CustomerHash customers(session.context().seed(), input.file().ids(first, count));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+      fitted.push_back(customers.uniform(i, 0) >= options.holdout);
+      fold.push_back(static_cast<std::int8_t>(customers.uniform(i, 1) * folds));
+    }
+    session.context().check_cancelled();
+  }
+  if (const RowSelection* selection = input.selection()) {
+    selection->compact(fold);
+    selection->compact(fitted);
+  }
+  if (!options.column.empty()) fitted = given_split(input, options.column);
+  for (std::size_t row = 0; row < fold.size(); ++row)
+    if (!fitted[row]) fold[row] = -1;
+  return fold;
+}
+
+}  // namespace coterie::tools
