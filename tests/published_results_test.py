@@ -63,7 +63,7 @@ class PublishedResults(unittest.TestCase):
         self.assertEqual(len(table), 4338)
         csv = os.path.join(self.folder.name, "rfm.csv")
         table.to_csv(csv)
-        path = import_csv(csv, self.folder.name, "--id", "CustomerID", "--active", "recency", "frequency", "monetary")
+        path = import_csv(csv, self.folder.name, "--id", "CustomerID", "--active", "recency,frequency,monetary")
         golden = {2: (6472.643, [1668, 2670]), 3: (4855.203, [762, 1701, 1875]), 4: (3923.474, [725, 877, 1161, 1575]), 5: (3267.245, None)}
         for k, (inertia, sizes) in golden.items():
             result = cluster(path, self.folder.name, "--n-clusters", str(k), "--n-init", "300", "--transform", "log1p", "--tol", "0")
@@ -83,7 +83,7 @@ class PublishedResults(unittest.TestCase):
     def test_converged_mixtures(self):
         for name, columns, kind, n_components, log_likelihood, bic in MIXTURES:
             with self.subTest(name=name, kind=kind, n_components=n_components):
-                path = import_csv(self.fixture(name), self.folder.name, "--active", *columns, *(("--ignore", "species") if name == "iris" else ()))
+                path = import_csv(self.fixture(name), self.folder.name, "--active", ",".join(columns), *(("--ignore", "species") if name == "iris" else ()))
                 start = () if (name, kind) == ("iris", "diag") else ("--init", "random", "--n-init", "20")  # random starts find a higher one
                 result = self.mixture(path, "--covariance-type", kind, "-k", str(n_components), *start)
                 self.assertTrue(result["converged"])
@@ -98,7 +98,7 @@ class PublishedResults(unittest.TestCase):
         table["importance"] = [1 + i % 4 for i in range(len(table))]
         csv = os.path.join(self.folder.name, "weighted.csv")
         table.to_csv(csv, index=False)
-        path = import_csv(csv, self.folder.name, "--active", *FAITHFUL, "--weight", "importance")
+        path = import_csv(csv, self.folder.name, "--active", ",".join(FAITHFUL), "--weight", "importance")
         result = self.mixture(path, "-k", "2")
         self.assertAlmostEqual(result["log_likelihood"], -2798.060778, delta=1e-6 * 2798)
         self.assertAlmostEqual(result["weights"][0], .660821316878, delta=1e-6)
@@ -108,7 +108,7 @@ class PublishedResults(unittest.TestCase):
     def test_online_retail_mixtures(self):
         csv = os.path.join(self.folder.name, "rfm.csv")
         customer_table(os.path.join(SHARED, "data", "online_retail", "online_retail.csv.gz")).to_csv(csv)
-        path = import_csv(csv, self.folder.name, "--id", "CustomerID", "--active", "recency", "frequency", "monetary")
+        path = import_csv(csv, self.folder.name, "--id", "CustomerID", "--active", "recency,frequency,monetary")
         for kind, n_components, log_likelihood in (("diag", 1, -18464.566), ("full", 1, -15307.410), ("diag", 2, -15814.176)):
             result = self.mixture(path, "--covariance-type", kind, "-k", str(n_components), "--n-init", "5", transform="log1p")
             self.assertGreater(result["log_likelihood"], log_likelihood * (1 + ROUNDING))
