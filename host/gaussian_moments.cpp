@@ -1,6 +1,7 @@
 // The sums of the M-step over one stretch (gaussian_density.hpp): rows in lanes, one reduction across lanes per sum and
 // stretch, then double.
 #include <algorithm>
+#include <bit>
 
 #include "host/gaussian_density.hpp"
 #include "host/gaussian_mixture_quanta.hpp"
@@ -152,18 +153,26 @@ struct Chosen {
   bool all = false;
 };
 
+// Lane by lane from a bit mask: most vectors of a component hold no row or a few, and hn::Compress copies its table to the stack
+// where the instruction set has none.
 template <class T, class Index>
 Chosen choose_rows(const Stretch<T>& stretch, const T* weight, Index* index, T* root) {
   const hn::ScalableTag<T> d;
-  const hn::RebindToSigned<decltype(d)> di;
+  HWY_ALIGN T roots[HWY_MAX_BYTES / sizeof(T)];
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t count = 0;
   for (std::int64_t row = 0; row < stretch.n_rows; row += lanes) {
     const auto w = hn::LoadU(d, weight + row);
     const auto counts = hn::Gt(w, hn::Zero(d));
-    hn::StoreU(hn::Compress(hn::Sqrt(w), counts), d, root + count);
-    hn::StoreU(hn::Compress(hn::Iota(di, static_cast<Index>(row)), hn::RebindMask(di, counts)), di, index + count);
-    count += static_cast<std::int64_t>(hn::CountTrue(d, counts));
+    std::uint64_t chosen = 0;
+    hn::StoreMaskBits(d, counts, reinterpret_cast<std::uint8_t*>(&chosen));
+    if (chosen == 0) continue;
+    hn::Store(hn::Sqrt(w), d, roots);
+    for (; chosen != 0; chosen &= chosen - 1, ++count) {
+      const int lane = std::countr_zero(chosen);
+      root[count] = roots[lane];
+      index[count] = static_cast<Index>(row + lane);
+    }
   }
   const std::int64_t padded = (count + lanes - 1) / lanes * lanes;
   std::fill(root + count, root + padded, T{0});
