@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <string_view>
 
 #include "host/column_names.hpp"
@@ -13,11 +14,12 @@
 namespace coterie::io {
 namespace {
 
-using Names = std::vector<std::string_view>;
-const Names kAmounts{"amount", "total", "totalamount", "revenue", "sales", "spend", "value", "dollarvalue", "linetotal"};
-const Names kPrices{"price", "unitprice"};
-const Names kQuantities{"quantity", "qty", "units", "items"};
-const Names kOrders{"order", "orderid", "orderno", "ordernumber", "invoice", "invoiceid", "invoiceno", "basketid", "transactionid"};
+using Names = std::span<const std::string_view>;
+constexpr std::string_view kAmounts[]{"amount", "total", "totalamount", "revenue", "sales", "spend", "value", "dollarvalue", "linetotal"};
+constexpr std::string_view kPrices[]{"price", "unitprice"};
+constexpr std::string_view kQuantities[]{"quantity", "qty", "units", "items"};
+constexpr std::string_view kOrders[]{"order",     "orderid",   "orderno",  "ordernumber",  "invoice",
+                                     "invoiceid", "invoiceno", "basketid", "transactionid"};
 
 // Lower case, letters and digits alone: "Invoice_No" is invoiceno.
 std::string plain(const std::string& name) {
@@ -40,7 +42,7 @@ class Settler {
   }
 
   // The option's column, or the first whose name is among `names`.
-  std::optional<std::size_t> find(const std::string& name, const char* option, const Names& names) const {
+  std::optional<std::size_t> find(const std::string& name, const char* option, Names names) const {
     if (const auto column = named(name, option)) return column;
     for (const std::string_view known : names)
       for (std::size_t i = 0; i < header_.size(); ++i)
@@ -48,7 +50,7 @@ class Settler {
     return std::nullopt;
   }
 
-  std::optional<std::size_t> numbers(const std::string& name, const char* option, const Names& names) const {
+  std::optional<std::size_t> numbers(const std::string& name, const char* option, Names names) const {
     const auto column = find(name, option, names);
     if (column && tallies_[*column].numbers < tallies_[*column].known())
       refuse(header_[*column],

@@ -163,6 +163,21 @@ class Goldens(PropensityCase):
         self.assertAlmostEqual(fit["deviance"], 3156.495, delta=5e-4)
         self.assertAlmostEqual(fit["brier"], .09596, delta=5e-6)
 
+    def test_where_fits_what_a_file_of_the_chosen_would(self):
+        chosen = self.fit(self.telco(), "-o", "r.h5ad", "--target", "Churn", "--where", "tenure > 12")
+        scores = anndata.read_h5ad(self.folder / "r.h5ad").obs["Churn_probability"]
+        with open(self.folder / "telco.csv") as source, open(self.folder / "few.csv", "w") as target:
+            rows = list(csv.DictReader(source))
+            writer = csv.DictWriter(target, rows[0])
+            writer.writeheader()
+            writer.writerows(row for row in rows if float(row["tenure"]) > 12)
+        few = self.fit(self.imported("few.csv", "--outcome", "Churn=Yes", "--id", "customerID"), "-o", "few.h5ad", "--target", "Churn")
+        for field in ("coef", "intercept", "auc", "brier"):
+            self.assertEqual(chosen[field], few[field], field)
+        expected = anndata.read_h5ad(self.folder / "few.h5ad").obs["Churn_probability"]
+        self.assertEqual(list(scores.dropna()), list(expected))
+        self.assertEqual(list(scores.isna()), [float(row["tenure"]) <= 12 for row in rows])
+
     def test_segments_goals_run_and_assign(self):
         path = self.telco()
         self.succeed("cluster", path, "-o", "segments.h5ad", "-k", 4)
@@ -208,6 +223,9 @@ class Refusals(PropensityCase):
                    "infinite": np.where(np.arange(n) == 7, np.inf, churn), "some": np.where(np.arange(n) % 5 == 0, np.nan, churn),
                    "rare": (np.arange(n) < 60).astype(float)}
         write_h5ad(self.input, x, {**texts, **numbers}, ["a", "b", "c", "written_later"])
+
+    def test_missing_cells_are_not_kept(self):
+        self.refuse(2, ["--missing mar", "gmm"], "propensity", self.input, "--target", "churn", "--missing", "mar")
 
     def test_targets(self):
         for code, words, target in ((2, ["chrun", "Did you mean churn"], "chrun"), (4, ["one", "class", "3000"], "one"),

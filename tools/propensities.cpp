@@ -109,7 +109,9 @@ void Propensities::choose_columns(const PropensityOptions& options, const Transf
   Context& context = session_.context();
   raw_columns_ = chosen_predictors(predictors_, options.only_active, excluded_names(input_, options));
   survey_ = survey_columns(context, predictors_.source(), raw_columns_);
-  chosen_ = choose_transform(context, predictors_.source(), survey_, raw_columns_, transform);
+  TransformOptions imputing = transform;  // a mixture beside it may keep missing cells; a line needs them filled
+  if (imputing.missing == MissingPolicy::keep) imputing.missing = MissingPolicy::automatic;
+  chosen_ = choose_transform(context, predictors_.source(), survey_, raw_columns_, imputing);
   for (const ColumnNote& note : chosen_.notes)
     if (note.warning) session_.warn(fmt::format("column {}: {}", raw_columns_[static_cast<std::size_t>(note.source)].name, note.decision));
   rows_ = transformed(context, predictors_.source(), chosen_.transform);

@@ -131,6 +131,9 @@ void propensity(PropensityRequest request) {
   refuse_shared_stdout(request.json, request.output.csv);
   if (request.output.path.empty() && !request.output.csv.empty())
     throw ArgumentError("--csv needs -o: the scores come from a result file.");
+  if (request.transform.missing == MissingPolicy::keep)
+    throw ArgumentError(
+        "--missing mar belongs to --method gmm: a propensity needs a number in every cell. Leave it out, or choose median.");
   request.propensity.only_active = !request.input.active.empty();
   Session session(request.resources);
   if (session.backend().name() != "cpu") session.say("Propensities are fitted on the CPU.");
