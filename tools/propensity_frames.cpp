@@ -164,7 +164,7 @@ io::DataFrame evaluation_frame(const Propensity& propensity, const std::vector<s
                                                                    {"resolution", &Evaluation::resolution},
                                                                    {"uncertainty", &Evaluation::uncertainty},
                                                                    {"calibration_error", &Evaluation::calibration_error}};
-  for (const auto& [name, measure] : measures) add(frame, name, rows, [&](const Evaluation& e) { return e.*measure; });
+  for (const auto& [name, measure] : measures) add(frame, name, rows, [field = measure](const Evaluation& e) { return e.*field; });
   add(frame, "calibration_intercept", rows, [](const Evaluation& e) { return e.recalibration.intercept; });
   add(frame, "calibration_slope", rows, [](const Evaluation& e) { return e.recalibration.slope; });
   add(frame, "calibration_slope_std_err", rows, [](const Evaluation& e) { return e.recalibration.slope_std_err; });

@@ -107,7 +107,7 @@ std::string positive_level(const Input& input, const Wanted& wanted, const std::
                        "--target {}=LEVEL",
                        present.size(), wanted.name));
   if (present.size() < 2) return present.empty() ? "" : present.front();
-  const std::string yes = io::affirmative(present);
+  std::string yes = io::affirmative(present);
   if (yes.empty())
     throw ArgumentError(fmt::format("--target {}: neither of its two levels says yes. Name the one that counts as 1: --target {}=LEVEL.",
                                     wanted.name, wanted.name));
