@@ -6,6 +6,7 @@
 #include "cuda/kmeans_pass.hpp"
 #include "cuda/logistic_regression_pass.hpp"
 #include "cuda/profile_pass.hpp"
+#include "cuda/ranked_scores.hpp"
 #include "cuda/staged_source.hpp"
 
 namespace coterie::COTERIE_GPU {
@@ -53,6 +54,12 @@ class CudaBackend final : public Backend {
     return make_logistic_regression_pass(context_on_device_, grid, moments);
   }
   profile::Passes profile_passes() override { return make_profile_passes(context_on_device_); }
+  std::vector<RankedScores> rank_scores(const ScoredRows& rows, std::int32_t n_segments) override {
+    return COTERIE_GPU::rank_scores(context_, context_on_device_, rows, n_segments);
+  }
+  std::vector<double> percentile_cuts(std::span<const double> score) override {
+    return COTERIE_GPU::percentile_cuts(context_, context_on_device_, score);
+  }
 
  private:
   Context& context_;

@@ -10,6 +10,7 @@
 #include "host/kmeans.hpp"
 #include "host/logistic_regression.hpp"
 #include "host/profile_pass.hpp"
+#include "host/ranked_scores.hpp"
 #include "host/tile_source.hpp"
 
 namespace coterie {
@@ -32,6 +33,9 @@ class Backend {
                                                                               const logistic_regression::GridMoments& moments) = 0;
   // For raw tiles zipped with labels, where this backend's stage() puts them.
   virtual profile::Passes profile_passes() = 0;
+  // rank_scores() and percentile_cuts() of host/ranked_scores.hpp, the same on every backend while memory lasts.
+  virtual std::vector<RankedScores> rank_scores(const ScoredRows& rows, std::int32_t n_segments) = 0;
+  virtual std::vector<double> percentile_cuts(std::span<const double> score) = 0;
 };
 
 std::unique_ptr<Backend> make_cpu_backend(Context& context);

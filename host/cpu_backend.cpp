@@ -29,6 +29,10 @@ class CpuBackend final : public Backend {
     return logistic_regression::make_cpu_pass(context_, grid, moments);
   }
   profile::Passes profile_passes() override { return profile::make_cpu_passes(context_); }
+  std::vector<RankedScores> rank_scores(const ScoredRows& rows, std::int32_t n_segments) override {
+    return coterie::rank_scores(context_, rows, n_segments);
+  }
+  std::vector<double> percentile_cuts(std::span<const double> score) override { return coterie::percentile_cuts(context_, score); }
 
  private:
   Context& context_;

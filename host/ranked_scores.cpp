@@ -11,18 +11,10 @@
 namespace coterie {
 namespace {
 
-struct Record {
-  double score;
-  std::int32_t weight;
-  std::int32_t label_and_outcome;  // 2 * label + outcome; label n_segments: of no segment
-
-  std::int32_t label() const { return label_and_outcome >> 1; }
-  bool positive() const { return (label_and_outcome & 1) != 0; }
-  // Records that compare equal are the same, so the result of a sort does not depend on how it is done.
-  bool operator<(const Record& other) const {
-    return std::tie(other.score, label_and_outcome, weight) < std::tie(score, other.label_and_outcome, other.weight);
-  }
-};
+// Records that compare equal are the same, so the result of a sort does not depend on how it is done.
+bool comes_before(const ScoreRecord& a, const ScoreRecord& b) {
+  return std::tie(b.score, a.segment_and_outcome, a.weight) < std::tie(a.score, b.segment_and_outcome, b.weight);
+}
 
 void check(const ScoredRows& rows) {
   const std::size_t n = rows.score.size();
@@ -47,12 +39,12 @@ void add(TiedScore& group, std::int64_t weight, bool positive) {
   (positive ? group.positive_weight : group.negative_weight) += weight;
 }
 
-std::vector<TiedScore> tied(std::span<const Record> sorted) {
+std::vector<TiedScore> tied(std::span<const ScoreRecord> sorted) {
   std::size_t n_groups = 0;
   for (std::size_t i = 0; i < sorted.size(); ++i) n_groups += i == 0 || sorted[i].score != sorted[i - 1].score;
   std::vector<TiedScore> groups;
   groups.reserve(n_groups);
-  for (const Record& record : sorted) {
+  for (const ScoreRecord& record : sorted) {
     if (groups.empty() || groups.back().score != record.score) groups.push_back({.score = record.score});
     add(groups.back(), record.weight, record.positive());
   }
@@ -60,30 +52,26 @@ std::vector<TiedScore> tied(std::span<const Record> sorted) {
 }
 
 // Slices are sorted on all threads and merged pairwise.
-void sort_records(Context& context, std::vector<Record>& records) {
+void sort_records(Context& context, std::vector<ScoreRecord>& records) {
   const auto n = std::ssize(records);
   std::int64_t slice = std::max<std::int64_t>(1, (n + context.threads() - 1) / context.threads());
   const auto at = [&](std::int64_t i) { return records.begin() + std::min(i, n); };
-  context.parallel_for((n + slice - 1) / slice, [&](std::int64_t s, int) { std::sort(at(s * slice), at((s + 1) * slice)); });
+  context.parallel_for((n + slice - 1) / slice, [&](std::int64_t s, int) { std::sort(at(s * slice), at((s + 1) * slice), comes_before); });
   for (; slice < n; slice *= 2)
     context.parallel_for((n + 2 * slice - 1) / (2 * slice), [&](std::int64_t s, int) {
-      std::inplace_merge(at(2 * s * slice), at((2 * s + 1) * slice), at((2 * s + 2) * slice));
+      std::inplace_merge(at(2 * s * slice), at((2 * s + 1) * slice), at((2 * s + 2) * slice), comes_before);
     });
 }
 
-std::vector<RankedScores> rank_by_sorting(Context& context, const ScoredRows& rows, std::int32_t n_segments, std::size_t n_counted) {
-  std::vector<Record> records;
-  records.reserve(n_counted);
-  for_each_counted(rows, n_segments, [&](double score, std::int32_t weight, std::int32_t segment, bool positive) {
-    records.push_back({score + 0.0, weight, 2 * segment + (positive ? 1 : 0)});  // -0.0 ties with 0.0
-  });
+std::vector<RankedScores> rank_by_sorting(Context& context, const ScoredRows& rows, std::int32_t n_segments) {
+  std::vector<ScoreRecord> records = counted_records(rows, n_segments);
   sort_records(context, records);
   std::vector<RankedScores> ranked(static_cast<std::size_t>(n_segments) + 1);
   ranked.back().groups = tied(records);
-  std::stable_sort(records.begin(), records.end(), [](const Record& a, const Record& b) { return a.label() < b.label(); });
+  std::stable_sort(records.begin(), records.end(), [](const ScoreRecord& a, const ScoreRecord& b) { return a.segment() < b.segment(); });
   auto begin = records.begin();
   for (std::int32_t segment = 0; segment < n_segments; ++segment) {
-    const auto end = std::find_if(begin, records.end(), [&](const Record& r) { return r.label() != segment; });
+    const auto end = std::find_if(begin, records.end(), [&](const ScoreRecord& r) { return r.segment() != segment; });
     ranked[static_cast<std::size_t>(segment)].groups = tied(std::span(begin, end));
     begin = end;
   }
@@ -152,11 +140,6 @@ std::vector<RankedScores> rank_by_histogram(Context& context, const ScoredRows& 
   return ranked;
 }
 
-// The rank, counted from 1 upwards, of the last row of each percentile but the highest; 0 where there is none.
-std::int64_t last_rank(std::int64_t n_rows, std::int32_t percentile) {
-  return static_cast<std::int64_t>(static_cast<int128>(n_rows) * percentile / kPercentiles);
-}
-
 std::vector<double> cuts_by_selection(std::span<const double> score) {
   std::vector<double> sorted(score.begin(), score.end());
   std::vector<double> cuts;
@@ -192,17 +175,36 @@ std::vector<double> cuts_by_histogram(std::span<const double> score) {
   return cuts;
 }
 
+std::size_t count(const ScoredRows& rows, std::int32_t n_segments) {
+  std::size_t n_counted = 0;
+  for_each_counted(rows, n_segments, [&](double, std::int32_t, std::int32_t, bool) { ++n_counted; });
+  return n_counted;
+}
+
 }  // namespace
+
+std::vector<ScoreRecord> counted_records(const ScoredRows& rows, std::int32_t n_segments) {
+  check(rows);
+  std::vector<ScoreRecord> records;
+  records.reserve(count(rows, n_segments));
+  for_each_counted(rows, n_segments, [&](double score, std::int32_t weight, std::int32_t segment, bool positive) {
+    records.push_back({score + 0.0, weight, 2 * segment + (positive ? 1 : 0)});  // -0.0 ties with 0.0
+  });
+  return records;
+}
 
 std::vector<RankedScores> rank_scores(Context& context, const ScoredRows& rows, std::int32_t n_segments) {
   check(rows);
-  std::size_t n_counted = 0;
-  for_each_counted(rows, n_segments, [&](double, std::int32_t, std::int32_t, bool) { ++n_counted; });
+  const std::size_t n_counted = count(rows, n_segments);
   // Records, the copy that merging and parting want, and the groups of the population and of all segments.
-  const auto bytes = static_cast<std::int64_t>(n_counted * (2 * sizeof(Record) + (n_segments > 0 ? 2 : 1) * sizeof(TiedScore)));
+  const auto bytes = static_cast<std::int64_t>(n_counted * (2 * sizeof(ScoreRecord) + (n_segments > 0 ? 2 : 1) * sizeof(TiedScore)));
   Reservation memory;
-  if (context.memory().try_reserve(bytes, memory)) return rank_by_sorting(context, rows, n_segments, n_counted);
+  if (context.memory().try_reserve(bytes, memory)) return rank_by_sorting(context, rows, n_segments);
   return rank_by_histogram(context, rows, n_segments);
+}
+
+std::int64_t last_rank(std::int64_t n_rows, std::int32_t percentile) {
+  return static_cast<std::int64_t>(static_cast<int128>(n_rows) * percentile / kPercentiles);
 }
 
 std::vector<double> percentile_cuts(Context& context, std::span<const double> score) {

@@ -29,6 +29,18 @@ struct RankedScores {
   bool exact = true;
 };
 
+struct ScoreRecord {  // a row that counts
+  double score;
+  std::int32_t weight;
+  std::int32_t segment_and_outcome;  // 2 * segment + outcome; segment n_segments: of none
+
+  constexpr std::int32_t segment() const { return segment_and_outcome >> 1; }
+  constexpr bool positive() const { return (segment_and_outcome & 1) != 0; }
+};
+
+// What there is to sort, in the order of the rows, -0.0 as 0.0. ArgumentError as rank_scores().
+std::vector<ScoreRecord> counted_records(const ScoredRows& rows, std::int32_t n_segments);
+
 // One entry per segment, then the population. A sort of 16 bytes per row where it and its groups fit the memory ledger,
 // else a histogram. ArgumentError: spans of other lengths, an infinite or missing score. ResourceError: not even the histogram fits.
 std::vector<RankedScores> rank_scores(Context& context, const ScoredRows& rows, std::int32_t n_segments = 0);
@@ -39,5 +51,7 @@ inline constexpr std::int32_t kPercentiles = 100;
 // statistics of all scores where a copy fits the memory ledger, else the upper ends of histogram steps. `score` is not empty.
 std::vector<double> percentile_cuts(Context& context, std::span<const double> score);
 std::int32_t percentile(std::span<const double> cuts, double score);  // 1 to 100, 100 the highest
+// The rank, counted from 1 upwards, of the last row of each percentile but the highest; 0 where there is none.
+std::int64_t last_rank(std::int64_t n_rows, std::int32_t percentile);
 
 }  // namespace coterie

@@ -196,12 +196,12 @@ std::vector<double> Propensities::scores_of(const std::vector<double>& scores, s
 
 void Propensities::calibrate(const PropensityOptions& options, std::int32_t t) {
   Propensity& result = results_[static_cast<std::size_t>(t)];
-  result.percentile_cuts = percentile_cuts(session_.context(), scores_of(log_odds_, t));
+  result.percentile_cuts = session_.backend().percentile_cuts(scores_of(log_odds_, t));
   if (options.calibration == CalibrationChoice::none) {
     result.calibration_reason = "none, as asked for";
     return;
   }
-  const auto first = fold_models_.begin() + t * n_folds_;
+  const auto first = fold_models_.begin() + std::ptrdiff_t{t} * n_folds_;
   const bool usable = n_folds_ > 0 && std::all_of(first, first + n_folds_, [](const auto& model) { return model.refusal.empty(); });
   if (!usable) {
     result.calibration_reason = "none: no customer is left to calibrate on";
@@ -210,7 +210,7 @@ void Propensities::calibrate(const PropensityOptions& options, std::int32_t t) {
     return;
   }
   const std::vector<std::int8_t> outcomes = outcomes_where(t, true);
-  const auto ranked = rank_scores(session_.context(), {scores_of(cross_fitted_, t), outcomes, input_.weights().steps, {}});
+  const auto ranked = session_.backend().rank_scores({scores_of(cross_fitted_, t), outcomes, input_.weights().steps, {}}, 0);
   ChosenCalibration chosen = choose_calibration(options.calibration, ranked.front().groups);
   result.calibrator = std::move(chosen.calibrator);
   result.calibration_reason = std::move(chosen.reason);
@@ -221,7 +221,7 @@ void Propensities::evaluate(std::int32_t t) {
   const std::vector<std::int8_t> outcomes = outcomes_where(t, judged_ != Judged::held_out);
   const std::vector<double> scores = scores_of(judged_ == Judged::cross_fitted ? cross_fitted_ : log_odds_, t);
   for (const RankedScores& ranked :
-       rank_scores(session_.context(), {scores, outcomes, input_.weights().steps, segments_.labels}, segments_.size()))
+       session_.backend().rank_scores({scores, outcomes, input_.weights().steps, segments_.labels}, segments_.size()))
     result.evaluations.push_back(evaluation::evaluate(ranked, result.calibrator));
   result.leaks = find_leaks(session_.context(), survey_, raw_columns_, targets_, t);
 }

@@ -1,0 +1,136 @@
+// The order of scores on every backend: groups of equal scores, of the population and of each segment, and percentiles.
+#include "host/ranked_scores.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "host/error.hpp"
+#include "host/random.hpp"
+#include "tests/support/backends.hpp"
+
+namespace coterie {
+namespace {
+
+constexpr std::int32_t kSegments = 5;  // segment 3 holds nobody
+
+struct Columns {
+  std::vector<double> score;
+  std::vector<std::int8_t> outcome;
+  std::vector<std::int32_t> weight, label;
+  ScoredRows rows() const { return {score, outcome, weight, label}; }
+};
+
+// A third of the scores stand alone, the others tie, some at both zeros; outcomes unknown, weights 0 and rows of no segment among them.
+Columns drawn(std::int64_t n_rows) {
+  Columns columns;
+  for (std::uint64_t row = 0; row < static_cast<std::uint64_t>(n_rows); ++row) {
+    const auto draw = [&](std::uint64_t stream) { return random_uniform(11, Purpose::bootstrap, row, stream); };
+    const double score = std::floor(40 * draw(0)) / 4 - 5;
+    columns.score.push_back(draw(1) < 0.3 ? score + draw(2) : (score == 0 && draw(2) < 0.5 ? -0.0 : score));
+    columns.outcome.push_back(static_cast<std::int8_t>(std::floor(3 * draw(3)) - 1));
+    columns.weight.push_back(static_cast<std::int32_t>(4 * draw(4)) << 20);
+    columns.label.push_back(static_cast<std::int32_t>(6 * draw(5)) - 1);
+    if (columns.label.back() == 3) columns.label.back() = -1;
+  }
+  return columns;
+}
+
+// Of one segment, or with -1 of everybody; straight from the words of the header.
+std::vector<TiedScore> expected_groups(const ScoredRows& rows, std::int32_t segment) {
+  std::map<double, TiedScore, std::greater<>> groups;  // -0.0 and 0.0 are one key
+  for (std::size_t row = 0; row < rows.score.size(); ++row) {
+    const std::int32_t weight = rows.weight.empty() ? 1 : rows.weight[row];
+    if (rows.outcome[row] < 0 || weight == 0 || (segment >= 0 && rows.label[row] != segment)) continue;
+    TiedScore& group = groups[rows.score[row]];
+    (rows.outcome[row] == 1 ? group.positive_rows : group.negative_rows) += 1;
+    (rows.outcome[row] == 1 ? group.positive_weight : group.negative_weight) += weight;
+  }
+  std::vector<TiedScore> result;
+  for (auto& [score, group] : groups) {
+    group.score = score;
+    result.push_back(group);
+  }
+  return result;
+}
+
+void expect_groups(const RankedScores& found, const std::vector<TiedScore>& expected) {
+  EXPECT_TRUE(found.exact);
+  ASSERT_EQ(found.groups.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(found.groups[i].score, expected[i].score) << i;
+    EXPECT_EQ(found.groups[i].positive_rows, expected[i].positive_rows) << i;
+    EXPECT_EQ(found.groups[i].negative_rows, expected[i].negative_rows) << i;
+    EXPECT_EQ(found.groups[i].positive_weight, expected[i].positive_weight) << i;
+    EXPECT_EQ(found.groups[i].negative_weight, expected[i].negative_weight) << i;
+  }
+}
+
+class RankedScoresTest : public ::testing::Test {
+ protected:
+  Context context_{{.threads = 2, .memory_bytes = std::int64_t{1} << 30}};
+  std::unique_ptr<Backend> backend_ = testing::make_backend(context_);
+};
+
+TEST_F(RankedScoresTest, MatchesReference) {
+  const Columns columns = drawn(4000);
+  const auto ranked = backend_->rank_scores(columns.rows(), kSegments);
+  ASSERT_EQ(ranked.size(), kSegments + 1u);
+  expect_groups(ranked.back(), expected_groups(columns.rows(), -1));
+  for (std::int32_t segment = 0; segment < kSegments; ++segment)
+    expect_groups(ranked[static_cast<std::size_t>(segment)], expected_groups(columns.rows(), segment));
+}
+
+TEST_F(RankedScoresTest, NeedsNeitherWeightsNorSegments) {
+  Columns columns = drawn(777);
+  columns.weight.clear();
+  columns.label.clear();
+  const auto ranked = backend_->rank_scores(columns.rows(), 0);
+  ASSERT_EQ(ranked.size(), 1u);
+  expect_groups(ranked.front(), expected_groups(columns.rows(), -1));
+}
+
+TEST_F(RankedScoresTest, OfNobodyHasNoGroups) {
+  Columns columns = drawn(20);
+  columns.outcome.assign(20, -1);
+  for (const RankedScores& ranked : backend_->rank_scores(columns.rows(), 2)) EXPECT_TRUE(ranked.groups.empty());
+  for (const RankedScores& ranked : backend_->rank_scores({}, 2)) EXPECT_TRUE(ranked.groups.empty());
+}
+
+TEST_F(RankedScoresTest, RefusesInfiniteScores) {
+  Columns columns = drawn(20);
+  columns.outcome[7] = columns.weight[7] = 1;
+  for (const double bad : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    columns.score[7] = bad;
+    EXPECT_THROW(backend_->rank_scores(columns.rows(), kSegments), ArgumentError);
+  }
+}
+
+TEST_F(RankedScoresTest, IgnoresGpuMemory) {
+  const Columns columns = drawn(2000);
+  const auto small = testing::make_backend(context_, 4096);  // less than the rows take: the host sorts
+  expect_groups(small->rank_scores(columns.rows(), kSegments).back(), expected_groups(columns.rows(), -1));
+  EXPECT_EQ(small->percentile_cuts(columns.score), backend_->percentile_cuts(columns.score));
+}
+
+TEST_F(RankedScoresTest, CutsAreOrderStatistics) {
+  for (const std::int64_t n : {1, 2, 60, 99, 100, 101, 5000}) {
+    const std::vector<double> score = drawn(n).score;
+    std::vector<double> sorted = score;
+    std::sort(sorted.begin(), sorted.end());
+    const std::vector<double> cuts = backend_->percentile_cuts(score);
+    ASSERT_EQ(cuts.size(), 99u);
+    for (std::int64_t p = 1; p < 100; ++p) {
+      const std::int64_t rank = n * p / 100;
+      EXPECT_EQ(cuts[static_cast<std::size_t>(p - 1)],
+                rank == 0 ? -std::numeric_limits<double>::infinity() : sorted[static_cast<std::size_t>(rank - 1)])
+          << n << " " << p;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace coterie
