@@ -29,7 +29,7 @@ void expect_same_bits(const Fit& a, const Fit& b) {
 // Enough rows for Hessians of some blocks in float32, and all that a model may ask of the pass.
 const Problem& mixed_problem() {
   static const Problem kProblem = [] {
-    Problem problem = drawn_problem(80'003, 5, -1.5, 7, 3, 0.1);
+    Problem problem = drawn_problem(testing::size_for<std::int64_t>(80'003, 20'003), 5, -1.5, 7, 3, 0.1);
     std::vector<double> weights;
     for (std::int64_t i = 0; i < problem.rows.n_rows; ++i) {
       weights.push_back(1 + static_cast<double>(i * 7919 % 1000) / 37);
@@ -37,8 +37,12 @@ const Problem& mixed_problem() {
       problem.label.push_back(static_cast<std::int32_t>(i % 5) - 1);
     }
     problem.weights = quantise_weights(weights);
-    problem.params = {{.penalty = Penalty::none},  {.target = 1, .left_out_fold = 2}, {.target = 2, .n_segments = 4},
-                      {.penalty = Penalty::firth}, {.target = 2, .inference = false}, {.target = 1, .penalty = Penalty::none}};
+    problem.params = for_this_backend({{.penalty = Penalty::none},
+                                       {.target = 1, .left_out_fold = 2},
+                                       {.target = 2, .n_segments = 4},
+                                       {.penalty = Penalty::firth},
+                                       {.target = 2, .inference = false},
+                                       {.target = 1, .penalty = Penalty::none}});
     return problem;
   }();
   return kProblem;
@@ -86,8 +90,10 @@ TEST(LogisticRegressionBits, IgnoreRankCount) {
                                  .n_targets = all.n_targets,
                                  .fold = std::span(all.fold).subspan(first, n)});
       const GridMoments moments = kmeans::measure_moments(context, source, all.grid(), 1);
-      const auto pass = make_cpu_pass(context, all.grid(), moments);
-      expect_same_bits(expected, fit(context, source, all.grid(), moments, all.params, *pass));
+      const auto backend = testing::make_backend(context);
+      const auto staged = backend->stage(source);
+      const auto pass = backend->logistic_regression_pass(all.grid(), moments);
+      expect_same_bits(expected, fit(context, *staged, all.grid(), moments, all.params, *pass));
     });
   }
 }

@@ -104,15 +104,8 @@ TEST(LogisticRegressionDevice, IgnoresTileRows) {
 TEST(LogisticRegressionDevice, FitsWhatTheCpuFits) {
   Problem problem = weighted_problem(2000, 4);
   problem.params = {{.penalty = Penalty::none, .tol = 1e-10}, {.target = 1, .left_out_fold = 2, .tol = 1e-10}};
-  const Fit expected = run(problem);
   Context context({.threads = 1});
-  const auto backend = testing::make_backend(context);
-  MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns);
-  ZippedSource source(rows, problem.side_columns());
-  const GridMoments moments = kmeans::measure_moments(context, source, problem.grid(), 1);
-  const auto staged = backend->stage(source);
-  const auto pass = backend->logistic_regression_pass(problem.grid(), moments);
-  const Fit found = fit(context, *staged, problem.grid(), moments, problem.params, *pass);
+  const Fit expected = run_on(*make_cpu_backend(context), context, problem, kBlockRows), found = run(problem);
   for (std::size_t m = 0; m < 2; ++m)
     for (std::size_t i = 0; i < 5; ++i) {
       const Wald of_cpu = wald(expected.models[m].estimates, i), of_device = wald(found.models[m].estimates, i);

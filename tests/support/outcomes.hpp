@@ -26,7 +26,7 @@ struct Problem {
   testing::GridRows rows;
   std::vector<std::int8_t> target;  // (n_rows, n_targets)
   std::int32_t n_targets = 1;
-  std::vector<Params> params{Params{}};
+  std::vector<Params> params = std::vector<Params>(1);
   std::vector<std::int8_t> fold{};    // (n_rows) or empty
   std::vector<std::int32_t> label{};  // (n_rows) or empty
   Weights weights{};
@@ -37,14 +37,33 @@ struct Problem {
   }
 };
 
-inline Fit run(const Problem& problem, const Setting& setting = {}) {
-  Context context({.threads = setting.threads, .memory_bytes = setting.memory});
-  MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns, setting.tile_rows);
+// Of what the pass of a device leaves to the CPU's: Firth's penalty and segment effects.
+inline bool runs_everywhere(const Params& params) { return params.penalty != Penalty::firth && params.n_segments == 0; }
+#if defined(COTERIE_EMULATED) || defined(COTERIE_TEST_CUDA)
+inline constexpr bool kOnDevice = true;
+#else
+inline constexpr bool kOnDevice = false;
+#endif
+
+// `params` that the backend of this executable takes.
+inline std::vector<Params> for_this_backend(std::vector<Params> params) {
+  if (kOnDevice) std::erase_if(params, [](const Params& one) { return !runs_everywhere(one); });
+  return params;
+}
+
+inline Fit run_on(Backend& backend, Context& context, const Problem& problem, std::int64_t tile_rows) {
+  MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns, tile_rows);
   ZippedSource source(rows, problem.side_columns());
   const Grid grid = problem.grid();
   const GridMoments moments = kmeans::measure_moments(context, source, grid, 1);
-  const auto pass = make_cpu_pass(context, grid, moments);
-  return fit(context, source, grid, moments, problem.params, *pass);
+  const auto staged = backend.stage(source);
+  const auto pass = backend.logistic_regression_pass(grid, moments);
+  return fit(context, *staged, grid, moments, problem.params, *pass);
+}
+
+inline Fit run(const Problem& problem, const Setting& setting = {}) {
+  Context context({.threads = setting.threads, .memory_bytes = setting.memory});
+  return run_on(*testing::make_backend(context), context, problem, setting.tile_rows);
 }
 
 inline Model fit_one(const Problem& problem, const Setting& setting = {}) { return run(problem, setting).models.front(); }

@@ -1,0 +1,118 @@
+// What only the CPU does: Firth's penalty, effects of segments, predictions; and its pass on every instruction set.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/support/fixtures.hpp"
+#include "tests/support/instruction_sets.hpp"
+#include "tests/support/logistic_reference.hpp"
+
+namespace coterie::logistic_regression {
+namespace {
+
+TEST(LogisticRegressionOnTheCpu, MatchesReferenceOnEveryInstructionSet) {
+  testing::for_each_instruction_set([] { expect_matches_reference(mixed_problem(1500, 7)); });
+}
+
+TEST(LogisticRegressionFirth, ConvergesWhereAColumnSeparates) {
+  Problem problem = drawn_problem(600, 3, 0);
+  problem.params.front().penalty = Penalty::firth;
+  for (std::size_t i = 0; i < 600; ++i) problem.target[i] = problem.rows.x[i * 3 + 1] > 1 ? 1 : 0;
+  EXPECT_TRUE(fit_one(problem).converged);
+}
+
+// brglm2 on a table whose first column separates.
+TEST(LogisticRegressionFirth, MatchesThePublishedFitOfEndometrial) {
+  if (!std::filesystem::exists(testing::fixture("endometrial.csv"))) GTEST_SKIP() << "no ../shared";
+  const auto columns = [](const std::vector<std::size_t>& which) {
+    return testing::read_columns(testing::fixture("endometrial.csv"), which);
+  };
+  Problem problem{.rows = testing::on_grid(columns({0, 1, 2}), 3), .target = {}, .params = {{.penalty = Penalty::firth, .tol = 1e-12}}};
+  for (const double outcome : columns({3})) problem.target.push_back(outcome == 1);
+  const Model model = fit_one(problem);
+  EXPECT_TRUE(model.converged);
+  EXPECT_TRUE(model.separating.empty());
+  const double values[] = {2.92927335319712, -.03475175987044, -2.60416392529368, 3.77455971364710};
+  const double std_errs[] = {1.55076372945305, .03957814734776, .77601764250157, 1.48869166343567};
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_NEAR(model.estimates.values[i], values[i], 1e-3 * std_errs[i]) << "parameter " << i;
+    EXPECT_NEAR(wald(model.estimates, i).std_err, std_errs[i], 1e-4 * std_errs[i]) << "parameter " << i;
+  }
+}
+
+// Effects are those of indicator columns with a ridge of one over their variance.
+TEST(LogisticRegressionSegments, MatchIndicatorColumnsWithARidge) {
+  Problem problem = drawn_problem(4000, 2, -0.5);
+  constexpr std::size_t kSegments = 5;
+  std::mt19937 generator(9);
+  std::uniform_real_distribution<double> uniform;
+  for (std::size_t i = 0; i < 4000; ++i) {
+    problem.label.push_back(static_cast<std::int32_t>(i % (kSegments + 1)) - 1);
+    const double eta = problem.label.back() < 0 ? 0 : 0.8 * (problem.label.back() - 2);
+    problem.target[i] = uniform(generator) < 1 / (1 + std::exp(-eta)) ? 1 : 0;
+  }
+  problem.params = {{.penalty = Penalty::none, .tol = 1e-14, .n_segments = kSegments}};
+  const Model model = fit_one(problem);
+  EXPECT_TRUE(model.converged);
+  EXPECT_GT(model.segment_variance, 0.3);
+  EXPECT_LT(model.segment_variance, 3);
+  reference::LogisticProblem plain = as_reference(problem, problem.params.front());
+  reference::LogisticProblem with_indicators{.d = 2 + kSegments, .x = {}, .y = plain.y, .w = plain.w};
+  for (std::size_t i = 0; i < 4000; ++i) {
+    with_indicators.x.insert(with_indicators.x.end(), {plain.x[i * 2], plain.x[i * 2 + 1]});
+    for (std::int32_t s = 0; s < static_cast<std::int32_t>(kSegments); ++s) with_indicators.x.push_back(problem.label[i] == s);
+  }
+  with_indicators.ridge.assign(2 + kSegments, 1 / model.segment_variance);
+  with_indicators.ridge[0] = with_indicators.ridge[1] = 0;
+  const reference::LogisticFit expected = reference::fit_logistic(with_indicators, 20);
+  constexpr double kVariance = 1e-4;  // where the variance of the effects stands still
+  for (std::size_t j = 0; j < 2; ++j) EXPECT_NEAR(model.coefficients[j], expected.beta[j], kVariance);
+  for (std::size_t s = 0; s < kSegments; ++s) {
+    EXPECT_NEAR(model.segment_effects[s], expected.beta[2 + s], kVariance);
+    EXPECT_NEAR(model.segment_std_errs[s], std::sqrt(expected.covariance[(2 + s) * (kSegments + 4)]), kVariance);
+  }
+}
+
+TEST(LogisticRegressionSegments, WithoutDifferencesShrinkToThePopulation) {
+  Problem problem = drawn_problem(6000, 2, -0.5);
+  for (std::int32_t i = 0; i < 6000; ++i) problem.label.push_back(i % 4);
+  problem.params = {{.n_segments = 4}};
+  const Model model = fit_one(problem);
+  for (const double effect : model.segment_effects) EXPECT_LT(std::abs(effect), 0.05);
+}
+
+TEST(LogisticRegressionPredictor, SumsContributionsAndNamesTheLargest) {
+  Problem problem = drawn_problem(5000, 6, -1, 3, 2);
+  for (std::int32_t i = 0; i < 5000; ++i) problem.label.push_back(i % 3 - 1);
+  problem.params = {{.target = 0}, {.target = 1, .n_segments = 2}};
+  const Fit fit = run(problem);
+  Context context({.threads = 2});
+  MemoryTileSource rows(std::span(problem.rows.x), 6, kBlockRows);
+  ZippedSource source(rows, problem.side_columns());
+  const Model* models[] = {&fit.models[0], &fit.models[1]};
+  const auto predictor = make_cpu_predictor(context, 3);
+  map_tiles(context, source, *predictor, std::span<const Model* const>(models), [&](std::int64_t first, const Prediction& prediction) {
+    for (std::size_t i = 0; i * 2 < prediction.log_odds.size(); ++i)
+      for (std::size_t m = 0; m < 2; ++m) {
+        const std::size_t row = static_cast<std::size_t>(first) + i, cell = i * 2 + m;
+        std::vector<std::pair<double, std::int32_t>> terms;
+        double eta = models[m]->at_center;
+        for (std::size_t j = 0; j < 6; ++j) {
+          const double term = models[m]->coefficients[j] * (static_cast<double>(problem.rows.x[row * 6 + j]) - models[m]->center[j]);
+          terms.emplace_back(-std::abs(term), static_cast<std::int32_t>(j));
+          eta += term;
+        }
+        if (m == 1 && problem.label[row] >= 0) eta += models[m]->segment_effects[static_cast<std::size_t>(problem.label[row])];
+        ASSERT_NEAR(prediction.log_odds[cell], eta, kRounding);
+        ASSERT_NEAR(prediction.probability[cell], 1 / (1 + std::exp(-eta)), kRounding);
+        std::sort(terms.begin(), terms.end());
+        for (std::size_t reason = 0; reason < 3; ++reason) {
+          ASSERT_EQ(prediction.reason[cell * 3 + reason], terms[reason].second);
+          ASSERT_EQ(std::abs(prediction.reason_contribution[cell * 3 + reason]), -terms[reason].first);
+        }
+      }
+  });
+}
+
+}  // namespace
+}  // namespace coterie::logistic_regression
