@@ -62,8 +62,9 @@ Components<T>::Components(const Model& model, std::span<const float> center)
   const std::size_t d = static_cast<std::size_t>(n_columns_);
   const std::vector<double> means = gaussian_mixture::offsets_of(model, center), pivots = gaussian_mixture::pivots_of(model, center);
   means_.assign(means.begin(), means.end());
-  pivots_.assign(pivots.begin(), pivots.end());
-  about_center_ = std::all_of(pivots.begin(), pivots.end(), [](double pivot) { return pivot == 0; });
+  const std::size_t stride = static_cast<std::size_t>(row_stride<T>(n_columns_));
+  pivots_.resize(model.weights.size() * stride);
+  for (std::size_t i = 0; i < pivots.size(); ++i) pivots_[i / d * stride + i % d] = static_cast<T>(pivots[i]);
   factors_.assign(static_cast<std::size_t>(n_components_), T(-0.5));
   for (std::int32_t k = 0; k < n_components_; ++k)
     constants_.push_back(static_cast<T>(coterie::log(model.weights[static_cast<std::size_t>(k)]) + log_determinant(model, k) -

@@ -36,20 +36,23 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Fewer than 32 vector registers hold one vector of rows beside kGroup accumulators, 32 hold two.
+// Components, or columns of P, whose sums a register block holds for some vectors of rows: accumulators, the vectors and one
+// factor fit 16 registers, or 32. Strides have room for whole blocks of rows.
+constexpr std::int32_t kBlock = 4;
+static_assert(kGroup % kBlock == 0);
 #if HWY_TARGET <= HWY_AVX3
-constexpr std::int64_t kVectors = 2;
+constexpr std::int64_t kDiagonalVectors = 4, kTriangleVectors = 4;
 #else
-constexpr std::int64_t kVectors = 1;
+constexpr std::int64_t kDiagonalVectors = 2, kTriangleVectors = 3;
 #endif
 
-template <class D>
-using Accumulators = hn::Vec<D>[kVectors][kGroup];
+template <class D, std::int64_t kVectors>
+using Accumulators = hn::Vec<D>[kVectors][kBlock];
 
-template <class D>
-HWY_INLINE void clear(D d, Accumulators<D>& sum) {
-  for (std::int64_t v = 0; v < kVectors; ++v)
-    for (std::int32_t k = 0; k < kGroup; ++k) sum[v][k] = hn::Zero(d);
+template <std::int64_t kVectors, class D>
+HWY_INLINE void clear(D d, Accumulators<D, kVectors>& sum) {
+  for (auto& of_rows : sum)
+    for (auto& cell : of_rows) cell = hn::Zero(d);
 }
 
 template <class T>
@@ -74,9 +77,12 @@ void pack_target(const float* x, const std::int32_t* weight, std::int64_t n_rows
         }
       });
 #endif
-  for (std::size_t i = 0; i < rows; ++i)
+  for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = i < whole_rows ? whole_columns : 0; j < n; ++j)
       cells[j * stride + i] = static_cast<T>(x[i * n + j]) - static_cast<T>(center[j]);
+    T* const row = stretch.rows.data() + i * static_cast<std::size_t>(stretch.row_stride);
+    for (std::size_t j = 0; j < n; ++j) row[j] = static_cast<T>(x[i * n + j]) - static_cast<T>(center[j]);
+  }
   for (std::size_t j = 0; j < n; ++j) std::fill(cells + j * stride + rows, cells + (j + 1) * stride, T{0});
   for (std::size_t i = 0; i < rows; ++i) stretch.weight[i] = weight != nullptr ? static_cast<T>(weight[i]) : T{1};
   std::fill(stretch.weight.begin() + n_rows, stretch.weight.end(), T{0});
@@ -100,61 +106,75 @@ void leave_out_missing(const Stretch<T>& stretch, const Components<T>& component
     }
 }
 
+// log_density of kBlock components from `first` on for kDiagonalVectors vectors of rows. cells: those of the first row.
+template <bool kScaled, class T>
+HWY_INLINE void diagonal_block(const T* cells, std::int64_t stride, const Components<T>& components, std::int32_t first, T* log_density) {
+  using D = hn::ScalableTag<T>;
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  Accumulators<D, kDiagonalVectors> sum;
+  clear<kDiagonalVectors>(d, sum);
+  const T* center = components.centers(first / kGroup) + first % kGroup;
+  const T* scale = kScaled ? components.scales(first / kGroup) + first % kGroup : center;
+  for (std::int32_t j = 0; j < components.n_columns(); ++j, cells += stride, center += kGroup, scale += kGroup) {
+    hn::Vec<D> cell[kDiagonalVectors];
+    for (std::int64_t v = 0; v < kDiagonalVectors; ++v) cell[v] = hn::LoadU(d, cells + v * lanes);
+    for (std::int32_t k = 0; k < kBlock; ++k) {
+      const auto c = hn::Set(d, center[k]);
+      for (std::int64_t v = 0; v < kDiagonalVectors; ++v) {
+        auto t = hn::Sub(cell[v], c);
+        if constexpr (kScaled) t = hn::Mul(t, hn::Set(d, scale[k]));
+        sum[v][k] = hn::MulAdd(t, t, sum[v][k]);
+      }
+    }
+  }
+  for (std::int32_t k = 0; k < std::min(kBlock, components.n_components() - first); ++k) {
+    const auto factor = hn::Set(d, components.factor(first + k)), constant = hn::Set(d, components.constant(first + k));
+    for (std::int64_t v = 0; v < kDiagonalVectors; ++v)
+      hn::StoreU(hn::MulAdd(factor, sum[v][k], constant), d, log_density + (first + k) * stride + v * lanes);
+  }
+}
+
 // log_density of scratch: constant + factor |(cells - center) scale|^2, without scales where kScaled is false.
 // cells: (n_columns, stride) of the stretch, or whitened.
 template <bool kScaled, class T>
 void diagonal_densities(const T* cells, const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch) {
-  using D = hn::ScalableTag<T>;
-  const D d;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
-  for (std::int64_t row = 0; row < stretch.n_rows; row += kVectors * lanes) {
-    for (std::int32_t group = 0; group < components.n_groups(); ++group) {
-      Accumulators<D> sum;
-      clear(d, sum);
-      const T* center = components.centers(group);
-      const T* scale = kScaled ? components.scales(group) : nullptr;
-      const T* x = cells + row;
-      for (std::int32_t j = 0; j < components.n_columns(); ++j, x += stride, center += kGroup) {
-        hn::Vec<D> cell[kVectors];
-        for (std::int64_t v = 0; v < kVectors; ++v) cell[v] = hn::LoadU(d, x + v * lanes);
-        for (std::int32_t k = 0; k < kGroup; ++k) {
-          const auto c = hn::Set(d, center[k]);
-          for (std::int64_t v = 0; v < kVectors; ++v) {
-            auto t = hn::Sub(cell[v], c);
-            if constexpr (kScaled) t = hn::Mul(t, hn::Set(d, scale[k]));
-            sum[v][k] = hn::MulAdd(t, t, sum[v][k]);
-          }
-        }
-        if constexpr (kScaled) scale += kGroup;
-      }
-      for (std::int32_t k = 0; k < kGroup && group * kGroup + k < components.n_components(); ++k) {
-        const std::int32_t component = group * kGroup + k;
-        const auto factor = hn::Set(d, components.factor(component)), constant = hn::Set(d, components.constant(component));
-        for (std::int64_t v = 0; v < kVectors; ++v)
-          hn::StoreU(hn::MulAdd(factor, sum[v][k], constant), d, scratch.log_density.data() + component * stride + row + v * lanes);
+  const std::int64_t step = kDiagonalVectors * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+  for (std::int64_t row = 0; row < stretch.n_rows; row += step)
+    for (std::int32_t first = 0; first < components.n_components(); first += kBlock)
+      diagonal_block<kScaled>(cells + row, stretch.stride, components, first, scratch.log_density.data() + row);
+}
+
+// Calls with_block(first column, y) with y = P^T t for kTriangleVectors vectors of rows, kBlock columns of P at a time.
+// t: (n_columns, kTriangleVectors * lanes), or a longer stride.
+template <class D, class T, class WithBlock>
+HWY_INLINE void transform(D d, const T* t, std::int64_t stride, const T* triangle, std::int32_t n_columns, WithBlock&& with_block) {
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int32_t first = 0; first < n_columns; first += kBlock) {
+    Accumulators<D, kTriangleVectors> y;
+    clear<kTriangleVectors>(d, y);
+    const T* cell = t;
+    const T* p = triangle + first % kGroup;
+    for (std::int32_t j = 0; j < std::min(n_columns, first + kBlock); ++j, cell += stride, p += kGroup) {
+      hn::Vec<D> x[kTriangleVectors];
+      for (std::int64_t v = 0; v < kTriangleVectors; ++v) x[v] = hn::LoadU(d, cell + v * lanes);
+      for (std::int32_t i = 0; i < kBlock; ++i) {
+        const auto factor = hn::Set(d, p[i]);
+        for (std::int64_t v = 0; v < kTriangleVectors; ++v) y[v][i] = hn::MulAdd(x[v], factor, y[v][i]);
       }
     }
+    with_block(first, y);
+    if ((first + kBlock) % kGroup == 0) triangle += std::min(n_columns, first + kBlock) * kGroup;
   }
 }
 
-// Calls with_group(first column, y) with y = P^T t for kVectors vectors of rows, kGroup columns of P at a time.
-// t: (n_columns, kVectors * lanes), or a longer stride.
-template <class D, class T, class WithGroup>
-HWY_INLINE void transform(D d, const T* t, std::int64_t stride, const T* triangle, std::int32_t n_columns, WithGroup&& with_group) {
+// to: (n_columns, kTriangleVectors * lanes) cells less the mean. cells: (n_columns, stride).
+template <class D, class T>
+HWY_INLINE void subtract_mean(D d, const T* cells, std::int64_t stride, const T* mean, std::int32_t n_columns, T* to) {
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int32_t first = 0; first < n_columns; first += kGroup) {
-    Accumulators<D> y;
-    clear(d, y);
-    const T* cell = t;
-    for (std::int32_t j = 0; j < std::min(n_columns, first + kGroup); ++j, cell += stride, triangle += kGroup) {
-      hn::Vec<D> x[kVectors];
-      for (std::int64_t v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, cell + v * lanes);
-      for (std::int32_t i = 0; i < kGroup; ++i) {
-        const auto p = hn::Set(d, triangle[i]);
-        for (std::int64_t v = 0; v < kVectors; ++v) y[v][i] = hn::MulAdd(x[v], p, y[v][i]);
-      }
-    }
-    with_group(first, y);
+  for (std::int32_t j = 0; j < n_columns; ++j, cells += stride, to += kTriangleVectors * lanes) {
+    const auto m = hn::Set(d, mean[j]);
+    for (std::int64_t v = 0; v < kTriangleVectors; ++v) hn::StoreU(hn::Sub(hn::LoadU(d, cells + v * lanes), m), d, to + v * lanes);
   }
 }
 
@@ -162,22 +182,21 @@ template <class T>
 void full_densities(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch) {
   using D = hn::ScalableTag<T>;
   const D d;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), width = kVectors * lanes;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), width = kTriangleVectors * lanes;
+  const auto half = hn::Set(d, T(0.5));
   T* const t = scratch.cells.data();
   for (std::int32_t k = 0; k < components.n_components(); ++k) {
-    const auto constant = hn::Set(d, components.constant(k)), half = hn::Set(d, T(0.5));
+    const auto constant = hn::Set(d, components.constant(k));
     for (std::int64_t row = 0; row < stretch.n_rows; row += width) {
-      for (std::int32_t j = 0; j < stretch.n_columns; ++j)
-        for (std::int64_t v = 0; v < width; v += lanes)
-          hn::StoreU(hn::Sub(hn::LoadU(d, stretch.cells.data() + j * stretch.stride + row + v), hn::Set(d, components.mean(k)[j])), d,
-                     t + j * width + v);
-      hn::Vec<D> square[kVectors];
+      subtract_mean(d, stretch.cells.data() + row, stretch.stride, components.mean(k), stretch.n_columns, t);
+      hn::Vec<D> square[kTriangleVectors];
       for (auto& sum : square) sum = hn::Zero(d);
-      transform(d, t, width, components.triangle(k), stretch.n_columns, [&](std::int32_t, const Accumulators<D>& y) HWY_ATTR {
-        for (std::int64_t v = 0; v < kVectors; ++v)
-          for (std::int32_t i = 0; i < kGroup; ++i) square[v] = hn::MulAdd(y[v][i], y[v][i], square[v]);
-      });
-      for (std::int64_t v = 0; v < kVectors; ++v)
+      transform(d, t, width, components.triangle(k), stretch.n_columns,
+                [&](std::int32_t, const Accumulators<D, kTriangleVectors>& y) HWY_ATTR {
+                  for (std::int64_t v = 0; v < kTriangleVectors; ++v)
+                    for (std::int32_t i = 0; i < kBlock; ++i) square[v] = hn::MulAdd(y[v][i], y[v][i], square[v]);
+                });
+      for (std::int64_t v = 0; v < kTriangleVectors; ++v)
         hn::StoreU(hn::NegMulAdd(half, square[v], constant), d, scratch.log_density.data() + k * stretch.stride + row + v * lanes);
     }
   }
@@ -188,11 +207,11 @@ void tied_densities(const Stretch<T>& stretch, const Components<T>& components, 
   using D = hn::ScalableTag<T>;
   const D d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t row = 0; row < stretch.n_rows; row += kVectors * lanes)
+  for (std::int64_t row = 0; row < stretch.n_rows; row += kTriangleVectors * lanes)
     transform(d, stretch.cells.data() + row, stretch.stride, components.triangle(0), stretch.n_columns,
-              [&](std::int32_t first, const Accumulators<D>& y) HWY_ATTR {
-                for (std::int32_t i = 0; i < std::min(kGroup, stretch.n_columns - first); ++i)
-                  for (std::int64_t v = 0; v < kVectors; ++v)
+              [&](std::int32_t first, const Accumulators<D, kTriangleVectors>& y) HWY_ATTR {
+                for (std::int32_t i = 0; i < std::min(kBlock, stretch.n_columns - first); ++i)
+                  for (std::int64_t v = 0; v < kTriangleVectors; ++v)
                     hn::StoreU(y[v][i], d, scratch.cells.data() + (first + i) * stretch.stride + row + v * lanes);
               });
   diagonal_densities<false>(scratch.cells.data(), stretch, components, scratch);
@@ -271,12 +290,14 @@ const DensityKernels<T>& kernels() {
 
 template <class T>
 void pack(const float* x, const std::int32_t* weight, std::int64_t n_rows, std::span<const float> center, Stretch<T>& stretch) {
+  if (stretch.n_columns != static_cast<std::int32_t>(center.size())) stretch = {.n_columns = static_cast<std::int32_t>(center.size())};
   stretch.n_rows = n_rows;
   stretch.missing_columns.clear();
-  stretch.n_columns = static_cast<std::int32_t>(center.size());
   stretch.stride = stretch_rows(stretch.n_columns) + 64 / std::int64_t{sizeof(T)};
   stretch.cells.resize(center.size() * static_cast<std::size_t>(stretch.stride));
   stretch.weight.resize(static_cast<std::size_t>(stretch.stride));
+  stretch.row_stride = row_stride<T>(stretch.n_columns);
+  stretch.rows.resize(static_cast<std::size_t>(stretch_rows(stretch.n_columns) * stretch.row_stride));  // zeros beyond n_columns stay
   kernels<T>().pack(x, weight, n_rows, center, stretch);
 }
 
@@ -294,6 +315,7 @@ void find_missing(Stretch<T>& stretch) {
     }
     if (count > 0) stretch.missing_columns.push_back(j);
   }
+  for (T& cell : stretch.rows) cell = cell == cell ? cell : T{0};
 }
 
 template <class T>
@@ -304,6 +326,7 @@ void log_densities(const Stretch<T>& stretch, const Components<T>& components, S
   scratch.row_certainty.resize(stride);
   scratch.cells.resize((d + kGroup) * stride);
   scratch.places.resize(stride);
+  scratch.weight.resize(stride);
   kernels<T>().log_densities(stretch, components, scratch);
 }
 

@@ -1,7 +1,7 @@
 // Log-densities and responsibilities of a few hundred rows under the components of a mixture, and the sums of the
-// M-step over them. Rows lie in SIMD lanes: a stretch of rows is packed column by column, less a center, so nothing is
-// added across lanes but at the end of a stretch. One text for float32 and double; instruction sets are chosen at run
-// time (Highway).
+// M-step over them. Densities have rows in SIMD lanes: a stretch of rows is packed column by column, less a center. Moments
+// have columns in lanes and visit the rows of a component only. So nothing is added across lanes. One text for float32 and
+// double; instruction sets are chosen at run time (Highway).
 //
 //   diag       |(x - mean) s|^2 column by column, never expanded: no cancellation however tight a component is
 //   spherical  s^2 |x - mean|^2
@@ -27,13 +27,22 @@ inline constexpr std::int32_t kGroup = 8;  // components, or columns of P, per r
 // only, because sums over a stretch fix bits.
 std::int64_t stretch_rows(std::int32_t n_columns);
 
+// Columns of T filled up to whole cache lines.
+template <class T>
+constexpr std::int64_t row_stride(std::int32_t n_columns) {
+  constexpr std::int64_t kLine = 64 / std::int64_t{sizeof(T)};
+  return (n_columns + kLine - 1) / kLine * kLine;
+}
+
 // Rows of one stretch. Rows beyond n_rows, up to the stride, are zero and weigh nothing.
 template <class T>
 struct Stretch {
   std::int64_t n_rows = 0;
-  std::int64_t stride = 0;  // rows per column, with a cache line to spare so that columns fall into different sets
+  std::int64_t stride = 0;      // rows per column, with a cache line to spare so that columns fall into different sets
+  std::int64_t row_stride = 0;  // columns per row
   std::int32_t n_columns = 0;
-  std::vector<T> cells;                       // (n_columns, stride) x - center
+  std::vector<T> cells;                       // (n_columns, stride) x - center, for the densities
+  std::vector<T> rows;                        // (n_rows, row_stride) the same for the moments, zero beyond n_columns
   std::vector<T> weight;                      // (stride) weight steps
   std::vector<std::int32_t> missing_columns;  // columns with missing cells, ascending
   std::vector<T> missing;                     // (n_columns, stride) 1 for a missing cell, whose `cells` is 0, else 0; only if there are any
@@ -57,9 +66,8 @@ class Components {
   std::int32_t n_components() const { return n_components_; }
   std::int32_t n_columns() const { return n_columns_; }
   std::int32_t n_groups() const { return (n_components_ + kGroup - 1) / kGroup; }
-  const T* mean(std::int32_t k) const { return means_.data() + std::int64_t{k} * n_columns_; }    // (n_columns) less center
-  const T* pivot(std::int32_t k) const { return pivots_.data() + std::int64_t{k} * n_columns_; }  // (n_columns) p - center
-  bool about_center() const { return about_center_; }                                             // all pivots are zero
+  const T* mean(std::int32_t k) const { return means_.data() + std::int64_t{k} * n_columns_; }     // (n_columns) less center
+  const T* pivot(std::int32_t k) const { return pivots_.data() + k * row_stride<T>(n_columns_); }  // (row_stride) p - center
   T factor(std::int32_t k) const { return factors_[static_cast<std::size_t>(k)]; }      // of the squared length: -1/2, spherical -s^2/2
   T constant(std::int32_t k) const { return constants_[static_cast<std::size_t>(k)]; }  // log weight + log density at mean
   // Centers and, diag, scales of a group of components, (n_columns, kGroup); zero beyond n_components.
@@ -80,7 +88,6 @@ class Components {
   std::int32_t n_components_ = 0;
   std::int32_t n_columns_ = 0;
   std::int64_t triangle_size_ = 0;
-  bool about_center_ = false;
   std::vector<T> means_, pivots_, constants_, factors_, centers_, scales_, norms_, triangles_;
 };
 
@@ -94,12 +101,14 @@ double product_error(const Model& model, const kmeans::Grid& grid, std::span<con
 
 template <class T>
 struct Scratch {
-  std::vector<T> log_density;      // (padded n_components, stride): log (weight_k N_k), later w r_k
-  std::vector<T> row_likelihood;   // (stride) log p(x)
-  std::vector<T> row_certainty;    // (stride) log max_k r_k
-  std::vector<double> row_square;  // (stride) |x - center|^2
-  std::vector<T> cells;            // whitened columns, or rows of one component
-  std::vector<std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>> places;  // (stride) rows of one component
+  std::vector<T> log_density;        // (padded n_components, stride): log (weight_k N_k), later w r_k
+  std::vector<T> row_likelihood;     // (stride) log p(x)
+  std::vector<T> row_certainty;      // (stride) log max_k r_k
+  std::vector<double> row_square;    // (stride) |x - center|^2
+  std::vector<T> cells;              // whitened columns
+  std::vector<std::int32_t> places;  // (stride) rows of one component
+  std::vector<T> weight;             // (stride) their w r
+  std::vector<T> panel, square;      // some of them times the roots of those, and their Gram matrix
 };
 
 // Fills scratch.log_density.

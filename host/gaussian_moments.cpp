@@ -1,5 +1,5 @@
-// The sums of the M-step over one stretch (gaussian_density.hpp): rows in lanes, one reduction across lanes per sum and
-// stretch, then double.
+// The sums of the M-step over one stretch (gaussian_density.hpp). Only the rows of a component count, and columns lie in lanes,
+// so nothing is added across lanes; every few hundred rows the sums go to double.
 #include <algorithm>
 #include <bit>
 
@@ -32,12 +32,15 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Components and columns per register block of the diagonal sums: 16 accumulators, with squares two per cell.
-constexpr std::int32_t kComponents = 4;
-template <bool kSquares>
-constexpr std::int32_t kColumnsOf = kSquares ? 2 : 4;
-// Rows and columns per register block of a Gram matrix: 16 accumulators.
-constexpr std::int32_t kTile = 4;
+// Chosen rows that are added in T before their sums go to double, a multiple of kUnroll.
+constexpr std::int64_t kRun = 256;
+// Chains of additions per sum, so that one addition need not wait for another.
+constexpr std::int32_t kUnroll = 4;
+// A Gram matrix takes its rows kGramRows at a time, and of every row up to kGramVectors vectors of columns: accumulators, cells of
+// the columns and one of the row fit 16 registers. A panel of rows stays in the L1 cache beside them.
+constexpr std::int64_t kGramRows = 4;
+constexpr std::int64_t kGramVectors = 3;
+constexpr std::int64_t kPanelBytes = std::int64_t{24} << 10;
 
 template <class D, class T>
 HWY_INLINE hn::Vec<D> load_wide(D d, const T* from) {
@@ -62,68 +65,121 @@ HWY_INLINE double weighted_sum(const T* weight, const V* value, std::int64_t n_r
   return sum_of_lanes(d, sum);
 }
 
+// Adds from[i] to to[i].
 template <class T>
-void add_weights(const Stretch<T>& stretch, const Scratch<T>& scratch, BlockSums& sums) {
+HWY_INLINE void add_to(const T* from, std::int64_t n, double* to) {
   const hn::ScalableTag<double> d;
-  for (std::size_t k = 0; k < sums.weight.size(); ++k) {
-    const T* responsibility = scratch.log_density.data() + static_cast<std::int64_t>(k) * stretch.stride;
-    auto sum = hn::Zero(d);
-    for (std::int64_t row = 0; row < stretch.n_rows; row += static_cast<std::int64_t>(hn::Lanes(d)))
-      sum = hn::Add(sum, load_wide(d, responsibility + row));
-    sums.weight[k] += sum_of_lanes(d, sum);
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::Add(hn::LoadU(d, to + i), load_wide(d, from + i)), d, to + i);
+  for (; i < n; ++i) to[i] += static_cast<double>(from[i]);
+}
+
+// The rows of positive weight: scratch.places and scratch.weight, rounded up to kUnroll with the first row at weight zero.
+// Returns how many. Lane by lane from a bit mask: most vectors of a component hold no row or a few, and hn::Compress copies its
+// table to the stack where the instruction set has none.
+template <class T>
+std::int64_t choose_rows(const Stretch<T>& stretch, const T* weight, Scratch<T>& scratch) {
+  const hn::ScalableTag<T> d;
+  std::int64_t count = 0;
+  for (std::int64_t row = 0; row < stretch.n_rows; row += static_cast<std::int64_t>(hn::Lanes(d))) {
+    std::uint64_t chosen = 0;
+    hn::StoreMaskBits(d, hn::Gt(hn::LoadU(d, weight + row), hn::Zero(d)), reinterpret_cast<std::uint8_t*>(&chosen));
+    for (; chosen != 0; chosen &= chosen - 1, ++count) {
+      const std::int64_t place = row + std::countr_zero(chosen);
+      scratch.places[static_cast<std::size_t>(count)] = static_cast<std::int32_t>(place);
+      scratch.weight[static_cast<std::size_t>(count)] = weight[place];
+    }
+  }
+  for (; count % kUnroll != 0; ++count) {
+    scratch.places[static_cast<std::size_t>(count)] = 0;
+    scratch.weight[static_cast<std::size_t>(count)] = 0;
+  }
+  return count;
+}
+
+template <class T>
+double sum_of(const T* values, std::int64_t n) {
+  const hn::ScalableTag<double> d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), whole = n / lanes * lanes;
+  auto sum = hn::Zero(d);
+  for (std::int64_t i = 0; i < whole; i += lanes) sum = hn::Add(sum, load_wide(d, values + i));
+  double total = sum_of_lanes(d, sum);
+  for (std::int64_t i = whole; i < n; ++i) total += static_cast<double>(values[i]);
+  return total;
+}
+
+// Where the sums of a component go: (n_columns) each; second only where squares are wanted.
+struct ColumnSums {
+  double* first = nullptr;
+  double* second = nullptr;
+};
+
+// Sums of kVectors vectors of columns from `column` on over n chosen rows, about the pivot.
+template <bool kSquares, std::int32_t kVectors, class T>
+HWY_INLINE void add_column_block(const Stretch<T>& stretch, const std::int32_t* places, const T* weight, std::int64_t n, const T* pivot,
+                                 std::int64_t column, const ColumnSums& sums) {
+  using D = hn::ScalableTag<T>;
+  const D d;
+  constexpr std::int32_t kRows = kUnroll / kVectors;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  hn::Vec<D> p[kVectors], first[kRows][kVectors], second[kRows][kVectors];
+  for (std::int32_t v = 0; v < kVectors; ++v) {
+    p[v] = hn::LoadU(d, pivot + column + v * lanes);
+    for (std::int32_t r = 0; r < kRows; ++r) first[r][v] = second[r][v] = hn::Zero(d);
+  }
+  for (std::int64_t i = 0; i < n; i += kRows)
+    for (std::int32_t r = 0; r < kRows; ++r) {
+      const T* const row = stretch.rows.data() + places[i + r] * stretch.row_stride + column;
+      const auto w = hn::Set(d, weight[i + r]);
+      for (std::int32_t v = 0; v < kVectors; ++v) {
+        const auto t = hn::Sub(hn::LoadU(d, row + v * lanes), p[v]);
+        const auto weighted = hn::Mul(w, t);
+        first[r][v] = hn::Add(first[r][v], weighted);
+        if constexpr (kSquares) second[r][v] = hn::MulAdd(weighted, t, second[r][v]);
+      }
+    }
+  HWY_ALIGN T sum[HWY_MAX_BYTES / sizeof(T)];
+  for (std::int32_t v = 0; v < kVectors; ++v) {
+    const std::int64_t from = column + v * lanes, count = std::min(lanes, stretch.n_columns - from);
+    for (std::int32_t r = 1; r < kRows; ++r) {
+      first[0][v] = hn::Add(first[0][v], first[r][v]);
+      second[0][v] = hn::Add(second[0][v], second[r][v]);
+    }
+    hn::Store(first[0][v], d, sum);
+    add_to(sum, count, sums.first + from);
+    if constexpr (!kSquares) continue;
+    hn::Store(second[0][v], d, sum);
+    add_to(sum, count, sums.second + from);
   }
 }
 
-// Sums of a block of components and columns, about zero or about the pivots. Columns beyond n_columns repeat
-// the last one; components beyond n_components have responsibility zero.
-template <bool kAboutZero, bool kSquares, class T>
-void add_diagonal_block(const Stretch<T>& stretch, const Components<T>& components, const T* responsibility, std::int32_t first_component,
-                        std::int32_t first_column, BlockSums& sums) {
-  using D = hn::ScalableTag<T>;
-  const D d;
-  constexpr std::int32_t kColumns = kColumnsOf<kSquares>;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
-  const T* x[kColumns];
-  hn::Vec<D> pivot[kComponents][kColumns], first[kComponents][kColumns], second[kComponents][kColumns];
-  for (std::int32_t j = 0; j < kColumns; ++j) {
-    const std::int32_t column = std::min(first_column + j, stretch.n_columns - 1);
-    x[j] = stretch.cells.data() + column * stride;
-    for (std::int32_t k = 0; k < kComponents; ++k) {
-      pivot[k][j] = hn::Set(d, components.pivot(std::min(first_component + k, components.n_components() - 1))[column]);
-      first[k][j] = second[k][j] = hn::Zero(d);
-    }
+// Adds w t and, where kSquares, w t^2 of n chosen rows, t = x - pivot.
+template <bool kSquares, class T>
+void add_columns(const Stretch<T>& stretch, const Scratch<T>& scratch, std::int64_t n, const T* pivot, const ColumnSums& sums) {
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+  for (std::int64_t run = 0; run < n; run += kRun) {
+    const std::int32_t* const places = scratch.places.data() + run;
+    const T* const weight = scratch.weight.data() + run;
+    const std::int64_t rows = std::min(kRun, n - run);
+    std::int64_t column = 0;
+    for (; column + 3 * lanes < stretch.n_columns; column += 4 * lanes)
+      add_column_block<kSquares, 4>(stretch, places, weight, rows, pivot, column, sums);
+    for (; column + lanes < stretch.n_columns; column += 2 * lanes)
+      add_column_block<kSquares, 2>(stretch, places, weight, rows, pivot, column, sums);
+    if (column < stretch.n_columns) add_column_block<kSquares, 1>(stretch, places, weight, rows, pivot, column, sums);
   }
-  const T* r = responsibility + first_component * stride;
-  for (std::int64_t row = 0; row < stretch.n_rows; row += lanes) {
-    hn::Vec<D> cell[kColumns], square[kColumns];
-    for (std::int32_t j = 0; j < kColumns; ++j) {
-      cell[j] = hn::LoadU(d, x[j] + row);
-      square[j] = hn::Mul(cell[j], cell[j]);
-    }
-    for (std::int32_t k = 0; k < kComponents; ++k) {
-      const auto weight = hn::LoadU(d, r + k * stride + row);
-      for (std::int32_t j = 0; j < kColumns; ++j) {
-        const auto t = kAboutZero ? cell[j] : hn::Sub(cell[j], pivot[k][j]);
-        first[k][j] = hn::MulAdd(weight, t, first[k][j]);
-        if constexpr (kSquares) second[k][j] = hn::MulAdd(weight, kAboutZero ? square[j] : hn::Mul(t, t), second[k][j]);
-      }
-    }
-  }
-  for (std::int32_t k = first_component; k < std::min(first_component + kComponents, components.n_components()); ++k)
-    for (std::int32_t j = first_column; j < std::min(first_column + kColumns, stretch.n_columns); ++j) {
-      const std::size_t cell = static_cast<std::size_t>(k) * static_cast<std::size_t>(stretch.n_columns) + static_cast<std::size_t>(j);
-      sums.first[cell] += sum_of_lanes(d, first[k - first_component][j - first_column]);
-      if constexpr (kSquares) sums.second[cell] += sum_of_lanes(d, second[k - first_component][j - first_column]);
-    }
 }
 
 template <bool kSquares, class T>
-void add_diagonal_moments(const Stretch<T>& stretch, const Components<T>& components, const Scratch<T>& scratch, BlockSums& sums) {
-  add_weights(stretch, scratch, sums);
-  const auto add_block = components.about_center() ? add_diagonal_block<true, kSquares, T> : add_diagonal_block<false, kSquares, T>;
-  for (std::int32_t k = 0; k < components.n_components(); k += kComponents)
-    for (std::int32_t j = 0; j < stretch.n_columns; j += kColumnsOf<kSquares>)
-      add_block(stretch, components, scratch.log_density.data(), k, j, sums);
+void add_diagonal_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
+  for (std::int32_t k = 0; k < components.n_components(); ++k) {
+    const std::int64_t n = choose_rows(stretch, scratch.log_density.data() + k * stretch.stride, scratch);
+    const std::int64_t cell = std::int64_t{k} * stretch.n_columns;
+    sums.weight[static_cast<std::size_t>(k)] += sum_of(scratch.weight.data(), n);
+    add_columns<kSquares>(stretch, scratch, n, components.pivot(k),
+                          {.first = sums.first.data() + cell, .second = kSquares ? sums.second.data() + cell : nullptr});
+  }
 }
 
 // The squares of rows about the center are the same for all components, so they cost nothing beside the first moments;
@@ -146,105 +202,84 @@ void add_spherical_moments(const Stretch<T>& stretch, const Components<T>& compo
         weighted_sum(scratch.log_density.data() + static_cast<std::int64_t>(k) * stretch.stride, scratch.row_square.data(), stretch.n_rows);
 }
 
-// The rows of positive weight: their places in the stretch and the roots of their weights, rounded up to whole vectors
-// with roots of zero. Returns how many, and whether they are all rows.
-struct Chosen {
-  std::int64_t n_rows = 0;
-  bool all = false;
-};
-
-// Lane by lane from a bit mask: most vectors of a component hold no row or a few, and hn::Compress copies its table to the stack
-// where the instruction set has none.
-template <class T, class Index>
-Chosen choose_rows(const Stretch<T>& stretch, const T* weight, Index* index, T* root) {
-  const hn::ScalableTag<T> d;
-  HWY_ALIGN T roots[HWY_MAX_BYTES / sizeof(T)];
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  std::int64_t count = 0;
-  for (std::int64_t row = 0; row < stretch.n_rows; row += lanes) {
-    const auto w = hn::LoadU(d, weight + row);
-    const auto counts = hn::Gt(w, hn::Zero(d));
-    std::uint64_t chosen = 0;
-    hn::StoreMaskBits(d, counts, reinterpret_cast<std::uint8_t*>(&chosen));
-    if (chosen == 0) continue;
-    hn::Store(hn::Sqrt(w), d, roots);
-    for (; chosen != 0; chosen &= chosen - 1, ++count) {
-      const int lane = std::countr_zero(chosen);
-      root[count] = roots[lane];
-      index[count] = static_cast<Index>(row + lane);
-    }
-  }
-  const std::int64_t padded = (count + lanes - 1) / lanes * lanes;
-  std::fill(root + count, root + padded, T{0});
-  std::fill(index + count, index + padded, Index{0});
-  return {.n_rows = padded, .all = count == stretch.n_rows};
-}
-
-// The rows of positive weight, side by side, as z = sqrt(weight) (x - pivot) and in a last column sqrt(weight):
-// scratch.cells (n_columns + 1 rounded up to kTile, stride). Returns how many, rounded up to whole vectors of zeros.
+// scratch.panel (n, row_stride): z = sqrt(weight) (x - pivot) of n chosen rows from `first` on.
 template <class T>
-std::int64_t gather(const Stretch<T>& stretch, const T* weight, const T* pivot, Scratch<T>& scratch) {
+void fill_panel(const Stretch<T>& stretch, std::int64_t first, std::int64_t n, const T* pivot, Scratch<T>& scratch) {
   const hn::ScalableTag<T> d;
-  const hn::RebindToSigned<decltype(d)> di;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), stride = stretch.stride;
-  const std::int32_t n = stretch.n_columns;
-  T* const root = scratch.cells.data() + n * stride;
-  auto* const index = scratch.places.data();
-  const auto [n_rows, all] = choose_rows(stretch, weight, index, root);
-  for (std::int32_t j = 0; j < n; ++j) {
-    const T* from = stretch.cells.data() + j * stride;
-    T* const to = scratch.cells.data() + j * stride;
-    const auto p = hn::Set(d, pivot[j]);
-    for (std::int64_t row = 0; row < n_rows; row += lanes) {
-      const auto cell = all ? hn::LoadU(d, from + row) : hn::GatherIndex(d, from, hn::LoadU(di, index + row));
-      hn::StoreU(hn::Mul(hn::Sub(cell, p), hn::LoadU(d, root + row)), d, to + row);
-    }
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::size_t chosen = static_cast<std::size_t>(first + i);
+    const T* const row = stretch.rows.data() + scratch.places[chosen] * stretch.row_stride;
+    const auto root = hn::Sqrt(hn::Set(d, scratch.weight[chosen]));
+    T* const to = scratch.panel.data() + i * stretch.row_stride;
+    for (std::int64_t j = 0; j < stretch.row_stride; j += lanes)
+      hn::StoreU(hn::Mul(hn::Sub(hn::LoadU(d, row + j), hn::LoadU(d, pivot + j)), root), d, to + j);
   }
-  for (std::int32_t j = n + 1; j % kTile != 0; ++j) std::fill_n(scratch.cells.begin() + j * stride, n_rows, T{0});
-  return n_rows;
 }
 
-// Calls add(i, j, value) for the lower triangle of z^T z. z: (n rounded up to kTile, stride), n_rows used.
-template <class T, class Add>
-void gram(const T* z, std::int64_t n_rows, std::int64_t stride, std::int32_t n, Add&& add) {
+// Rows i .. i + kGramRows - 1 and kVectors vectors of columns from j on of the sums of z^T z over n rows.
+// z: (n, stride); square: (stride, stride).
+template <std::int64_t kVectors, class T>
+HWY_INLINE void fill_gram_block(const T* z, std::int64_t n, std::int64_t stride, std::int64_t i, std::int64_t j, T* square) {
   using D = hn::ScalableTag<T>;
   const D d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int32_t i0 = 0; i0 < n; i0 += kTile)
-    for (std::int32_t j0 = 0; j0 <= i0; j0 += kTile) {
-      hn::Vec<D> sum[kTile][kTile];
-      for (auto& of_row : sum)
-        for (auto& cell : of_row) cell = hn::Zero(d);
-      const T* a = z + i0 * stride;
-      const T* b = z + j0 * stride;
-      for (std::int64_t row = 0; row < n_rows; row += lanes) {
-        hn::Vec<D> right[kTile];
-        for (std::int32_t j = 0; j < kTile; ++j) right[j] = hn::LoadU(d, b + j * stride + row);
-        for (std::int32_t i = 0; i < kTile; ++i) {
-          const auto left = hn::LoadU(d, a + i * stride + row);
-          for (std::int32_t j = 0; j < kTile; ++j) sum[i][j] = hn::MulAdd(left, right[j], sum[i][j]);
-        }
-      }
-      for (std::int32_t i = i0; i < std::min(n, i0 + kTile); ++i)
-        for (std::int32_t j = j0; j <= std::min(i, j0 + kTile - 1); ++j)
-          add(static_cast<std::size_t>(i), static_cast<std::size_t>(j), sum_of_lanes(d, sum[i - i0][j - j0]));
+  hn::Vec<D> sum[kGramRows][kVectors];
+  for (auto& of_row : sum)
+    for (auto& cell : of_row) cell = hn::Zero(d);
+  for (const T* const end = z + n * stride; z != end; z += stride) {
+    hn::Vec<D> right[kVectors];
+    for (std::int64_t v = 0; v < kVectors; ++v) right[v] = hn::LoadU(d, z + j + v * lanes);
+    for (std::int64_t r = 0; r < kGramRows; ++r) {
+      const auto left = hn::Set(d, z[i + r]);
+      for (std::int64_t v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(left, right[v], sum[r][v]);
     }
+  }
+  for (std::int64_t r = 0; r < kGramRows; ++r)
+    for (std::int64_t v = 0; v < kVectors; ++v) hn::StoreU(sum[r][v], d, square + (i + r) * stride + j + v * lanes);
+}
+
+// At least the lower triangle of the sums of z^T z over n rows. z: (n, stride), zero beyond n_columns; square: (stride, stride).
+template <class T>
+void fill_gram(const T* z, std::int64_t n, std::int64_t stride, std::int64_t n_columns, T* square) {
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+  for (std::int64_t i = 0; i < n_columns; i += kGramRows) {
+    const std::int64_t n_vectors = (std::min(i + kGramRows, n_columns) - 1) / lanes + 1;
+    for (std::int64_t v = 0; v < n_vectors;) {
+      const std::int64_t left = n_vectors - v, taken = left == kGramVectors + 1 ? 2 : std::min(left, kGramVectors);
+      if (taken == 3) fill_gram_block<3>(z, n, stride, i, v * lanes, square);
+      if (taken == 2) fill_gram_block<2>(z, n, stride, i, v * lanes, square);
+      if (taken == 1) fill_gram_block<1>(z, n, stride, i, v * lanes, square);
+      v += taken;
+    }
+  }
+}
+
+// Adds the lower triangle of w t t^T of n chosen rows, t = x - pivot.
+template <class T>
+void add_triangle(const Stretch<T>& stretch, std::int64_t n, const T* pivot, Scratch<T>& scratch, double* triangle) {
+  const std::int64_t stride = stretch.row_stride, row_bytes = stride * std::int64_t{sizeof(T)};
+  const std::int64_t run = std::clamp<std::int64_t>(kPanelBytes / row_bytes, 32, kRun);
+  scratch.panel.resize(static_cast<std::size_t>(run * stride));
+  scratch.square.resize(static_cast<std::size_t>(stride * stride));
+  for (std::int64_t first = 0; first < n; first += run) {
+    const std::int64_t rows = std::min(run, n - first);
+    fill_panel(stretch, first, rows, pivot, scratch);
+    fill_gram(scratch.panel.data(), rows, stride, stretch.n_columns, scratch.square.data());
+    for (std::int64_t i = 0; i < stretch.n_columns; ++i)
+      add_to(scratch.square.data() + i * stride, i + 1, triangle + triangle_cells(static_cast<std::size_t>(i)));
+  }
 }
 
 template <class T>
 void add_full_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
-  const std::size_t n = static_cast<std::size_t>(stretch.n_columns);
+  const std::size_t d = static_cast<std::size_t>(stretch.n_columns);
   for (std::size_t k = 0; k < sums.weight.size(); ++k) {
     const std::int32_t component = static_cast<std::int32_t>(k);
-    const std::int64_t rows =
-        gather(stretch, scratch.log_density.data() + component * stretch.stride, components.pivot(component), scratch);
-    if (rows == 0) continue;
-    double* const second = sums.second.data() + k * triangle_cells(n);
-    double* const first = sums.first.data() + k * n;
-    gram(scratch.cells.data(), rows, stretch.stride, stretch.n_columns + 1, [&](std::size_t i, std::size_t j, double value) {
-      double& sum = i < n ? second[triangle_cells(i) + j] : j < n ? first[j] : sums.weight[k];
-      sum += value;
-    });
+    const std::int64_t n = choose_rows(stretch, scratch.log_density.data() + component * stretch.stride, scratch);
+    sums.weight[k] += sum_of(scratch.weight.data(), n);
+    add_columns<false>(stretch, scratch, n, components.pivot(component), {.first = sums.first.data() + k * d});
+    add_triangle(stretch, n, components.pivot(component), scratch, sums.second.data() + k * triangle_cells(d));
   }
 }
 
@@ -276,10 +311,8 @@ void add_moments_target(const Stretch<T>& stretch, const Components<T>& componen
 
 template <class T>
 void add_scatter_target(const Stretch<T>& stretch, Scratch<T>& scratch, std::vector<double>& triangle) {
-  const std::vector<T> zero(static_cast<std::size_t>(stretch.n_columns));
-  const std::int64_t rows = gather(stretch, stretch.weight.data(), zero.data(), scratch);
-  gram(scratch.cells.data(), rows, stretch.stride, stretch.n_columns,
-       [&](std::size_t i, std::size_t j, double value) { triangle[triangle_cells(i) + j] += value; });
+  const std::vector<T> zero(static_cast<std::size_t>(stretch.row_stride));
+  add_triangle(stretch, choose_rows(stretch, stretch.weight.data(), scratch), zero.data(), scratch, triangle.data());
 }
 
 template <class T>
