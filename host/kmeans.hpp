@@ -25,7 +25,7 @@ struct Grid {
   double weight_step = 1.0;
 };
 
-enum class Init { kmeans_plus_plus, random, given };
+enum class Init { kmeans_plus_plus, kmeans_parallel, mini_batch, random, given };  // seeding_sample.hpp
 
 struct Params {
   std::int32_t n_clusters = 8;

@@ -1,19 +1,16 @@
-// Where k-means starts: exact moments and a seeding sample in one sweep, then greedy k-means++ on the sample (Arthur and
-// Vassilvitskii 2007, with 2 + ln k trials per center as scikit-learn), distinct random rows, or given centers.
+// Where k-means starts: exact moments and a seeding sample in one sweep, then centers from the sample, or given ones.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
-#include <limits>
 #include <mutex>
 #include <utility>
 
 #include "host/error.hpp"
 #include "host/kmeans.hpp"
-#include "host/nearest_centers.hpp"
 #include "host/passes.hpp"
 #include "host/random.hpp"
+#include "host/seeding_sample.hpp"
 
 namespace coterie::kmeans {
 namespace {
@@ -104,125 +101,6 @@ class MomentsPass {
   std::atomic<std::uint64_t> largest_key_{UINT64_MAX};  // no key above it enters the sample any more
 };
 
-// The sample, column by column, for scans over all of its rows.
-struct Sample {
-  std::int64_t n_rows = 0;
-  std::vector<float> columns;     // (n_columns, n_rows)
-  std::vector<double> weight;     // (n_rows) steps
-  std::vector<std::int64_t> row;  // (n_rows) global
-  std::vector<float> at(std::int64_t i) const {
-    std::vector<float> values;
-    for (std::size_t cell = static_cast<std::size_t>(i); cell < columns.size(); cell += static_cast<std::size_t>(n_rows))
-      values.push_back(columns[cell]);
-    return values;
-  }
-};
-
-Sample first_of(const FirstRows& rows, std::int64_t n_rows) {
-  const std::int64_t n = std::min(n_rows, rows.size());
-  const std::size_t d = static_cast<std::size_t>(rows.n_values()) - 1, n_samples = static_cast<std::size_t>(n);
-  Sample sample{.n_rows = n,
-                .columns = std::vector<float>(d * n_samples),
-                .weight = std::vector<double>(n_samples),
-                .row = std::vector<std::int64_t>(n_samples)};
-  for (std::size_t i = 0; i < n_samples; ++i) {
-    const auto values = rows.values(static_cast<std::int64_t>(i));
-    for (std::size_t j = 0; j < d; ++j) sample.columns[j * n_samples + i] = values[j];
-    sample.weight[i] = static_cast<double>(values[d]);
-    sample.row[i] = rows.row(static_cast<std::int64_t>(i));
-  }
-  return sample;
-}
-
-// Weighted squared distances of the sample to its nearest chosen center, with sums per block of kBlockRows in a fixed
-// order, so that a draw never depends on threads.
-struct Potential {
-  std::vector<double> distance;   // (n_rows) squared, to the nearest center so far
-  std::vector<double> block_sum;  // of weight * distance
-  double total = 0;
-};
-
-Potential potential_with(Context& context, const Sample& sample, const std::vector<double>& distance, std::span<const float> center) {
-  const std::int64_t n_blocks = (sample.n_rows + kBlockRows - 1) / kBlockRows;
-  Potential next{.distance = std::vector<double>(distance.size()), .block_sum = std::vector<double>(static_cast<std::size_t>(n_blocks))};
-  context.parallel_for(n_blocks, [&](std::int64_t block, int) {
-    const std::int64_t first = block * kBlockRows, rows = std::min(kBlockRows, sample.n_rows - first);
-    nearest::squared_distances(sample.columns.data(), sample.n_rows, first, rows, center, next.distance.data() + first);
-    double sum = 0;
-    for (std::size_t i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(first + rows); ++i) {
-      next.distance[i] = std::min(next.distance[i], distance[i]);
-      sum += sample.weight[i] * next.distance[i];
-    }
-    next.block_sum[static_cast<std::size_t>(block)] = sum;
-  });
-  for (const double sum : next.block_sum) next.total += sum;
-  return next;
-}
-
-// The sample row at which the running sum of weight * distance passes u * total.
-std::int64_t draw(const Sample& sample, const Potential& potential, double u) {
-  double left = u * potential.total;
-  std::size_t block = 0;
-  while (block + 1 < potential.block_sum.size() && left >= potential.block_sum[block]) left -= potential.block_sum[block++];
-  std::int64_t last_possible = -1;
-  for (std::size_t i = block * kBlockRows; i < potential.distance.size(); ++i) {
-    const double mass = sample.weight[i] * potential.distance[i];
-    if (mass > 0) last_possible = static_cast<std::int64_t>(i);
-    if (left < mass) return static_cast<std::int64_t>(i);
-    left -= mass;
-  }
-  return std::max<std::int64_t>(0, last_possible);  // rounding carried the draw past the end
-}
-
-std::int64_t draw_first(const Sample& sample, double u) {
-  double total = 0;
-  for (const double weight : sample.weight) total += weight;
-  double left = u * total;
-  for (std::int64_t i = 0; i < sample.n_rows; ++i) {
-    if (left < sample.weight[static_cast<std::size_t>(i)]) return i;
-    left -= sample.weight[static_cast<std::size_t>(i)];
-  }
-  return sample.n_rows - 1;
-}
-
-std::vector<float> kmeans_plus_plus(Context& context, const Sample& sample, std::int32_t n_clusters, std::uint64_t stream) {
-  const int trials = 2 + static_cast<int>(std::log(n_clusters));
-  std::vector<float> centers = sample.at(draw_first(sample, random_uniform(context.seed(), Purpose::seeding_first, 0, stream)));
-  const std::vector<double> infinite(static_cast<std::size_t>(sample.n_rows), std::numeric_limits<double>::infinity());
-  Potential potential = potential_with(context, sample, infinite, centers);
-  for (std::int32_t k = 1; k < n_clusters; ++k) {
-    Potential best;
-    std::vector<float> chosen;
-    for (int trial = 0; trial < trials; ++trial) {
-      const double u = random_uniform(context.seed(), Purpose::seeding_next,
-                                      static_cast<std::uint64_t>(k) * 64 + static_cast<std::uint64_t>(trial), stream);
-      std::vector<float> candidate = sample.at(draw(sample, potential, u));
-      Potential next = potential_with(context, sample, potential.distance, candidate);
-      if (!chosen.empty() && next.total >= best.total) continue;
-      best = std::move(next);
-      chosen = std::move(candidate);
-    }
-    potential = std::move(best);
-    centers.insert(centers.end(), chosen.begin(), chosen.end());
-  }
-  return centers;
-}
-
-std::vector<float> random_rows(Context& context, const Sample& sample, std::int32_t n_clusters, std::uint64_t stream) {
-  FirstRows chosen(n_clusters, 0);
-  for (std::int64_t i = 0; i < sample.n_rows; ++i)
-    chosen.offer(
-        random_bits(context.seed(), Purpose::seeding_random, static_cast<std::uint64_t>(sample.row[static_cast<std::size_t>(i)]), stream),
-        i, nullptr);
-  chosen.sort();
-  std::vector<float> centers;
-  for (std::int64_t k = 0; k < chosen.size(); ++k) {
-    const std::vector<float> row = sample.at(chosen.row(k));
-    centers.insert(centers.end(), row.begin(), row.end());
-  }
-  return centers;
-}
-
 void check(const GridMoments& moments, const Params& params, std::size_t n_columns) {
   if (params.n_clusters < 1) throw ArgumentError(fmt::format("n_clusters is {}; it must be at least 1", params.n_clusters));
   if (params.n_init < 1 && params.init != Init::given)
@@ -266,7 +144,7 @@ GridMoments measure_moments(Context& context, TileSource& source, const Grid& gr
 std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& moments, const Params& params) {
   check(moments, params, grid.steps.size());
   const std::int32_t n_columns = static_cast<std::int32_t>(grid.steps.size());
-  const Sample sample = first_of(moments.sample, sample_rows(moments.n_rows, n_columns, params.n_clusters));
+  const SeedingSample sample = first_of(moments.sample, sample_rows(moments.n_rows, n_columns, params.n_clusters));
   std::vector<Model> models(params.init == Init::given ? 1 : static_cast<std::size_t>(params.n_init));
   for (std::size_t restart = 0; restart < models.size(); ++restart) {
     Model& model = models[restart];
@@ -277,6 +155,8 @@ std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& m
       case Init::given: model.cluster_centers = params.given_centers; break;
       case Init::random: model.cluster_centers = random_rows(context, sample, params.n_clusters, restart); break;
       case Init::kmeans_plus_plus: model.cluster_centers = kmeans_plus_plus(context, sample, params.n_clusters, restart); break;
+      case Init::kmeans_parallel: model.cluster_centers = kmeans_parallel(context, sample, params.n_clusters, restart); break;
+      case Init::mini_batch: model.cluster_centers = mini_batch(context, sample, params.n_clusters, restart); break;
     }
   }
   return models;

@@ -18,7 +18,8 @@ enum class Purpose : std::uint64_t {
   synth_value,
   bootstrap,
   split,
-  synth_outcome
+  synth_outcome,
+  seeding_round
 };
 
 constexpr std::uint64_t mix64(std::uint64_t z) {

@@ -14,7 +14,10 @@ class KMeansBits : public ::testing::Test {
   static Problem problem() {
     constexpr std::int32_t kMaxIter = testing::size_for(300, 3);
     Problem problem = blobs_problem(testing::size_for<std::int64_t>(30011, 8301), 6, 7, 0.8);
-    problem.params = {{.n_clusters = 7, .n_init = 4, .max_iter = kMaxIter}, {.n_clusters = 11, .n_init = 2, .max_iter = kMaxIter}};
+    problem.params = {{.n_clusters = 7, .n_init = 4, .max_iter = kMaxIter},
+                      {.n_clusters = 11, .n_init = 2, .max_iter = kMaxIter},
+                      {.n_clusters = 5, .n_init = 2, .max_iter = 2, .init = Init::kmeans_parallel},
+                      {.n_clusters = 5, .n_init = 1, .max_iter = 2, .init = Init::mini_batch}};
     std::vector<double> weights;
     for (std::int64_t i = 0; i < problem.rows.n_rows; ++i) weights.push_back(1 + static_cast<double>(i * 7919 % 1000) / 37);
     problem.weights = quantise_weights(weights);

@@ -161,6 +161,11 @@ class Contract(Case):
         self.assertEqual(result["n_clusters"], 3)
         self.assertIn("3 segments", result["choice"])
 
+    def test_every_start_finds_the_planted_segments(self):
+        expected = self.cluster("--n-clusters", 3)["inertia"]
+        for init in ("k-means||", "mini-batch", "random"):
+            self.assertAlmostEqual(self.cluster("--n-clusters", 3, "--init", init, "--overwrite")["inertia"], expected, delta=1e-3 * expected)
+
     def test_assign_repeats_the_labels(self):
         fitted = self.cluster("--n-clusters", 3)
         done = self.succeed("assign", self.input, "--model", self.output, "-o", "again.h5ad", "--csv", "again.csv", "--json")

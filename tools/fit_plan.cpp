@@ -20,9 +20,18 @@ using gaussian_mixture::CovarianceType;
   throw ArgumentError(fmt::format("{} belongs to --method gmm. Leave it out, or choose that method.", option));
 }
 
+std::optional<kmeans::Init> kmeans_start(const std::string& name) {
+  if (name == "k-means++") return kmeans::Init::kmeans_plus_plus;
+  if (name == "k-means||") return kmeans::Init::kmeans_parallel;
+  if (name == "mini-batch") return kmeans::Init::mini_batch;
+  if (name == "random") return kmeans::Init::random;
+  return std::nullopt;
+}
+
 bool is_named_start(const FitOptions& options) {
   if (!options.init) return true;
-  return *options.init == "random" || *options.init == (options.method == Method::gmm ? "kmeans" : "k-means++");
+  if (options.method == Method::kmeans) return kmeans_start(*options.init).has_value();
+  return *options.init == "random" || *options.init == "kmeans";
 }
 
 }  // namespace
@@ -66,7 +75,8 @@ void FitPlan::read_start(Session& session) {
     start_model_ = io::read_model(init);
   } else {
     throw ArgumentError(fmt::format("--init {}: expected {}random, {}or FILE.h5:/dataset with the start centers.", init,
-                                    gmm ? "kmeans, " : "k-means++, ", gmm ? "a result file of `coterie cluster`, " : ""));
+                                    gmm ? "kmeans, " : "k-means++, k-means||, mini-batch, ",
+                                    gmm ? "a result file of `coterie cluster`, " : ""));
   }
 }
 
@@ -141,7 +151,7 @@ std::vector<kmeans::Params> FitPlan::kmeans_params() const {
     params.n_init = options_.n_init.value_or(params.n_init);
     params.max_iter = options_.max_iter.value_or(params.max_iter);
     params.tol = options_.tol.value_or(params.tol);
-    if (options_.init == "random") params.init = kmeans::Init::random;
+    if (options_.init && !centers_) params.init = kmeans_start(*options_.init).value();
     if (centers_) {
       params.init = kmeans::Init::given;
       params.n_init = 1;
