@@ -1,15 +1,18 @@
 #include "host/kmeans_bounds.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace coterie::kmeans {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-float rounded_up(double value) { return std::nextafter(static_cast<float>(value), kInfinity); }
+// Sums of movements were rounded, and so are the few operations of a test with them.
+float rounded_up(double value) { return std::nextafter(static_cast<float>(value * (1 + 0x1p-21)), kInfinity); }
 
 // (n_clusters) how far every center moved, at least: rounded up.
 std::vector<double> movements(std::span<const float> from, std::span<const float> to, std::size_t n_columns) {
@@ -28,38 +31,81 @@ std::vector<double> movements(std::span<const float> from, std::span<const float
 }  // namespace
 
 RowBounds::RowBounds(std::int32_t n_clusters, std::int32_t n_columns)
-    : n_columns_(n_columns), drifts_(static_cast<std::size_t>(n_clusters)), drift_(drifts_.size() + 1) {
-  drift_.front() = kInfinity;
+    : n_columns_(n_columns),
+      order_(static_cast<std::size_t>(n_clusters)),
+      center_drifts_(order_.size()),
+      group_drifts_((order_.size() + nearest::kGroupWidth - 1) / nearest::kGroupWidth),
+      center_drift_(order_.size() + 1),
+      group_drift_(group_drifts_.size()) {
+  std::iota(order_.begin(), order_.end(), 0);
+  center_drift_.front() = kInfinity;
 }
 
-void RowBounds::move_to(std::span<const float> cluster_centers) {
+void RowBounds::move_to(std::span<const float> cluster_centers, double scale) {
   if (!centers_.empty()) {
-    const std::vector<double> movement = movements(centers_, cluster_centers, static_cast<std::size_t>(n_columns_));
-    const auto farthest = std::max_element(movement.begin(), movement.end());
-    double second = 0;
-    for (auto other = movement.begin(); other != movement.end(); ++other)
-      if (other != farthest) second = std::max(second, *other);
-    for (std::size_t k = 0; k < movement.size(); ++k) {
-      const bool is_farthest = movement.begin() + static_cast<std::ptrdiff_t>(k) == farthest;
-      drifts_[k] += movement[k] + (is_farthest ? second : *farthest);
-      drift_[k + 1] = rounded_up(drifts_[k] * (1 + 0x1p-40));  // the sum itself was rounded
-    }
+    std::vector<double> movement = movements(centers_, cluster_centers, static_cast<std::size_t>(n_columns_));
+    for (double& by : movement) by *= scale;
+    drift(movement);
   }
+  if (n_groups() > 1 && (centers_.empty() || regroups())) group_anew(cluster_centers);
   centers_.assign(cluster_centers.begin(), cluster_centers.end());
+  ++sweeps_;
+  n_scans_ = 0;
+}
+
+// Neighbours are put together anew where bounds saved little, so that little is lost: more and more rarely, for there may be
+// nothing to be saved.
+bool RowBounds::regroups() const {
+  const std::int64_t all = std::ssize(blocks_) * kBlockRows * static_cast<std::int64_t>(n_groups());
+  return std::has_single_bit(static_cast<std::uint64_t>(sweeps_)) && 2 * n_scans_ > all;
+}
+
+void RowBounds::drift(const std::vector<double>& movements) {
+  for (std::size_t k = 0; k < movements.size(); ++k) {
+    center_drifts_[k] += movements[k];
+    center_drift_[k + 1] = rounded_up(center_drifts_[k]);
+  }
+  for (std::size_t g = 0; g < n_groups(); ++g) {
+    double farthest = 0;
+    for (std::size_t place = g * nearest::kGroupWidth; place < std::min(order_.size(), (g + 1) * nearest::kGroupWidth); ++place)
+      farthest = std::max(farthest, movements[static_cast<std::size_t>(order_[place])]);
+    group_drifts_[g] += farthest;
+    group_drift_[g] = rounded_up(group_drifts_[g]);
+  }
+}
+
+// Labels and distances to own centers stay; of the other centers nothing is known any more.
+void RowBounds::group_anew(std::span<const float> cluster_centers) {
+  order_ = nearest::order_by_proximity(cluster_centers, static_cast<std::int32_t>(order_.size()), n_columns_);
+  for (const Block& block : blocks_) std::fill_n(block.lower, n_groups() * kBlockRows, 0.0f);
+}
+
+std::int64_t RowBounds::block_bytes(std::int32_t n_clusters) {
+  const std::int64_t n_groups = (n_clusters + nearest::kGroupWidth - 1) / nearest::kGroupWidth;
+  return (2 + n_groups) * kBlockRows * static_cast<std::int64_t>(sizeof(float));
 }
 
 bool RowBounds::grow(std::int64_t n_blocks, MemoryLedger& memory) {
-  const std::int64_t more = n_blocks - std::ssize(blocks_);
+  const std::int64_t more = n_blocks - std::ssize(blocks_), n_bounds = static_cast<std::int64_t>(1 + n_groups()) * kBlockRows;
   if (more <= 0) return true;
-  const std::int64_t bytes = more * static_cast<std::int64_t>(sizeof(Block));
+  const std::int64_t bytes = more * block_bytes(static_cast<std::int32_t>(order_.size()));
   Reservation reservation;
   if (2 * bytes > memory.available() || !memory.try_reserve(bytes, reservation)) return false;
   memory_.push_back(std::move(reservation));
-  for (std::int64_t i = 0; i < more; ++i) {
-    blocks_.push_back(std::make_unique_for_overwrite<Block>());
-    blocks_.back()->label.fill(kNoLabel);
+  std::int32_t* labels =
+      labels_.emplace_back(std::make_unique_for_overwrite<std::int32_t[]>(static_cast<std::size_t>(more * kBlockRows))).get();
+  float* bounds = bounds_.emplace_back(std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(more * n_bounds))).get();
+  for (std::int64_t i = 0; i < more; ++i, labels += kBlockRows, bounds += n_bounds) {
+    blocks_.push_back({labels, bounds, bounds + kBlockRows});
+    std::fill_n(labels, kBlockRows, kNoLabel);
+    std::fill_n(bounds, kBlockRows, kInfinity);
   }
   return true;
+}
+
+nearest::StripBounds RowBounds::strip(std::int64_t block, std::int64_t row) const {
+  const Block& of = blocks_[static_cast<std::size_t>(block)];
+  return {of.label + row, of.upper + row, of.lower + row, kBlockRows};
 }
 
 }  // namespace coterie::kmeans

@@ -1,21 +1,21 @@
-// What a k-means pass remembers of every row from one sweep to the next: its label, and how far centers may move before
-// the label can change. A row whose label stands is neither read nor added again: Hamerly's bounds (Making k-means even
-// faster, 2010), both in one number.
+// What a k-means pass remembers of every row from one sweep to the next: its label, how far its center is at most, and how near
+// any other center of a group is at least. A row whose label stands is neither read nor added again, and of the others only the
+// groups that may hold a nearer center are scanned: Ding and others, Yinyang k-means, 2015.
 //
-//   u >= distance to the own center, l <= distance to any other center; slack = l - u when the row was scanned
-//   when centers move by m_k, u grows by at most m_label, and l falls by at most the largest m_j with j != label
-//   the label stands while slack > drift_label, drift_k = sum over sweeps of (m_k + max over j != k of m_j)
+//   u >= distance to the own center, l_g >= distance to any other center of group g, when the row was scanned
+//   when centers move by m_k, u grows by at most m_label, and l_g falls by at most the largest m_k of the group
 //
-// Rows keep slack + the drift at their scan, so that standing rows are not written. Slacks are rounded down and drifts up;
-// the margins exceed the rounding of the defined chain too, so a label that stands is the label of the definition.
+// Rows keep u less, and l_g plus, the drift at their scan, the sum of these movements over the sweeps, so that standing rows are
+// not written. Bounds are rounded outwards; the margins exceed the rounding of the defined chain too, so a label that stands is
+// the label of the definition.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "host/group_scan.hpp"
 #include "host/memory_ledger.hpp"
 #include "host/tile.hpp"
 
@@ -24,31 +24,44 @@ namespace coterie::kmeans {
 class RowBounds {
  public:
   static constexpr std::int32_t kNoLabel = -1;
-  struct Block {  // of kBlockRows rows
-    std::array<std::int32_t, kBlockRows> label;
-    std::array<float, kBlockRows> slack;
-  };
 
   RowBounds(std::int32_t n_clusters, std::int32_t n_columns);
 
-  // Before a sweep: lets the bounds drift from the centers of the sweep before to these, (n_clusters, n_columns).
-  void move_to(std::span<const float> cluster_centers);
+  // Before a sweep: lets the bounds drift from the centers of the sweep before to these, (n_clusters, n_columns). scale: of the
+  // units (rounded_rows.hpp) of the bounds.
+  void move_to(std::span<const float> cluster_centers, double scale);
+
+  // After a sweep: how many groups were scanned for how many rows, all in all.
+  void note_scans(std::int64_t n_scans) { n_scans_ += n_scans; }
 
   // Makes room for the rows up to block n_blocks; false when the ledger has not twice as much left: caches go first.
   bool grow(std::int64_t n_blocks, MemoryLedger& memory);
-  Block& block(std::int64_t i) { return *blocks_[static_cast<std::size_t>(i)]; }
+  static std::int64_t block_bytes(std::int32_t n_clusters);
+  nearest::StripBounds strip(std::int64_t block, std::int64_t row) const;
 
-  // (n_clusters) by label; entry -1 is there too and infinite: a row without a label is always in doubt.
-  const float* drift() const { return drift_.data() + 1; }
-  // What to keep for a row that was just scanned: `slack` (nearest_centers.hpp) and its label's drift, rounded down.
-  float stored_slack(float slack, std::int32_t label) const { return slack + drift()[label] * (1 - 0x1p-22f); }
+  std::span<const std::int32_t> order() const { return order_; }  // of the centers, for CenterGroups
+  nearest::Drifts drifts() const { return {center_drift_.data() + 1, group_drift_.data()}; }
 
  private:
+  struct Block {
+    std::int32_t* label;  // (kBlockRows)
+    float* upper;         // (kBlockRows)
+    float* lower;         // (n_groups, kBlockRows)
+  };
+  std::size_t n_groups() const { return group_drifts_.size(); }
+  void drift(const std::vector<double>& movements);
+  bool regroups() const;
+  void group_anew(std::span<const float> cluster_centers);
+
   std::int32_t n_columns_;
-  std::vector<float> centers_;  // (n_clusters, n_columns) of the last sweep; empty before the first
-  std::vector<double> drifts_;  // (n_clusters)
-  std::vector<float> drift_;    // (1 + n_clusters) the same, rounded up
-  std::vector<std::unique_ptr<Block>> blocks_;
+  std::int64_t sweeps_ = 0, n_scans_ = 0;
+  std::vector<float> centers_;                        // (n_clusters, n_columns) of the last sweep; empty before the first
+  std::vector<std::int32_t> order_;                   // (n_clusters)
+  std::vector<double> center_drifts_, group_drifts_;  // (n_clusters), (n_groups)
+  std::vector<float> center_drift_, group_drift_;     // (1 + n_clusters), (n_groups) the same, rounded up
+  std::vector<Block> blocks_;
+  std::vector<std::unique_ptr<std::int32_t[]>> labels_;  // by call of grow(), of many blocks
+  std::vector<std::unique_ptr<float[]>> bounds_;
   std::vector<Reservation> memory_;
 };
 

@@ -1,7 +1,6 @@
 #include "host/nearest_centers.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -10,8 +9,6 @@
 #define HWY_DISABLED_TARGETS HWY_SSSE3  // nothing between it and SSE4 is worth the compile time
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
-
-#include "host/transpose-inl.hpp"  // after foreach_target
 
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
@@ -47,8 +44,8 @@ HWY_INLINE V fused_square_add(D d, V t, V s) {
 #endif
 }
 
-// Running nearest and second nearest center of one vector of rows; the index of the second is kept on request.
-template <class D, bool kSecondIndex>
+// Running nearest and second nearest center of one vector of rows.
+template <class D>
 struct TopTwo {
   using T = hn::TFromD<D>;
   using V = hn::Vec<D>;
@@ -60,8 +57,7 @@ struct TopTwo {
   // Strictly smaller wins, so among equals the smallest index stays. Indices are whole numbers far below 2^24.
   HWY_INLINE void offer(V distance, V index) {
     const auto nearer = hn::Lt(distance, best);
-    if constexpr (kSecondIndex)
-      second_index = hn::IfThenElse(nearer, best_index, hn::IfThenElse(hn::Lt(distance, second), index, second_index));
+    second_index = hn::IfThenElse(nearer, best_index, hn::IfThenElse(hn::Lt(distance, second), index, second_index));
     second = hn::Min(second, hn::Max(best, distance));
     best_index = hn::IfThenElse(nearer, index, best_index);
     best = hn::Min(best, distance);
@@ -69,9 +65,9 @@ struct TopTwo {
 };
 
 // Distances of one panel (n_columns, kVectors * lanes) to all centers; `centers(group)` is (n_columns, kGroup).
-template <class D, bool kSecondIndex, class CentersOf>
+template <class D, class CentersOf>
 HWY_INLINE void scan_panel(D d, const hn::TFromD<D>* panel, std::int32_t n_columns, std::int32_t n_groups, CentersOf&& centers,
-                           TopTwo<D, kSecondIndex>* top) {
+                           TopTwo<D>* top) {
   using T = hn::TFromD<D>;
   using V = hn::Vec<D>;
   const std::size_t lanes = hn::Lanes(d);
@@ -98,80 +94,6 @@ HWY_INLINE void scan_panel(D d, const hn::TFromD<D>* panel, std::int32_t n_colum
   }
 }
 
-// n_rows <= width rows into one panel (n_columns, width), zero-padded.
-void pack_panel(const float* x, std::size_t n_rows, std::size_t n_columns, std::size_t width, float* panel) {
-  std::size_t whole_rows = 0, whole_columns = 0;
-#if HWY_TARGET != HWY_SCALAR
-  whole_rows = n_rows / 4 * 4;
-  whole_columns = n_columns / 4 * 4;
-  for (std::size_t r = 0; r < whole_rows; r += 4)
-    for (std::size_t j = 0; j < whole_columns; j += 4)
-      coterie::HWY_NAMESPACE::transpose_4x4(x + r * n_columns + j, n_columns, [&](std::size_t column, auto cells) HWY_ATTR {
-        hn::StoreU(cells, hn::FixedTag<float, 4>(), panel + (j + column) * width + r);
-      });
-#endif
-  for (std::size_t r = 0; r < n_rows; ++r)
-    for (std::size_t j = r < whole_rows ? whole_columns : 0; j < n_columns; ++j) panel[j * width + r] = x[r * n_columns + j];
-  for (std::size_t j = 0; j < n_columns; ++j) std::fill(panel + j * width + n_rows, panel + (j + 1) * width, 0.0f);
-}
-
-void pack_target(const float* x, std::int64_t n_rows, std::int32_t n_columns, Panel& panel) {
-  const std::int64_t width = panel_rows(hn::ScalableTag<float>());
-  const std::int64_t n_panels = (n_rows + width - 1) / width;
-  panel.n_rows = n_rows;
-  panel.n_columns = n_columns;
-  panel.cells.resize(static_cast<std::size_t>(n_panels * width * n_columns));
-  for (std::int64_t p = 0; p < n_panels; ++p)
-    pack_panel(x + p * width * n_columns, static_cast<std::size_t>(std::min(width, n_rows - p * width)),
-               static_cast<std::size_t>(n_columns), static_cast<std::size_t>(width), panel.cells.data() + p * width * n_columns);
-}
-
-// The distances behind the sums of a scan in float32 differ from best and second by at most the relative error of Certainty; a
-// further 2^-21 on each covers the roundings here, of stored_slack() and of the chain of the definition.
-class SlackOf {
- public:
-  explicit SlackOf(const Certainty& certainty)
-      : up_(std::sqrt(certainty.ratio) * (1 + 0x1p-21f)), down_((1 - 0x1p-21f) / std::sqrt(certainty.ratio)) {}
-  template <class D, class V>
-  HWY_INLINE V operator()(D d, V best, V second) const {
-    const V underflow = hn::Set(d, Certainty::kUnderflow);
-    const V most = hn::Mul(hn::Sqrt(hn::Add(best, underflow)), hn::Set(d, up_));
-    const V least = hn::Mul(hn::Sqrt(hn::Max(hn::Sub(second, underflow), hn::Zero(d))), hn::Set(d, down_));
-    return hn::Sub(least, most);
-  }
-
- private:
-  float up_, down_;
-};
-
-void scan_fast_target(const Panel& panel, const Centers& centers, std::int32_t* label, float* slack) {
-  using D = hn::ScalableTag<float>;
-  const D d;
-  const hn::RebindToSigned<D> di;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), width = panel_rows(d);
-  const Certainty certainty(panel.n_columns);
-  const auto ratio = hn::Set(d, certainty.ratio), underflow = hn::Set(d, Certainty::kUnderflow);
-  const SlackOf slack_of(certainty);
-  constexpr std::size_t kMostRows = static_cast<std::size_t>(kVectors) * HWY_MAX_BYTES / sizeof(float);
-  HWY_ALIGN std::int32_t labels[kMostRows];
-  HWY_ALIGN float slacks[kMostRows];
-  for (std::int64_t first = 0; first < panel.n_rows; first += width) {
-    TopTwo<D, false> top[kVectors];
-    scan_panel(
-        d, panel.cells.data() + first * panel.n_columns, panel.n_columns, centers.n_groups(),
-        [&](std::int32_t group) { return centers.fast(group); }, top);
-    for (std::int64_t v = 0; v < kVectors; ++v) {
-      const auto certain = hn::Gt(top[v].second, hn::MulAdd(top[v].best, ratio, underflow));
-      const auto index = hn::ConvertTo(di, top[v].best_index);
-      hn::Store(hn::IfThenElse(hn::RebindMask(di, certain), index, hn::Set(di, -1)), di, labels + v * lanes);
-      if (slack != nullptr) hn::Store(slack_of(d, top[v].best, top[v].second), d, slacks + v * lanes);
-    }
-    const std::int64_t count = std::min(width, panel.n_rows - first);
-    std::copy_n(labels, count, label + first);
-    if (slack != nullptr) std::copy_n(slacks, count, slack + first);
-  }
-}
-
 void scan_exact_target(const float* x, std::span<const std::int32_t> rows, const Centers& centers, Exact& result) {
   using D = hn::ScalableTag<double>;
   const D d;
@@ -186,7 +108,7 @@ void scan_exact_target(const float* x, std::span<const std::int32_t> rows, const
       const float* row = x + static_cast<std::int64_t>(rows[static_cast<std::size_t>(first + r)]) * n_columns;
       for (std::int64_t j = 0; j < n_columns; ++j) result.panel[static_cast<std::size_t>(j * width + r)] = static_cast<double>(row[j]);
     }
-    TopTwo<D, true> top[kVectors];
+    TopTwo<D> top[kVectors];
     scan_panel(
         d, result.panel.data(), centers.n_columns(), centers.n_groups(), [&](std::int32_t group) { return centers.exact(group); }, top);
     for (std::int64_t v = 0; v < kVectors; ++v) {
@@ -205,6 +127,37 @@ void scan_exact_target(const float* x, std::span<const std::int32_t> rows, const
   }
 }
 
+// Rows that are far apart in memory are fetched this many ahead of their use.
+constexpr std::size_t kRowsAhead = 8;
+
+template <class Rows>
+HWY_INLINE void fetch_row(const float* x, std::size_t n_columns, Rows rows, std::size_t at) {
+  const float* const row = x + static_cast<std::size_t>(rows[std::min(at, rows.size() - 1)].row) * n_columns;
+  for (std::size_t j = 0; j < n_columns; j += 16) __builtin_prefetch(row + j);
+}
+
+// Four chains side by side, so that none waits for itself.
+void squared_distances_of_pairs_target(const float* x, const float* centers, std::int32_t n_columns, std::span<const Pair> pairs,
+                                       double* result) {
+  constexpr std::size_t kChains = 4;
+  for (std::size_t first = 0; first < pairs.size(); first += kChains) {
+    const float *row[kChains], *center[kChains];
+    double s[kChains] = {};
+    for (std::size_t i = 0; i < kChains; ++i) {
+      fetch_row(x, static_cast<std::size_t>(n_columns), pairs, first + i + kRowsAhead);
+      const Pair& pair = pairs[std::min(first + i, pairs.size() - 1)];
+      row[i] = x + std::int64_t{pair.row} * n_columns;
+      center[i] = centers + std::int64_t{pair.center} * n_columns;
+    }
+    for (std::int32_t j = 0; j < n_columns; ++j)
+      for (std::size_t i = 0; i < kChains; ++i) {
+        const double t = static_cast<double>(row[i][j]) - static_cast<double>(center[i][j]);
+        s[i] = std::fma(t, t, s[i]);
+      }
+    std::copy_n(s, std::min(kChains, pairs.size() - first), result + first);
+  }
+}
+
 // sum += factor * row, all multiples of the grid and exact, so mul and add may be separate or fused.
 HWY_INLINE void add_row(const float* row, std::size_t n_columns, double factor, double* sum) {
   const hn::ScalableTag<double> d;
@@ -216,38 +169,29 @@ HWY_INLINE void add_row(const float* row, std::size_t n_columns, double factor, 
   for (; j < n_columns; ++j) sum[j] += factor * static_cast<double>(row[j]);
 }
 
-void add_rows_target(const SignedRows& rows, const std::int32_t* label, double* sums) {
-  const std::size_t d = static_cast<std::size_t>(rows.n_columns);
-  for (std::int64_t i = 0; i < rows.n_rows; ++i)
-    if (label[i] >= 0) add_row(rows.x + i * rows.n_columns, d, rows.sign, sums + static_cast<std::size_t>(label[i]) * d);
-}
-
-void add_weighted_rows_target(const SignedRows& rows, const std::int32_t* label, const std::int32_t* weight, double* const sums[2]) {
-  const std::size_t d = static_cast<std::size_t>(rows.n_columns);
-  for (std::int64_t i = 0; i < rows.n_rows; ++i) {
-    if (label[i] < 0 || weight[i] == 0) continue;
-    const std::size_t at = static_cast<std::size_t>(label[i]) * d;
-    add_row(rows.x + i * rows.n_columns, d, rows.sign * (weight[i] & 0xfff), sums[0] + at);
-    add_row(rows.x + i * rows.n_columns, d, rows.sign * (weight[i] >> 12), sums[1] + at);
+void move_rows_target(const float* x, std::int32_t n_columns, std::span<const Move> moves, double* sums) {
+  const std::size_t d = static_cast<std::size_t>(n_columns);
+  for (std::size_t i = 0; i < moves.size(); ++i) {
+    fetch_row(x, d, moves, i + kRowsAhead);
+    const Move& move = moves[i];
+    const float* const row = x + static_cast<std::size_t>(move.row) * d;
+    add_row(row, d, 1, sums + static_cast<std::size_t>(move.to) * d);
+    if (move.from >= 0) add_row(row, d, -1, sums + static_cast<std::size_t>(move.from) * d);
   }
 }
 
-std::int64_t find_doubtful_target(const std::int32_t* label, const float* slack, std::int64_t n_rows, const float* drift,
-                                  std::int32_t* rows) {
-  const hn::ScalableTag<float> d;
-  const hn::RebindToSigned<decltype(d)> di;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  std::int64_t found = 0, i = 0;
-  for (; i + lanes <= n_rows; i += lanes) {
-    const auto of_label = hn::GatherIndex(d, drift, hn::LoadU(di, label + i));
-    const auto stands = hn::Gt(hn::LoadU(d, slack + i), of_label);
-    std::uint64_t doubts = 0;
-    hn::StoreMaskBits(d, hn::Not(stands), reinterpret_cast<std::uint8_t*>(&doubts));
-    for (; doubts != 0; doubts &= doubts - 1) rows[found++] = static_cast<std::int32_t>(i) + std::countr_zero(doubts);
+void move_weighted_rows_target(const float* x, std::int32_t n_columns, std::span<const Move> moves, const std::int32_t* weight,
+                               double* const sums[2]) {
+  const std::size_t d = static_cast<std::size_t>(n_columns);
+  for (const Move& move : moves) {
+    const float* const row = x + static_cast<std::size_t>(move.row) * d;
+    const double halves[2] = {static_cast<double>(weight[move.row] & 0xfff), static_cast<double>(weight[move.row] >> 12)};
+    for (int half = 0; half < 2; ++half) {
+      if (halves[half] == 0) continue;
+      add_row(row, d, halves[half], sums[half] + static_cast<std::size_t>(move.to) * d);
+      if (move.from >= 0) add_row(row, d, -halves[half], sums[half] + static_cast<std::size_t>(move.from) * d);
+    }
   }
-  for (; i < n_rows; ++i)
-    if (!(slack[i] > drift[label[i]])) rows[found++] = static_cast<std::int32_t>(i);
-  return found;
 }
 
 void squared_distances_target(const float* columns, std::int64_t stride, std::int64_t first, std::int64_t n_rows,
@@ -281,45 +225,21 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace coterie::nearest {
 
-HWY_EXPORT(pack_target);
-HWY_EXPORT(scan_fast_target);
 HWY_EXPORT(scan_exact_target);
-HWY_EXPORT(find_doubtful_target);
-HWY_EXPORT(add_rows_target);
-HWY_EXPORT(add_weighted_rows_target);
+HWY_EXPORT(squared_distances_of_pairs_target);
+HWY_EXPORT(move_rows_target);
+HWY_EXPORT(move_weighted_rows_target);
 HWY_EXPORT(squared_distances_target);
 
 Centers::Centers(std::span<const float> cluster_centers, std::int32_t n_clusters, std::int32_t n_columns)
-    : n_clusters_(n_clusters),
-      n_columns_(n_columns),
-      fast_(offset(n_groups()), std::numeric_limits<float>::infinity()),
-      exact_(offset(n_groups()), std::numeric_limits<double>::infinity()) {
+    : n_clusters_(n_clusters), n_columns_(n_columns), exact_(offset(n_groups()), std::numeric_limits<double>::infinity()) {
   for (std::int32_t k = 0; k < n_clusters; ++k) {
     const float* center = cluster_centers.data() + static_cast<std::size_t>(k) * static_cast<std::size_t>(n_columns);
     const std::size_t at = offset(k / kGroup) + static_cast<std::size_t>(k % kGroup);
     for (std::int32_t j = 0; j < n_columns; ++j) {
-      fast_[at + static_cast<std::size_t>(j) * kGroup] = center[j];
       exact_[at + static_cast<std::size_t>(j) * kGroup] = static_cast<double>(center[j]);
     }
   }
-}
-
-void pack(const float* x, std::int64_t n_rows, std::int32_t n_columns, Panel& panel) {
-  HWY_DYNAMIC_DISPATCH(pack_target)(x, n_rows, n_columns, panel);
-}
-
-void scan_fast(const Panel& panel, const Centers& centers, std::int32_t* label, float* slack) {
-  HWY_DYNAMIC_DISPATCH(scan_fast_target)(panel, centers, label, slack);
-}
-
-float slack_of(double squared_distance, double second_squared_distance) {
-  const double least = std::sqrt(second_squared_distance) * (1 - 0x1p-21), most = std::sqrt(squared_distance) * (1 + 0x1p-21);
-  constexpr double kMost = std::numeric_limits<float>::max();
-  return static_cast<float>(std::isinf(second_squared_distance) ? least : std::min(least, kMost) - most);
-}
-
-std::int64_t find_doubtful(const std::int32_t* label, const float* slack, std::int64_t n_rows, const float* drift, std::int32_t* rows) {
-  return HWY_DYNAMIC_DISPATCH(find_doubtful_target)(label, slack, n_rows, drift, rows);
 }
 
 void scan_exact(const float* x, std::span<const std::int32_t> rows, const Centers& centers, Exact& result) {
@@ -330,10 +250,17 @@ void scan_exact(const float* x, std::span<const std::int32_t> rows, const Center
   HWY_DYNAMIC_DISPATCH(scan_exact_target)(x, rows, centers, result);
 }
 
-void add_rows(const SignedRows& rows, const std::int32_t* label, double* sums) { HWY_DYNAMIC_DISPATCH(add_rows_target)(rows, label, sums); }
+void squared_distances_of_pairs(const float* x, const float* centers, std::int32_t n_columns, std::span<const Pair> pairs, double* result) {
+  HWY_DYNAMIC_DISPATCH(squared_distances_of_pairs_target)(x, centers, n_columns, pairs, result);
+}
 
-void add_weighted_rows(const SignedRows& rows, const std::int32_t* label, const std::int32_t* weight, double* const sums[2]) {
-  HWY_DYNAMIC_DISPATCH(add_weighted_rows_target)(rows, label, weight, sums);
+void move_rows(const float* x, std::int32_t n_columns, std::span<const Move> moves, double* sums) {
+  HWY_DYNAMIC_DISPATCH(move_rows_target)(x, n_columns, moves, sums);
+}
+
+void move_weighted_rows(const float* x, std::int32_t n_columns, std::span<const Move> moves, const std::int32_t* weight,
+                        double* const sums[2]) {
+  HWY_DYNAMIC_DISPATCH(move_weighted_rows_target)(x, n_columns, moves, weight, sums);
 }
 
 void squared_distances(const float* columns, std::int64_t stride, std::int64_t first, std::int64_t n_rows, std::span<const float> center,

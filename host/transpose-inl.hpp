@@ -14,19 +14,27 @@ namespace coterie {
 namespace HWY_NAMESPACE {
 
 #if HWY_TARGET != HWY_SCALAR
-// rows: four of them `stride` apart. Calls store(j, v) for j in 0..3, v the four rows of column j.
+using Quad = hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::FixedTag<float, 4>>;
+
+// Four rows. Calls store(j, v) for j in 0..3, v the four rows of column j.
 template <class Store>
-HWY_INLINE void transpose_4x4(const float* rows, std::size_t stride, Store&& store) {
+HWY_INLINE void transpose_quads(Quad a, Quad b, Quad e, Quad f, Store&& store) {
   namespace hn = hwy::HWY_NAMESPACE;
   const hn::FixedTag<float, 4> d;
-  const auto a = hn::LoadU(d, rows), b = hn::LoadU(d, rows + stride);
-  const auto e = hn::LoadU(d, rows + 2 * stride), f = hn::LoadU(d, rows + 3 * stride);
   const auto ab_low = hn::InterleaveLower(d, a, b), ab_high = hn::InterleaveUpper(d, a, b);
   const auto ef_low = hn::InterleaveLower(d, e, f), ef_high = hn::InterleaveUpper(d, e, f);
   store(0, hn::ConcatLowerLower(d, ef_low, ab_low));
   store(1, hn::ConcatUpperUpper(d, ef_low, ab_low));
   store(2, hn::ConcatLowerLower(d, ef_high, ab_high));
   store(3, hn::ConcatUpperUpper(d, ef_high, ab_high));
+}
+
+// rows: four of them `stride` apart.
+template <class Store>
+HWY_INLINE void transpose_4x4(const float* rows, std::size_t stride, Store&& store) {
+  const hwy::HWY_NAMESPACE::FixedTag<float, 4> d;
+  transpose_quads(hwy::HWY_NAMESPACE::LoadU(d, rows), hwy::HWY_NAMESPACE::LoadU(d, rows + stride),
+                  hwy::HWY_NAMESPACE::LoadU(d, rows + 2 * stride), hwy::HWY_NAMESPACE::LoadU(d, rows + 3 * stride), store);
 }
 #endif
 

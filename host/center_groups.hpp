@@ -1,0 +1,67 @@
+// The centers of a model in groups of kGroupWidth for the scan of 16-bit rows (rounded_rows.hpp), and what bounds its error.
+//
+// With y = scale (x - p) and e_k = scale (c_k - p), squared distances of a row differ by twice s_k = |e_k|^2 / 2 - y . e_k.
+// Rows are units of their length times int16, centers `step` times int16; products and sums of these are exact in int32
+// (Cauchy and Schwarz: |q| |w_k| < 2^31). So the scan knows s_k within
+//   rho |e_k| + kappa,   rho   = lost + 2^-18 (length + largest |e| / 2)     what the row lost, and roundings to float
+//                        kappa = (length + lost) times the largest |e_k - step w_k|
+// and its result, a lower bound of s_k but for kappa, is s_k - rho |e_k|. 2^-18 covers, relative to |e_k|^2 / 2 + |y| |e_k|:
+// 2^-19 for the place of the center in the group, which takes the four lowest bits of the result, and nine roundings to float.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "host/rounded_rows.hpp"
+
+namespace coterie::nearest {
+
+inline constexpr std::int32_t kGroupWidth = 16;
+inline constexpr std::int32_t kPlaceBits = kGroupWidth - 1;  // of a result
+
+// Centers in an order in which every kGroupWidth successive ones lie close together: a group takes the first center that is
+// left, and its nearest ones. (n_clusters)
+std::vector<std::int32_t> order_by_proximity(std::span<const float> cluster_centers, std::int32_t n_clusters, std::int32_t n_columns);
+
+class CenterGroups {
+ public:
+  CenterGroups() = default;
+  // cluster_centers: (n_clusters, units.pivot.size()), order: (n_clusters)
+  CenterGroups(std::span<const float> cluster_centers, std::span<const std::int32_t> order, const Units& units);
+
+  std::int32_t n_groups() const { return static_cast<std::int32_t>(center_.size()) / kGroupWidth; }
+  std::int32_t n_centers() const { return static_cast<std::int32_t>(place_.size()); }
+  std::int32_t n_pairs() const { return n_pairs_; }
+  bool usable() const { return usable_; }  // false: centers so far out that nothing can be told
+
+  // By place, kGroupWidth times the group and where in the group; beyond the last center, places without one.
+  const std::int32_t* center() const { return center_.data(); }     // -1: none
+  const float* half_square() const { return half_square_.data(); }  // |e|^2 / 2; kNoScore: none
+  const float* length() const { return length_.data(); }            // |e|, rounded up
+  std::int32_t place_of(std::int32_t center) const { return place_[static_cast<std::size_t>(center)]; }
+
+  const std::int32_t* group_pairs(std::int32_t group) const {
+    return by_pair_.data() + offset(group * kGroupWidth);
+  }                                                                                                        // (n_pairs, kGroupWidth)
+  const std::int32_t* center_pairs(std::int32_t place) const { return by_place_.data() + offset(place); }  // (n_pairs)
+
+  float step() const { return step_; }
+  float half_largest() const { return half_largest_; }  // length
+  float lost() const { return lost_; }                  // largest |e - step w|
+  static constexpr float kNoScore = 0x1p120f;           // finite, so that it may carry a place
+
+ private:
+  std::size_t offset(std::int32_t place) const { return static_cast<std::size_t>(place) * static_cast<std::size_t>(n_pairs_); }
+  void choose_step(const std::vector<double>& cells, std::int32_t n_columns);
+  void pack(const std::vector<double>& cells, std::int32_t n_columns);
+
+  std::int32_t n_pairs_ = 0;
+  bool usable_ = false;
+  float step_ = 0, half_largest_ = 0, lost_ = 0;
+  std::vector<std::int32_t> center_, place_;
+  std::vector<float> half_square_, length_;
+  std::vector<std::int32_t> by_pair_, by_place_;  // the same numbers twice: (n_groups, n_pairs, kGroupWidth), (places, n_pairs)
+};
+
+}  // namespace coterie::nearest

@@ -1,0 +1,167 @@
+// Results of four rows with one group of centers (center_groups.hpp), for the instruction set of the including file. Included once
+// per instruction set by group_scan.cpp, which hwy/foreach_target.h compiles over and over.
+#if defined(COTERIE_HOST_GROUP_KERNEL_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef COTERIE_HOST_GROUP_KERNEL_INL_HPP
+#undef COTERIE_HOST_GROUP_KERNEL_INL_HPP
+#else
+#define COTERIE_HOST_GROUP_KERNEL_INL_HPP
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "host/center_groups.hpp"
+#include "host/transpose-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace coterie::nearest {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using Floats = hn::CappedTag<float, kGroupWidth>;
+
+template <class V>
+struct LowestTwo {
+  V lowest, next;
+  HWY_INLINE void merge(const LowestTwo& other) {
+    next = hn::Min(hn::Max(lowest, other.lowest), hn::Min(next, other.next));
+    lowest = hn::Min(lowest, other.lowest);
+  }
+};
+
+constexpr std::size_t kQuad = 4;
+
+struct GroupOf {
+  const std::int32_t* pairs;  // (n_pairs, kGroupWidth)
+  const float* half_square;   // (kGroupWidth)
+  const float* length;        // (kGroupWidth)
+  std::int32_t n_pairs;
+};
+
+#if HWY_TARGET == HWY_SCALAR
+
+HWY_INLINE std::int32_t product_of(std::int32_t a, std::int32_t b) {
+  return static_cast<std::int16_t>(a & 0xffff) * static_cast<std::int16_t>(b & 0xffff) + (a >> 16) * (b >> 16);
+}
+
+HWY_INLINE std::int32_t product_sum(const std::int32_t* row, const std::int32_t* center, std::int32_t n_pairs, std::int32_t stride) {
+  std::int64_t sum = 0;
+  for (std::int32_t pair = 0; pair < n_pairs; ++pair) sum += product_of(row[pair], center[pair * stride]);
+  return static_cast<std::int32_t>(sum);
+}
+
+template <std::size_t>
+HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows)[kQuad], const float (&factor)[kQuad],
+                          const float (&rho)[kQuad], float* lowest, float* next) {
+  for (std::size_t r = 0; r < kQuad; ++r) {
+    lowest[r] = next[r] = std::numeric_limits<float>::infinity();
+    for (std::int32_t i = 0; i < kGroupWidth; ++i) {
+      const float products = static_cast<float>(product_sum(rows[r], group.pairs + i, group.n_pairs, kGroupWidth));
+      const float result = group.half_square[i] - rho[r] * group.length[i] - factor[r] * products;
+      const float placed = std::bit_cast<float>((std::bit_cast<std::int32_t>(result) & ~kPlaceBits) | i);
+      next[r] = std::min(next[r], std::max(lowest[r], placed));
+      lowest[r] = std::min(lowest[r], placed);
+    }
+  }
+}
+
+HWY_INLINE std::int32_t product_sum(const std::int32_t* row, const std::int32_t* center, std::int32_t n_pairs) {
+  return product_sum(row, center, n_pairs, 1);
+}
+
+#else
+
+using Quads = hn::FixedTag<float, 4>;
+using coterie::HWY_NAMESPACE::Quad;
+using coterie::HWY_NAMESPACE::transpose_quads;
+
+// The two lowest of every fourth lane.
+template <class D>
+HWY_INLINE LowestTwo<Quad> fold(D d, LowestTwo<hn::Vec<D> > two) {
+  if constexpr (hn::MaxLanes(D{}) == 4) {
+    return two;
+  } else {
+    const hn::Half<D> half;
+    LowestTwo<hn::Vec<hn::Half<D> > > low{hn::LowerHalf(half, two.lowest), hn::LowerHalf(half, two.next)};
+    low.merge({hn::UpperHalf(half, two.lowest), hn::UpperHalf(half, two.next)});
+    (void)d;
+    return fold(half, low);
+  }
+}
+
+// Sums of products of one row with all centers of a group, at the next pair of columns.
+template <class D, std::size_t kVectors>
+HWY_INLINE void add_products(D di, std::int32_t pair, const hn::Vec<D> (&centers)[kVectors], hn::Vec<D> (&sum)[kVectors],
+                             hn::Vec<D> (&odd)[kVectors]) {
+  const hn::Repartition<std::int16_t, D> d16;
+  const auto row = hn::BitCast(d16, hn::Set(di, pair));
+  for (std::size_t v = 0; v < kVectors; ++v) sum[v] = hn::ReorderWidenMulAccumulate(di, row, hn::BitCast(d16, centers[v]), sum[v], odd[v]);
+}
+
+// Four rows by the centers of the first kVectors vectors of a group: the two lowest results of each row, with the place in the group
+// in their lowest bits.
+template <std::size_t kVectors>
+HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows)[kQuad], const float (&factor)[kQuad],
+                          const float (&rho)[kQuad], float* lowest, float* next) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  constexpr std::size_t kLanes = hn::MaxLanes(Floats{});
+  using Ints = hn::Vec<decltype(di)>;
+  Ints sum[kQuad][kVectors], odd[kQuad][kVectors];
+  for (std::size_t r = 0; r < kQuad; ++r)
+    for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = odd[r][v] = hn::Zero(di);
+  for (std::int32_t pair = 0; pair < group.n_pairs; pair += 2)  // an even number
+    for (std::int32_t of_two = pair; of_two < pair + 2; ++of_two) {
+      Ints centers[kVectors];
+      for (std::size_t v = 0; v < kVectors; ++v) centers[v] = hn::LoadU(di, group.pairs + of_two * kGroupWidth + v * kLanes);
+      for (std::size_t r = 0; r < kQuad; ++r) add_products(di, rows[r][of_two], centers, sum[r], odd[r]);
+    }
+  LowestTwo<Quad> two[kQuad];
+  for (std::size_t r = 0; r < kQuad; ++r) {
+    LowestTwo<hn::Vec<Floats> > of_row{hn::Set(d, std::numeric_limits<float>::infinity()),
+                                       hn::Set(d, std::numeric_limits<float>::infinity())};
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      const auto products = hn::ConvertTo(d, hn::RearrangeToOddPlusEven(sum[r][v], odd[r][v]));
+      const auto from =
+          hn::NegMulAdd(hn::Set(d, rho[r]), hn::LoadU(d, group.length + v * kLanes), hn::LoadU(d, group.half_square + v * kLanes));
+      const auto bits = hn::BitCast(di, hn::NegMulAdd(hn::Set(d, factor[r]), products, from));
+      const auto placed = hn::Or(hn::AndNot(hn::Set(di, kPlaceBits), bits), hn::Iota(di, static_cast<std::int32_t>(v * kLanes)));
+      const auto result = hn::BitCast(d, placed);
+      if (v == 0)
+        of_row.lowest = result;
+      else
+        of_row.merge({result, hn::Set(d, std::numeric_limits<float>::infinity())});
+    }
+    two[r] = fold(d, of_row);
+  }
+  LowestTwo<Quad> lane[kQuad];
+  transpose_quads(two[0].lowest, two[1].lowest, two[2].lowest, two[3].lowest, [&](int i, Quad v) HWY_ATTR { lane[i].lowest = v; });
+  transpose_quads(two[0].next, two[1].next, two[2].next, two[3].next, [&](int i, Quad v) HWY_ATTR { lane[i].next = v; });
+  lane[0].merge(lane[1]);
+  lane[2].merge(lane[3]);
+  lane[0].merge(lane[2]);
+  hn::StoreU(lane[0].lowest, Quads(), lowest);
+  hn::StoreU(lane[0].next, Quads(), next);
+}
+
+// Sum of products of a row with one center.
+HWY_INLINE std::int32_t product_sum(const std::int32_t* row, const std::int32_t* center, std::int32_t n_pairs) {
+  const hn::FixedTag<std::int32_t, 4> di;
+  const hn::FixedTag<std::int16_t, 8> d16;
+  auto sum = hn::Zero(di), odd = hn::Zero(di);
+  for (std::int32_t pair = 0; pair < n_pairs; pair += 4)
+    sum = hn::ReorderWidenMulAccumulate(di, hn::BitCast(d16, hn::LoadU(di, row + pair)), hn::BitCast(d16, hn::LoadU(di, center + pair)),
+                                        sum, odd);
+  return hn::GetLane(hn::SumOfLanes(di, hn::RearrangeToOddPlusEven(sum, odd)));
+}
+
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace coterie::nearest
+HWY_AFTER_NAMESPACE();
+
+#endif

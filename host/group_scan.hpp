@@ -1,0 +1,95 @@
+// Which center is nearest, told from rows of 16 bits (center_groups.hpp has the arithmetic and its error): groups of centers are
+// scanned for those rows of a strip whose bounds (kmeans_bounds.hpp) leave a doubt, four rows by kGroupWidth centers at a time.
+// A label is certain when every other center's s_k is proven to be larger, by more than the chain of the definition may round;
+// the few rivals of the rows that stay ambiguous go through that chain.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "host/center_groups.hpp"
+#include "host/nearest_centers.hpp"
+
+namespace coterie::nearest {
+
+// What is known of the rows of a strip under one model (kmeans_bounds.hpp), in units of 1 / scale.
+struct StripBounds {
+  std::int32_t* label;  // (n_rows) or -1
+  float* upper;         // (n_rows) distance to the own center
+  float* lower;         // (n_groups, stride) distance to the nearest other center of the group
+  std::int64_t stride;
+};
+struct Drifts {
+  const float* center;  // (n_clusters) what was added to every `upper`; [-1] is infinite
+  const float* group;   // (n_groups) what was taken off every `lower`
+};
+
+// A list of rows that is filled without a check: there are never more than kStripRows, and a vector of them beyond the last.
+template <class T>
+class StripList {
+ public:
+  StripList() : items_(static_cast<std::size_t>(kStripRows) + 16) {}
+  void clear() { size_ = 0; }
+  void add(const T& item) { items_[size_++] = item; }
+  void resize(std::size_t size) { size_ = size; }
+  T* end() { return items_.data() + size_; }
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  T& operator[](std::size_t i) { return items_[i]; }
+  std::span<const T> items() const { return {items_.data(), size_}; }
+
+ private:
+  std::vector<T> items_;
+  std::size_t size_ = 0;
+};
+
+// Results of the rows of one strip under one model.
+struct StripScan {
+  explicit StripScan(std::int32_t n_groups = 0);
+
+  std::vector<float> reach;           // (kStripRows) upper bound of the distance to the nearest center; -infinity: the label stands
+  std::vector<float> least;           // (kStripRows) lower bound of the distance to all others
+  StripList<std::int32_t> doubtful;   // rows whose label does not stand
+  std::vector<std::int32_t> own;      // (kStripRows) group of the label of doubtful rows, else -1
+  StripList<std::int32_t> needing;    // scratch: rows that a group is scanned for
+  std::vector<std::int32_t> scanned;  // groups
+  std::int64_t n_scans = 0;           // rows by groups
+
+  std::vector<float> factor, rho, kappa;  // (kStripRows) of the result; center_groups.hpp
+  std::vector<float> lowest, next;        // (n_groups, kStripRows) the two lowest results of a group; kNoScore: not scanned
+  std::vector<std::int32_t> place;        // (kStripRows) of the lowest result of all groups
+  std::vector<float> limit;               // (kStripRows) centers with larger results are farther for certain
+  StripList<Move> moves;                  // rows with a new label
+  StripList<std::int32_t> ambiguous;      // rows whose label is not certain
+
+  float* lowest_of(std::int32_t group) { return lowest.data() + group * kStripRows; }
+  float* next_of(std::int32_t group) { return next.data() + group * kStripRows; }
+};
+
+// One strip under one model.
+struct Strip {
+  const std::int32_t* pairs;  // (n_rows, n_pairs)
+  const float* length;        // (kStripRows)
+  const float* lost;          // (kStripRows)
+  std::int64_t n_rows;
+  std::int32_t n_columns;
+  const CenterGroups* groups;
+  StripBounds bounds;
+  Drifts drifts;
+};
+
+// Lists the rows whose label does not stand; needs their bounds only. Returns whether there are any.
+bool find_doubtful(const Strip& strip, StripScan& scan);
+
+// Scans for these rows: afterwards the labels and bounds of the strip are new, `moves` tells what changed, and of the rows listed
+// as ambiguous limit tells what is known; their bounds are as if their centers were the ones with the lowest result.
+void scan_doubtful(const Strip& strip, StripScan& scan);
+
+// Centers that may be the nearest of an ambiguous row.
+void append_rivals(const Strip& strip, StripScan& scan, std::int64_t row, std::vector<std::int32_t>& centers);
+
+// Corrects label and bounds of such a row once its center is known.
+void set_label(const Strip& strip, StripScan& scan, std::int32_t row, std::int32_t label);
+
+}  // namespace coterie::nearest

@@ -1,0 +1,206 @@
+// The scan of 16-bit rows against the definition: what it calls certain is right, what it leaves open includes the answer, and
+// its bounds hold.
+#include "host/group_scan.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "tests/reference/kmeans.hpp"
+#include "tests/support/grid_rows.hpp"
+#include "tests/support/instruction_sets.hpp"
+
+namespace coterie::nearest {
+namespace {
+
+struct Case {
+  std::int64_t n_rows;
+  std::int32_t n_columns, n_clusters;
+  double separation, offset, scale;  // of the blobs; of every value
+};
+
+// One strip under one model, without any bounds from before.
+class Scene {
+ public:
+  Scene(const std::vector<float>& x, std::int32_t n_columns, std::vector<float> centers)
+      : x_(x), n_columns_(n_columns), n_rows_(std::ssize(x) / n_columns), units_(units_of(x.data(), n_rows_, n_columns)) {
+    expected_.centers = std::move(centers);
+    reference::assign(x_, static_cast<std::size_t>(n_columns), expected_);
+    const auto n_clusters = static_cast<std::int32_t>(std::ssize(expected_.centers) / n_columns);
+    groups_ = CenterGroups(expected_.centers, order_by_proximity(expected_.centers, n_clusters, n_columns), units_);
+    center_drift_.assign(static_cast<std::size_t>(n_clusters) + 1, 0.0f);
+    center_drift_.front() = std::numeric_limits<float>::infinity();
+    group_drift_.assign(static_cast<std::size_t>(groups_.n_groups()), 0.0f);
+    for (auto* column : {&length_, &lost_, &upper_}) column->assign(kStripRows, std::numeric_limits<float>::infinity());
+    lower_.assign(static_cast<std::size_t>(groups_.n_groups() * kStripRows), 0.0f);
+    pairs_.resize(static_cast<std::size_t>(kStripRows * groups_.n_pairs()));
+    label_.assign(kStripRows, -1);
+    scan_ = StripScan(groups_.n_groups());
+  }
+
+  Strip strip() {
+    return {pairs_.data(),
+            length_.data(),
+            lost_.data(),
+            n_rows_,
+            n_columns_,
+            &groups_,
+            {label_.data(), upper_.data(), lower_.data(), kStripRows},
+            {center_drift_.data() + 1, group_drift_.data()}};
+  }
+
+  void scan() {
+    round_rows(x_.data(), n_rows_, units_, {pairs_.data(), length_.data(), lost_.data()});
+    ASSERT_TRUE(find_doubtful(strip(), scan_));
+    scan_doubtful(strip(), scan_);
+  }
+
+  void expect_right_answers() {
+    const auto open = scan_.ambiguous.items();
+    for (std::int32_t row = 0; row < n_rows_; ++row) {
+      const std::int32_t right = expected_.label[static_cast<std::size_t>(row)];
+      if (std::find(open.begin(), open.end(), row) == open.end()) {
+        ASSERT_EQ(label_[static_cast<std::size_t>(row)], right) << "row " << row;
+        continue;
+      }
+      std::vector<std::int32_t> rivals;
+      append_rivals(strip(), scan_, row, rivals);
+      ASSERT_NE(std::find(rivals.begin(), rivals.end(), right), rivals.end()) << "row " << row;
+      set_label(strip(), scan_, row, right);
+    }
+    EXPECT_EQ(scan_.moves.size(), static_cast<std::size_t>(n_rows_));
+  }
+
+  // upper and lower against distances in double.
+  void expect_bounds() const {
+    for (std::int64_t row = 0; row < n_rows_; ++row) {
+      const std::size_t i = static_cast<std::size_t>(row);
+      EXPECT_LE(distance(row, label_[i]), static_cast<double>(upper_[i])) << "row " << row;
+      for (std::int32_t place = 0; place < groups_.n_groups() * kGroupWidth; ++place) {
+        const std::int32_t center = groups_.center()[place];
+        if (center < 0 || center == label_[i]) continue;
+        ASSERT_GE(distance(row, center), static_cast<double>(lower_[static_cast<std::size_t>(place / kGroupWidth * kStripRows + row)]))
+            << "row " << row << ", center " << center;
+      }
+    }
+  }
+
+  double distance(std::int64_t row, std::int32_t center) const {
+    const std::size_t d = static_cast<std::size_t>(n_columns_);
+    return std::sqrt(reference::squared_distance(x_.data() + static_cast<std::size_t>(row) * d,
+                                                 expected_.centers.data() + static_cast<std::size_t>(center) * d, d)) *
+           static_cast<double>(units_.scale);
+  }
+  std::int64_t n_ambiguous() const { return static_cast<std::int64_t>(scan_.ambiguous.size()); }
+  StripScan& result() { return scan_; }
+  std::span<const std::int32_t> label() const { return label_; }
+  CenterGroups& groups() { return groups_; }
+
+ private:
+  std::vector<float> x_;
+  std::int32_t n_columns_;
+  std::int64_t n_rows_;
+  Units units_;
+  reference::KMeans expected_;
+  CenterGroups groups_;
+  std::vector<float> center_drift_, group_drift_, length_, lost_, upper_, lower_;
+  std::vector<std::int32_t> pairs_, label_;
+  StripScan scan_;
+};
+
+Scene make_scene(const Case& c) {
+  std::vector<double> values = testing::blobs(c.n_rows + c.n_clusters, c.n_columns, 5, c.separation, 7);
+  for (double& value : values) value = (value + c.offset) * c.scale;
+  std::vector<float> x = testing::on_grid(values, c.n_columns).x;
+  const auto first_center = x.begin() + static_cast<std::ptrdiff_t>(c.n_rows) * c.n_columns;
+  std::vector<float> centers(first_center, x.end());
+  x.erase(first_center, x.end());
+  return {x, c.n_columns, std::move(centers)};
+}
+
+class GroupScan : public ::testing::TestWithParam<Case> {};
+
+TEST_P(GroupScan, NamesTheDefinedCenterOrLeavesItAmongTheRivals) {
+  testing::for_each_instruction_set([&] {
+    Scene scene = make_scene(GetParam());
+    scene.scan();
+    EXPECT_LE(scene.n_ambiguous(), GetParam().n_rows / 20);
+    scene.expect_right_answers();
+    scene.expect_bounds();
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, GroupScan,
+                         ::testing::Values(Case{1, 1, 1, 1, 0, 1}, Case{256, 1, 3, 4, 0, 1}, Case{255, 2, 7, 1, 0, 1},
+                                           Case{97, 5, 8, 1, 0, 1}, Case{200, 13, 9, 1, 0, 1}, Case{256, 16, 16, 0.3, 0, 1},
+                                           Case{133, 33, 65, 1, 0, 1}, Case{256, 130, 100, 0.5, 0, 1}, Case{256, 7, 300, 2, 0, 1}));
+INSTANTIATE_TEST_SUITE_P(OffsetsAndScales, GroupScan,
+                         ::testing::Values(Case{200, 6, 20, 1, 1e4, 1}, Case{200, 6, 20, 1, 0, 1e-30}, Case{200, 6, 20, 1, -30, 1e30}));
+
+TEST(GroupScanTies, StayOpen) {
+  testing::for_each_instruction_set([] {
+    Scene scene({0, 0, 5, 5, 1, 0}, 2, {9, 9, 1, 0, 0, 1, -1, 0, 1, 0});
+    scene.scan();
+    EXPECT_EQ(scene.n_ambiguous(), 2);  // the second row has a nearest center
+    scene.expect_right_answers();
+  });
+}
+
+TEST(GroupScanTies, OfManyEqualCentersAllAreRivals) {
+  testing::for_each_instruction_set([] {
+    Scene scene({0, 3, 3, 3}, 1, std::vector<float>(40, 3.0f));
+    scene.scan();
+    std::vector<std::int32_t> rivals;
+    append_rivals(scene.strip(), scene.result(), 1, rivals);
+    EXPECT_EQ(rivals.size(), 40u);
+    scene.expect_right_answers();
+  });
+}
+
+// A few rows so far from the others that their 16 bits, or even float32 squares, tell nothing.
+TEST(GroupScanRange, RowsFarOutAreLeftToTheDefinition) {
+  testing::for_each_instruction_set([] {
+    std::vector<float> x(300, 0.25f);
+    x[3] = 1e30f;
+    x[5] = -3e38f;
+    x[7] = 1e-38f;
+    Scene scene(x, 3, {0, 0, 0, 0.5f, 0.5f, 0, 1e30f, 0, 0, 0.25f, 0, 0.25f});
+    if (!scene.groups().usable()) return;
+    scene.scan();
+    scene.expect_right_answers();
+    scene.expect_bounds();
+  });
+}
+
+TEST(GroupScanRange, CentersBeyondReachAreSaidToBe) {
+  const std::vector<float> x = {1, 2, 3, 4};
+  const Units units = units_of(x.data(), 4, 1);
+  EXPECT_FALSE(CenterGroups(std::vector<float>{0, 3e38f}, std::vector<std::int32_t>{0, 1}, units).usable());
+  EXPECT_TRUE(CenterGroups(std::vector<float>{0, 3e9f}, std::vector<std::int32_t>{0, 1}, units).usable());
+}
+
+// With bounds from a scan and nothing moved, only rows that were ambiguous are scanned again.
+TEST(GroupScanBounds, StandWhileNothingMoves) {
+  Scene scene = make_scene({256, 9, 60, 3, 0, 1});
+  scene.scan();
+  scene.expect_right_answers();
+  const std::int64_t open = scene.n_ambiguous();
+  find_doubtful(scene.strip(), scene.result());
+  EXPECT_LE(static_cast<std::int64_t>(scene.result().doubtful.size()), open);
+}
+
+TEST(OrderByProximity, IsAPermutationThatKeepsNeighboursTogether) {
+  std::vector<float> centers;  // 64 centers around 4 places, dealt out in turn
+  for (int k = 0; k < 64; ++k) centers.insert(centers.end(), {static_cast<float>(100 * (k % 4)), static_cast<float>(k)});
+  const std::vector<std::int32_t> order = order_by_proximity(centers, 64, 2);
+  std::vector<std::int32_t> sorted = order;
+  std::sort(sorted.begin(), sorted.end());
+  for (std::int32_t k = 0; k < 64; ++k) EXPECT_EQ(sorted[static_cast<std::size_t>(k)], k);
+  for (std::size_t place = 0; place < 64; ++place) EXPECT_EQ(order[place] % 4, order[place / kGroupWidth * kGroupWidth] % 4);
+}
+
+}  // namespace
+}  // namespace coterie::nearest
