@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
-#include <limits>
-#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/group_scan.cpp"
@@ -12,38 +9,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "host/group_errors.hpp"
 #include "host/group_kernel-inl.hpp"  // after foreach_target
-
-#ifndef COTERIE_HOST_GROUP_SCAN_ONCE
-#define COTERIE_HOST_GROUP_SCAN_ONCE
-namespace coterie::nearest {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kScanned = CenterGroups::kNoScore / 2;  // results below it are of centers
-
-// Bounds round outwards by this; it also covers what the chain of the definition may round.
-constexpr float kOutwards = 0x1p-20f;
-constexpr float kDriftOutwards = 0x1p-22f;
-
-constexpr std::int64_t kWordsOfLine = 16;  // of the cache
-
-// Constants of one strip for bounds of s and of distances.
-struct Errors {
-  static constexpr float kWider = 2.125f;  // times rho |e|: from a result to an upper bound; an eighth more for the roundings on the way
-  float square_down, square_up;            // |y|^2 is within these times length^2
-  explicit Errors(std::int32_t n_columns) {
-    const float error = static_cast<float>(2 * length_error(n_columns)) + kOutwards;
-    square_down = 1 - error;
-    square_up = 1 + error;
-  }
-};
-
-inline float upper_distance(const Errors& errors, float length, float score) {
-  return std::sqrt(std::max(0.0f, length * length * errors.square_up + 2 * score)) * (1 + kOutwards);
-}
-
-}  // namespace coterie::nearest
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
@@ -63,6 +30,8 @@ HWY_INLINE void append_rows(M mask, std::int64_t first, StripList<std::int32_t>&
   hn::StoreMaskBits(d, mask, reinterpret_cast<std::uint8_t*>(&bits));
   for (; bits != 0; bits &= bits - 1) rows.add(static_cast<std::int32_t>(first) + std::countr_zero(bits));
 }
+
+constexpr std::int64_t kWordsOfLine = 16;  // of the cache
 
 // Chosen rows leave the prefetcher of the processor without a pattern. They are fetched this many ahead of their scan: far enough for
 // memory, few enough for the cache.
@@ -353,44 +322,21 @@ StripScan::StripScan(std::int32_t n_groups) : lowest(static_cast<std::size_t>(n_
   for (auto* column : {&own, &place}) column->resize(kRows);
 }
 
+NoBounds::NoBounds(std::int32_t n_groups)
+    : label_(kStripRows), upper_(kStripRows), lower_(static_cast<std::size_t>(n_groups * kStripRows)) {}
+
+StripBounds NoBounds::forget() {
+  std::fill(label_.begin(), label_.end(), -1);
+  std::fill(upper_.begin(), upper_.end(), kInfinity);
+  return {label_.data(), upper_.data(), lower_.data(), kStripRows};
+}
+
 bool find_doubtful(const Strip& strip, StripScan& scan) {
   HWY_DYNAMIC_DISPATCH(find_doubtful_target)(strip, scan);
   return !scan.doubtful.empty();
 }
 
 void scan_doubtful(const Strip& strip, StripScan& scan) { HWY_DYNAMIC_DISPATCH(scan_doubtful_target)(strip, scan); }
-
-void append_rivals(const Strip& strip, StripScan& scan, std::int64_t row, std::vector<std::int32_t>& centers) {
-  const float limit = scan.limit[static_cast<std::size_t>(row)];
-  for (const std::int32_t g : scan.scanned) {
-    const float lowest = scan.lowest_of(g)[row];
-    if (lowest > limit || lowest > kScanned) continue;
-    const std::int32_t* const of_group = strip.groups->center() + g * kGroupWidth;
-    if (scan.next_of(g)[row] > limit) {
-      centers.push_back(of_group[std::bit_cast<std::int32_t>(lowest) & kPlaceBits]);
-      continue;
-    }
-    for (std::int32_t i = 0; i < kGroupWidth; ++i)
-      if (of_group[i] >= 0) centers.push_back(of_group[i]);
-  }
-}
-
-void set_label(const Strip& strip, StripScan& scan, std::int32_t row, std::int32_t label) {
-  if (const std::int32_t before = std::exchange(strip.bounds.label[row], label); before != label) scan.moves.add({row, before, label});
-  const std::size_t i = static_cast<std::size_t>(row);
-  const Errors errors(strip.n_columns);
-  const std::int32_t place = strip.groups->place_of(label), group = place / kGroupWidth;
-  const auto write = [&](std::int32_t g, float result) {
-    const float square = strip.length[i] * strip.length[i] * errors.square_down, score = result - scan.kappa[i];
-    strip.bounds.lower[g * strip.bounds.stride + row] =
-        std::sqrt(std::max(0.0f, square + 2 * score)) * (1 - kOutwards) + strip.drifts.group[g] * (1 - kDriftOutwards);
-  };
-  const std::int32_t presumed = scan.place[i] / kGroupWidth;
-  write(presumed, scan.lowest_of(presumed)[row]);
-  const float lowest = scan.lowest_of(group)[row];
-  write(group, (std::bit_cast<std::int32_t>(lowest) & kPlaceBits) == place % kGroupWidth ? scan.next_of(group)[row] : lowest);
-  strip.bounds.upper[i] = scan.reach[i] - strip.drifts.center[label] * (1 - kDriftOutwards);
-}
 
 }  // namespace coterie::nearest
 #endif

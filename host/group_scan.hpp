@@ -20,6 +20,16 @@ struct StripBounds {
   float* lower;         // (n_groups, stride) distance to the nearest other center of the group
   std::int64_t stride;
 };
+// Bounds that know nothing, of strips that are not remembered.
+class NoBounds {
+ public:
+  explicit NoBounds(std::int32_t n_groups);
+  StripBounds forget();
+
+ private:
+  std::vector<std::int32_t> label_;
+  std::vector<float> upper_, lower_;
+};
 struct Drifts {
   const float* center;  // (n_clusters) what was added to every `upper`; [-1] is infinite
   const float* group;   // (n_groups) what was taken off every `lower`
@@ -88,6 +98,9 @@ void scan_doubtful(const Strip& strip, StripScan& scan);
 
 // Centers that may be the nearest of an ambiguous row.
 void append_rivals(const Strip& strip, StripScan& scan, std::int64_t row, std::vector<std::int32_t>& centers);
+
+// Centers that may be the nearest or the second nearest of a row for which all groups were scanned.
+void append_two_nearest(const Strip& strip, StripScan& scan, std::int64_t row, std::vector<std::int32_t>& centers);
 
 // Corrects label and bounds of such a row once its center is known.
 void set_label(const Strip& strip, StripScan& scan, std::int32_t row, std::int32_t label);

@@ -90,24 +90,11 @@ struct Scanned {
   std::unique_ptr<nearest::Centers> exact;  // where the groups are not usable
 };
 
-// Bounds that know nothing, for strips that are not remembered.
-struct NoBounds {
-  std::vector<std::int32_t> label;
-  std::vector<float> upper, lower;
-  explicit NoBounds(std::int32_t n_groups)
-      : label(nearest::kStripRows), upper(nearest::kStripRows), lower(static_cast<std::size_t>(n_groups * nearest::kStripRows)) {}
-  nearest::StripBounds forget() {
-    std::fill(label.begin(), label.end(), RowBounds::kNoLabel);
-    std::fill(upper.begin(), upper.end(), std::numeric_limits<float>::infinity());
-    return {label.data(), upper.data(), lower.data(), nearest::kStripRows};
-  }
-};
-
 struct Worker {
   std::vector<CenterSums> sums;       // by model
   std::vector<std::int64_t> n_scans;  // by model: of a row and a group
   std::unique_ptr<nearest::StripScan> scan;
-  std::unique_ptr<NoBounds> no_bounds;
+  std::unique_ptr<nearest::NoBounds> no_bounds;
   std::vector<std::int32_t> pairs;  // (kStripRows, n_pairs) of rounded rows that are not kept
   std::vector<float> length, lost;  // (kStripRows)
   nearest::Exact exact;
@@ -227,7 +214,7 @@ class CpuPass final : public Pass {
     }
     worker.n_scans.resize(models_.size());
     worker.scan = std::make_unique<nearest::StripScan>(most_groups);
-    worker.no_bounds = std::make_unique<NoBounds>(most_groups);
+    worker.no_bounds = std::make_unique<nearest::NoBounds>(most_groups);
     constexpr std::size_t kRows = static_cast<std::size_t>(nearest::kStripRows);
     worker.pairs.resize(kRows * static_cast<std::size_t>(nearest::pairs_of(n_columns_)));
     for (auto* column : {&worker.length, &worker.lost}) column->resize(kRows);

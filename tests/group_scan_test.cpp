@@ -74,6 +74,16 @@ class Scene {
     EXPECT_EQ(scan_.moves.size(), static_cast<std::size_t>(n_rows_));
   }
 
+  // After scan(), which had no bounds to leave out a group.
+  void expect_two_nearest() {
+    for (std::int32_t row = 0; row < n_rows_; ++row) {
+      std::vector<std::int32_t> rivals;
+      append_two_nearest(strip(), scan_, row, rivals);
+      for (const std::int32_t right : {expected_.label[static_cast<std::size_t>(row)], expected_.second[static_cast<std::size_t>(row)]})
+        EXPECT_TRUE(right < 0 || std::find(rivals.begin(), rivals.end(), right) != rivals.end()) << "row " << row;
+    }
+  }
+
   // upper and lower against distances in double.
   void expect_bounds() const {
     for (std::int64_t row = 0; row < n_rows_; ++row) {
@@ -128,6 +138,7 @@ TEST_P(GroupScan, NamesTheDefinedCenterOrLeavesItAmongTheRivals) {
     Scene scene = make_scene(GetParam());
     scene.scan();
     EXPECT_LE(scene.n_ambiguous(), GetParam().n_rows / 20);
+    scene.expect_two_nearest();
     scene.expect_right_answers();
     scene.expect_bounds();
   });
@@ -156,6 +167,7 @@ TEST(GroupScanTies, OfManyEqualCentersAllAreRivals) {
     std::vector<std::int32_t> rivals;
     append_rivals(scene.strip(), scene.result(), 1, rivals);
     EXPECT_EQ(rivals.size(), 40u);
+    scene.expect_two_nearest();
     scene.expect_right_answers();
   });
 }
@@ -170,6 +182,7 @@ TEST(GroupScanRange, RowsFarOutAreLeftToTheDefinition) {
     Scene scene(x, 3, {0, 0, 0, 0.5f, 0.5f, 0, 1e30f, 0, 0, 0.25f, 0, 0.25f});
     if (!scene.groups().usable()) return;
     scene.scan();
+    scene.expect_two_nearest();
     scene.expect_right_answers();
     scene.expect_bounds();
   });

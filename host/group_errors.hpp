@@ -1,0 +1,35 @@
+// How results of the scan of 16-bit rows bound distances (center_groups.hpp has the arithmetic).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "host/center_groups.hpp"
+
+namespace coterie::nearest {
+
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+inline constexpr float kScanned = CenterGroups::kNoScore / 2;  // results below it are of centers
+
+// Bounds round outwards by this; it also covers what the chain of the definition may round.
+inline constexpr float kOutwards = 0x1p-20f;
+inline constexpr float kDriftOutwards = 0x1p-22f;
+
+// Constants of one strip for bounds of s and of distances.
+struct Errors {
+  static constexpr float kWider = 2.125f;  // times rho |e|: from a result to an upper bound; an eighth more for the roundings on the way
+  float square_down, square_up;            // |y|^2 is within these times length^2
+  explicit Errors(std::int32_t n_columns) {
+    const float error = static_cast<float>(2 * length_error(n_columns)) + kOutwards;
+    square_down = 1 - error;
+    square_up = 1 + error;
+  }
+};
+
+inline float upper_distance(const Errors& errors, float length, float score) {
+  return std::sqrt(std::max(0.0f, length * length * errors.square_up + 2 * score)) * (1 + kOutwards);
+}
+
+}  // namespace coterie::nearest
