@@ -1,7 +1,7 @@
-// Whole Newton fits of one or four outcomes on rows in memory, with and without the last sweep for standard errors. Every
-// run checks that the gradient of the first outcome vanishes at its parameters, and prints ns/row of all sweeps together,
-// how many there were, and the share of the measured roof. Rows and outcomes go to the folder COTERIE_BENCH_ROWS, if set,
-// as <rows>x<columns>.f32 and .i8 for logistic_regression_peers.py.
+// Whole Newton fits of one or four outcomes on rows in memory, with and without the last sweep for standard errors, to steps of
+// 10^-digits (squared, in standard errors). Every run checks that the gradient of the first outcome vanishes as far at its
+// parameters, and prints ns/row of all sweeps together, how many there were, and the share of the measured roof. Rows and outcomes go to
+// the folder COTERIE_BENCH_ROWS, if set, as <rows>x<columns>.f32 and .i8 for logistic_regression_peers.py.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -90,6 +90,7 @@ void fit(benchmark::State& state) {
   const std::int64_t n = state.range(0);
   const std::int32_t d = static_cast<std::int32_t>(state.range(1)), targets = static_cast<std::int32_t>(state.range(2));
   const bool inference = state.range(3) != 0;
+  const double tol = std::pow(10.0, -static_cast<double>(state.range(4)));
   const Rows rows = make_rows(n, d);
   Context context({.threads = 2, .memory_bytes = std::int64_t{8} << 30});
   MemoryTileSource cells(std::span(rows.rows.x), d);
@@ -97,12 +98,12 @@ void fit(benchmark::State& state) {
   const kmeans::GridMoments moments = kmeans::measure_moments(context, source, rows.rows.grid, 1);
   const auto pass = logistic_regression::make_cpu_pass(context, rows.rows.grid, moments);
   std::vector<Params> params;
-  for (std::int32_t t = 0; t < targets; ++t) params.push_back({.target = t, .inference = inference});
+  for (std::int32_t t = 0; t < targets; ++t) params.push_back({.target = t, .tol = tol, .inference = inference});
   logistic_regression::Fit fitted;
   for (auto _ : state) fitted = logistic_regression::fit(context, source, rows.rows.grid, moments, params, *pass);
   const Objective objective = objective_of(rows, fitted.models.front());
-  // 1e-4 standard errors off the maximum: one of them moves an entry by half the root of the rows at most.
-  if (!(objective.gradient < 1e-4 * std::sqrt(static_cast<double>(n)) / 2)) state.SkipWithError("the gradient does not vanish");
+  // The root of tol standard errors off the maximum: one of them moves an entry by half the root of the rows at most.
+  if (!(objective.gradient < std::sqrt(tol * static_cast<double>(n)) / 2)) state.SkipWithError("the gradient does not vanish");
   const double rows_done = static_cast<double>(n) * static_cast<double>(state.iterations());
   const double sweeps = static_cast<double>(fitted.sweeps);
   state.counters["ns/row"] = benchmark::Counter(rows_done * 1e-9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
@@ -114,16 +115,17 @@ void fit(benchmark::State& state) {
 }
 
 void shapes(benchmark::internal::Benchmark* bench) {
-  for (const std::int64_t targets : {1, 4})
-    for (const std::int64_t inference : {0, 1}) {
-      bench->Args({1'000'000, 16, targets, inference});
-      bench->Args({500'000, 64, targets, inference});
-      bench->Args({100'000, 128, targets, inference});
+  constexpr std::int64_t kDefault = 6, kFine = 10;
+  for (const auto& [rows, columns] : {std::pair{1'000'000, 16}, {500'000, 64}, {100'000, 128}})
+    for (const std::int64_t targets : {1, 4}) {
+      bench->Args({rows, columns, targets, 0, kDefault});
+      bench->Args({rows, columns, targets, 0, kFine});
+      bench->Args({rows, columns, targets, 1, kDefault});
     }
 }
 
 BENCHMARK(fit)
-    ->ArgNames({"rows", "columns", "targets", "inference"})
+    ->ArgNames({"rows", "columns", "targets", "inference", "digits"})
     ->Apply(shapes)
     ->MeasureProcessCPUTime()
     ->UseRealTime()

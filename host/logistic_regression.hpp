@@ -44,8 +44,9 @@ struct Params {
   Penalty penalty = Penalty::l2;
   double C = 1.0;               // of Penalty::l2, in clustering units
   std::int32_t max_iter = 100;  // sweeps before the last
-  double tol = 1e-6;            // stop when the squared length of the next step, in standard errors, is below; that step is taken
-  bool inference = true;        // covariances; costs the last sweep
+  double tol = 1e-6;      // stop when the squared length of a step, in standard errors, is below, or that of the step after it is sure
+                          // to be; the step is taken
+  bool inference = true;  // covariances; costs the last sweep
   std::int32_t n_segments = 0;  // > 0: one effect per segment (Tile::label) with a normal prior; not with Penalty::firth
 };
 

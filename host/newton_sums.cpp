@@ -5,6 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/newton_sums.cpp"
 #define HWY_DISABLED_TARGETS HWY_SSSE3  // nothing between it and SSE4 is worth the compile time
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -63,12 +64,15 @@ void pack_target(const float* x, std::int64_t n_rows, std::span<const float> cen
   const hn::FixedTag<float, 4> d;
   whole_rows = rows / 4 * 4;
   whole_columns = n / 4 * 4;
-  for (std::size_t i = 0; i < whole_rows; i += 4)
+  constexpr std::size_t kAhead = 1024, kLine = 16;  // floats: a page, a line of the cache
+  for (std::size_t i = 0; i < whole_rows; i += 4) {
+    for (std::size_t cell = 0; cell < 4 * n; cell += kLine) hwy::Prefetch(x + i * n + kAhead + cell);
     for (std::size_t j = 0; j < whole_columns; j += 4)
       coterie::HWY_NAMESPACE::transpose_4x4(x + i * n + j, n, [&](std::size_t column, auto cell) HWY_ATTR {
         const auto centered = hn::Sub(cell, hn::Set(d, center[j + column]));
         hn::StoreU(hn::Mul(centered, hn::Set(d, scale[j + column])), d, cells + (j + column) * stride + i);
       });
+  }
 #endif
   for (std::size_t i = 0; i < rows; ++i)
     for (std::size_t j = i < whole_rows ? whole_columns : 0; j < n; ++j) cells[j * stride + i] = (x[i * n + j] - center[j]) * scale[j];
@@ -108,30 +112,96 @@ void add_log_odds_target(const Stretch& stretch, std::span<const double* const> 
   }
 }
 
-Likelihood fill_residuals_target(const Stretch& stretch, RowTerms& rows) {
+// What a vector of rows adds to the likelihood, beside what it leaves in RowTerms.
+struct Surprise {
+  V linear, share;  // -log P(y) = linear + log(1 + share)
+};
+
+HWY_INLINE Surprise fill_terms(RowTerms& rows, std::int64_t row, V weight, V eta, V size) {
   const D d;
   const V zero = hn::Zero(d), one = hn::Set(d, 1.0);
-  V log_likelihood = zero, total = zero, largest = zero;
-  for (std::int64_t row = 0; row < stretch.n_rows; row += lanes_of_double()) {
-    const V weight = hn::LoadU(d, rows.weight.data() + row), eta = hn::LoadU(d, rows.log_odds.data() + row);
-    const auto yes = hn::Gt(hn::LoadU(d, rows.outcome.data() + row), zero);
-    const auto expected = hn::Not(hn::Xor(hn::Gt(eta, zero), yes));
-    const V size = hn::Abs(eta);
-    const V e = coterie::HWY_NAMESPACE::exp_of_negative(d, hn::Neg(size));
-    const V likelier = hn::Div(one, hn::Add(one, e)), less_likely = hn::Mul(e, likelier);
-    const V surprise = hn::Add(hn::IfThenZeroElse(expected, size), coterie::HWY_NAMESPACE::log1p_of_share(d, e));
-    const V error = hn::IfThenElse(expected, less_likely, likelier);
-    const V r = hn::IfThenElse(yes, error, hn::Neg(error)), weighted = hn::Mul(weight, r);
-    const V curvature = hn::Mul(weight, hn::Mul(less_likely, likelier));
-    log_likelihood = hn::NegMulAdd(weight, surprise, log_likelihood);
-    total = hn::Add(total, curvature);
-    largest = hn::Max(largest, hn::IfThenElseZero(hn::Gt(weight, zero), size));
-    hn::StoreU(weighted, d, rows.residual.data() + row);
-    hn::StoreU(hn::Mul(weighted, r), d, rows.squared.data() + row);
-    hn::StoreU(curvature, d, rows.curvature.data() + row);
+  const auto yes = hn::Gt(hn::LoadU(d, rows.outcome.data() + row), zero);
+  const auto expected = hn::Not(hn::Xor(hn::Gt(eta, zero), yes));
+  const V e = coterie::HWY_NAMESPACE::exp_of_negative(d, hn::Neg(size));
+  const V likelier = hn::Div(one, hn::Add(one, e)), less_likely = hn::Mul(e, likelier);
+  const V error = hn::IfThenElse(expected, less_likely, likelier);
+  const V r = hn::IfThenElse(yes, error, hn::Neg(error)), weighted = hn::Mul(weight, r);
+  hn::StoreU(weighted, d, rows.residual.data() + row);
+  hn::StoreU(hn::Mul(weighted, r), d, rows.squared.data() + row);
+  hn::StoreU(hn::Mul(weight, hn::Mul(less_likely, likelier)), d, rows.curvature.data() + row);
+  return {hn::IfThenZeroElse(expected, size), e};
+}
+
+// Sum of w log(1 + share). Rows of one weight step, the usual ones, share a logarithm: that of the product of all 1 + share, each at most
+// 2, which errs by no more than a sum of their logarithms would.
+class LogSum {
+ public:
+  explicit LogSum(bool unit_weights) : unit_weights_(unit_weights) {}
+  HWY_INLINE void add(V weight, V share) {
+    const D d;
+    if (!unit_weights_) {
+      sum_ = hn::MulAdd(weight, coterie::HWY_NAMESPACE::log1p_of_share(d, share), sum_);
+      return;
+    }
+    product_ = hn::Mul(product_, hn::MulAdd(weight, share, hn::Set(d, 1.0)));
+    if (++factors_ == kMostFactors) close();
   }
-  return {.log_likelihood = hn::GetLane(hn::SumOfLanes(d, log_likelihood)),
-          .curvature = hn::GetLane(hn::SumOfLanes(d, total)),
+  double finish() {
+    close();
+    return log_ + hn::GetLane(hn::SumOfLanes(D(), sum_));
+  }
+
+ private:
+  static constexpr std::int32_t kMostFactors = 512;  // their product is below 2^512
+
+  void close() {
+    HWY_ALIGN double lanes[hn::MaxLanes(D())];
+    hn::Store(product_, D(), lanes);
+    for (std::int64_t lane = 0; lane < lanes_of_double(); ++lane) log_ += coterie::log(lanes[lane]);
+    product_ = hn::Set(D(), 1.0);
+    factors_ = 0;
+  }
+
+  bool unit_weights_;
+  std::int32_t factors_ = 0;
+  double log_ = 0;
+  V sum_ = hn::Zero(D()), product_ = hn::Set(D(), 1.0);
+};
+
+bool has_unit_weights(const Stretch& stretch, const RowTerms& rows) {
+  const D d;
+  V largest = hn::Zero(d);
+  for (std::int64_t row = 0; row < stretch.n_rows; row += lanes_of_double())
+    largest = hn::Max(largest, hn::LoadU(d, rows.weight.data() + row));
+  return hn::GetLane(hn::MaxOfLanes(d, largest)) <= 1;  // whole numbers
+}
+
+// Two vectors at a time, because the chain of an exponential is long.
+Likelihood fill_residuals_target(const Stretch& stretch, RowTerms& rows) {
+  constexpr std::int64_t kVectors = 2;
+  const D d;
+  const V zero = hn::Zero(d);
+  const std::int64_t lanes = lanes_of_double();
+  LogSum log_sum(has_unit_weights(stretch, rows));
+  V linear[kVectors] = {zero, zero}, total[kVectors] = {zero, zero}, largest = zero;
+  for (std::int64_t row = 0; row < stretch.n_rows; row += kVectors * lanes) {
+    V weight[kVectors], size[kVectors];
+    Surprise surprise[kVectors];
+    for (std::int64_t v = 0; v < kVectors; ++v) {
+      weight[v] = hn::LoadU(d, rows.weight.data() + row + v * lanes);
+      const V eta = hn::LoadU(d, rows.log_odds.data() + row + v * lanes);
+      size[v] = hn::Abs(eta);
+      surprise[v] = fill_terms(rows, row + v * lanes, weight[v], eta, size[v]);
+    }
+    for (std::int64_t v = 0; v < kVectors; ++v) {
+      linear[v] = hn::NegMulAdd(weight[v], surprise[v].linear, linear[v]);
+      total[v] = hn::Add(total[v], hn::LoadU(d, rows.curvature.data() + row + v * lanes));
+      largest = hn::Max(largest, hn::IfThenElseZero(hn::Gt(weight[v], zero), size[v]));
+      log_sum.add(weight[v], surprise[v].share);
+    }
+  }
+  return {.log_likelihood = hn::GetLane(hn::SumOfLanes(d, hn::Add(linear[0], linear[1]))) - log_sum.finish(),
+          .curvature = hn::GetLane(hn::SumOfLanes(d, hn::Add(total[0], total[1]))),
           .largest = hn::GetLane(hn::MaxOfLanes(d, largest))};
 }
 

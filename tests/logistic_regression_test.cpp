@@ -29,6 +29,23 @@ TEST(LogisticRegressionFit, MatchesReferenceWithStepsFromSomeBlocks) {
   EXPECT_EQ(wald(fit.models[1].estimates, 0).value, fit.models[1].coefficients[0]);
 }
 
+// A fit may end a step early where steps are sure to have become short: never farther from the maximum than it was asked for.
+TEST(LogisticRegressionFit, EndsWithinTheToleranceOfTheMaximum) {
+  for (const std::int64_t n : {std::int64_t{700}, testing::size_for<std::int64_t>(150'000, 900)}) {
+    Problem problem = drawn_problem(n, 5, -1);
+    problem.params = {{.tol = kTight}};
+    const Model maximum = fit_one(problem);
+    for (const double tol : {1e-2, 1e-6}) {
+      problem.params = {{.tol = tol}};
+      const Model model = fit_one(problem);
+      EXPECT_TRUE(model.converged);
+      EXPECT_LE(model.n_iter, maximum.n_iter);
+      for (std::size_t i = 0; i < 6; ++i)
+        EXPECT_NEAR(model.estimates.values[i], maximum.estimates.values[i], std::sqrt(tol) * wald(maximum.estimates, i).std_err);
+    }
+  }
+}
+
 TEST(LogisticRegressionFit, WeightTwoIsARowTwice) {
   Problem weighted = drawn_problem(2000, 3, 0.5);
   Problem twice{.rows = weighted.rows, .target = weighted.target};

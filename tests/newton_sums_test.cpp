@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -16,8 +17,8 @@ struct Rows {
   RowTerms terms;
 };
 
-// Rows 0 .. n-1 of d columns, packed about 0.5 with a scale of 2.
-Rows make_rows(std::int64_t n, std::int32_t d) {
+// Rows 0 .. n-1 of d columns, packed about 0.5 with a scale of 2; weights 0 .. n_weights-1 in turn.
+Rows make_rows(std::int64_t n, std::int32_t d, std::int64_t n_weights = 4) {
   std::mt19937 generator(1);
   std::normal_distribution<float> normal;
   std::vector<float> x(static_cast<std::size_t>(n * d));
@@ -27,7 +28,7 @@ Rows make_rows(std::int64_t n, std::int32_t d) {
   pack(x.data(), n, center, scale, rows.stretch);
   rows.terms.resize(rows.stretch.stride);
   for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
-    rows.terms.weight[i] = static_cast<double>(i % 4);
+    rows.terms.weight[i] = static_cast<double>(static_cast<std::int64_t>(i) % n_weights);
     rows.terms.outcome[i] = i % 3 == 0 ? 1 : 0;
     rows.terms.log_odds[i] = 10 * static_cast<double>(normal(generator));
   }
@@ -63,14 +64,31 @@ TEST(NewtonSums, TermsOfRowsHaveTheSameBitsOnEveryInstructionSet) {
   });
 }
 
+// Of 900 rows, more than one product holds; at zero every factor is 2, far from it every one is 1 to a dozen digits.
+TEST(NewtonSums, UnitWeightsShareALogarithm) {
+  testing::for_each_instruction_set([] {
+    for (const double size : {0.0, 1.0, 30.0}) {
+      Rows rows = make_rows(900, 2, 2);
+      double log_likelihood = 0;
+      for (std::size_t i = 0; i < 900; ++i) {
+        double& eta = rows.terms.log_odds[i];
+        eta *= size / 10;
+        const double toward = rows.terms.outcome[i] > 0 ? eta : -eta;
+        log_likelihood -= rows.terms.weight[i] * (std::max(-toward, 0.0) + coterie::log1p(coterie::exp(-magnitude(eta))));
+      }
+      EXPECT_NEAR(fill_residuals(rows.stretch, rows.terms).log_likelihood, log_likelihood, 1e-13 * std::abs(log_likelihood)) << size;
+    }
+  });
+}
+
 TEST(NewtonSums, LogarithmsHaveTheBitsOfElementary) {
   testing::for_each_instruction_set([] {
     for (int i = 0; i < 2000; ++i) {
       Rows rows = make_rows(1, 1);
-      rows.terms.weight[0] = 1;
+      rows.terms.weight[0] = 2;  // rows of weight 1 share a logarithm
       rows.terms.outcome[0] = 1;
       rows.terms.log_odds[0] = i * 0.02;
-      EXPECT_EQ(fill_residuals(rows.stretch, rows.terms).log_likelihood, -coterie::log1p(coterie::exp(-i * 0.02)));
+      EXPECT_EQ(fill_residuals(rows.stretch, rows.terms).log_likelihood, -2 * coterie::log1p(coterie::exp(-i * 0.02)));
     }
   });
 }
