@@ -53,6 +53,9 @@ class CudaBackend final : public Backend {
                                                                       const logistic_regression::GridMoments& moments) override {
     return make_logistic_regression_pass(context_on_device_, grid, moments);
   }
+  std::unique_ptr<logistic_regression::Predictor> logistic_regression_predictor(std::int32_t n_reasons) override {
+    return make_logistic_regression_predictor(context_on_device_, n_reasons);
+  }
   profile::Passes profile_passes() override { return make_profile_passes(context_on_device_); }
   std::vector<RankedScores> rank_scores(const ScoredRows& rows, std::int32_t n_segments) override {
     return COTERIE_GPU::rank_scores(context_, context_on_device_, rows, n_segments);

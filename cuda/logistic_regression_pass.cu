@@ -5,10 +5,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <vector>
 
 #include "cuda/device_tile.hpp"
-#include "cuda/newton_sums.cuh"
+#include "cuda/newton_gram.cuh"
 #include "host/error.hpp"
 #include "host/logistic_regression_quanta.hpp"
 
@@ -29,7 +30,10 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     columns_.ensure(columns.size());
     copy_to_device(columns_.data(), columns.data(), columns.size(), stream());
     device_.compute.synchronize();
-    if (shared_bytes() > device.shared_bytes)
+    // Room for a second block beside this one, where rows are not too wide; NewtonRows and a kilobyte of the system's are not dynamic.
+    const std::size_t dynamic = device.shared_bytes - sizeof(NewtonRows) - 1024;
+    while (strip_rows_ > kFewestRows && shared_bytes() > dynamic / 2) strip_rows_ /= 2;
+    if (shared_bytes() > dynamic)
       throw ArgumentError("these rows have more columns than this GPU's shared memory holds for a regression. Use --device cpu");
     check(cudaFuncSetAttribute(add_newton_sums_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes())));
   }
@@ -57,6 +61,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     const NewtonSweep sweep{.models = device_models_.data(),
                             .n_models = static_cast<int>(models_.size()),
                             .n_cells = n_cells_,
+                            .strip_rows = strip_rows_,
                             .x = tile.x,
                             .weight = tile.weight,
                             .target = tile.target,
@@ -66,7 +71,8 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
                             .first_block = tile.first_row / kBlockRows,
                             .center = columns_.data(),
                             .scale = columns_.data() + n_cells_ - 1,
-                            .n_sums = static_cast<std::int64_t>(n_sums_),
+                            .terms = terms_of(tile),
+                            .n_block_sums = static_cast<std::int64_t>(n_block_sums()),
                             .per_quantum = per_quantum_.data(),
                             .block_sums = block_sums_.data(),
                             .sums = sums_.data(),
@@ -74,6 +80,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
                             .largest = largest_.data()};
     const auto n_blocks = static_cast<std::size_t>((tile.n_rows + kBlockRows - 1) / kBlockRows);
     launch(add_newton_sums_kernel, {static_cast<unsigned>(std::min(n_blocks, slots_)), kStripThreads, shared_bytes(), stream()}, sweep);
+    if (is_wide()) add_grams(sweep, n_blocks);
   }
 
   logistic_regression::SweepStatistics finish() override {
@@ -96,8 +103,42 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   }
 
  private:
+  static constexpr int kFewestRows = 32;  // of a strip: a Gram matrix of fewer would wait for its sums to be added
+
   cudaStream_t stream() const { return device_.compute.get(); }
-  std::size_t shared_bytes() const { return sizeof(float) * static_cast<std::size_t>(kNewtonRows * strip_stride(n_cells_ - 1)); }
+  std::size_t shared_bytes() const { return sizeof(float) * static_cast<std::size_t>(strip_rows_ * strip_stride(n_cells_ - 1)); }
+
+  // From three panels on, adding a strip to all cells of a triangle takes longer than making it.
+  bool is_wide() const { return n_cells_ > 3 * kPanel; }
+  std::size_t n_block_sums() const {
+    return is_wide() ? models_.size() * static_cast<std::size_t>(NewtonModel::hessian(n_cells_)) : n_sums_;
+  }
+
+  // Grows with the first tile of a source, the largest.
+  double* terms_of(const Tile& tile) {
+    if (!is_wide()) return nullptr;
+    terms_.ensure(2 * models_.size() * static_cast<std::size_t>(tile.n_rows));
+    return terms_.data();
+  }
+
+  void add_grams(const NewtonSweep& sweep, std::size_t n_blocks) {
+    constexpr std::size_t kMostBlocks = 1024;  // of rows at a time
+    const int panels = (n_cells_ + kPanel - 1) / kPanel;
+    const dim3 grid(static_cast<unsigned>(panels * (panels + 1) / 2), static_cast<unsigned>(std::min(n_blocks, kMostBlocks)));
+    const Launch how{grid, kStripThreads, 0, stream()};
+    for (std::size_t m = 0; m < models_.size(); ++m) {
+      const NewtonModel& model = models_[m];
+      const double* const curvature = sweep.terms + 2 * m * static_cast<std::size_t>(sweep.n_rows);
+      const GramTask hessian{curvature, std::lcm(model.rows_every, model.hessian_every), model.first_sum + NewtonModel::hessian(n_cells_)};
+      if (model.precise)
+        launch(add_wide_gram_kernel<double>, how, sweep, hessian);
+      else
+        launch(add_wide_gram_kernel<float>, how, sweep, hessian);
+      if (!model.wants_scores) continue;
+      const GramTask scores{curvature + sweep.n_rows, 1, model.first_sum + NewtonModel::scores(n_cells_)};
+      launch(add_wide_gram_kernel<double>, how, sweep, scores);
+    }
+  }
 
   void add_model(const Model& model, std::vector<double>& parameters, std::vector<double>& per_quantum) {
     if (model.penalty == logistic_regression::Penalty::firth || !model.search.effects.empty())
@@ -128,13 +169,13 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     constexpr std::size_t kScratchBytes = std::size_t{256} << 20;
     constexpr std::size_t kBlocksPerMultiprocessor = 4;
     const std::size_t busy = kBlocksPerMultiprocessor * static_cast<std::size_t>(device_.device.multiprocessors);
-    slots_ = std::clamp<std::size_t>(kScratchBytes / (sizeof(double) * std::max(n_sums_, std::size_t{1})), 1, busy);
-    block_sums_.ensure(slots_ * n_sums_);
+    slots_ = std::clamp<std::size_t>(kScratchBytes / (sizeof(double) * std::max(n_block_sums(), std::size_t{1})), 1, busy);
+    block_sums_.ensure(slots_ * n_block_sums());
     sums_.ensure(n_sums_);
     host_sums_.ensure(n_sums_);
     counts_.ensure(4 * models_.size());
     largest_.ensure(models_.size());
-    fill_zero(block_sums_.data(), slots_ * n_sums_, stream());
+    fill_zero(block_sums_.data(), slots_ * n_block_sums(), stream());
     fill_zero(sums_.data(), n_sums_, stream());
     fill_zero(counts_.data(), 4 * models_.size(), stream());
     fill_zero(largest_.data(), models_.size(), stream());
@@ -168,10 +209,11 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   logistic_regression::Grid grid_;
   const logistic_regression::GridMoments& moments_;
   int n_cells_;
+  int strip_rows_ = kStripThreads;
   std::vector<NewtonModel> models_;
   std::size_t n_sums_ = 0, slots_ = 1;
   DeviceBuffer<float> columns_;  // (2, n_columns) center, scale
-  DeviceBuffer<double> parameters_, per_quantum_, block_sums_;
+  DeviceBuffer<double> parameters_, per_quantum_, block_sums_, terms_;
   DeviceBuffer<NewtonModel> device_models_;
   DeviceBuffer<FixedPoint> sums_;
   PinnedBuffer<FixedPoint> host_sums_;

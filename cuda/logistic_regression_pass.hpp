@@ -1,5 +1,6 @@
-// Logistic regressions on the device: the pass of host/logistic_regression.hpp. Sums agree with the CPU's to the rounding
-// of double, and of float32 in Hessians that need no more.
+// Logistic regressions on the device: pass and predictor of host/logistic_regression.hpp. Sums agree with the CPU's to the
+// rounding of double, and of float32 in Hessians that need no more; log-odds and reasons are the CPU's bits, probabilities agree
+// to the last two bits of exp.
 #pragma once
 
 #include <memory>
@@ -13,5 +14,8 @@ namespace coterie::COTERIE_GPU {
 // where a model asks for Penalty::firth or segment effects: those are fitted on the CPU.
 std::unique_ptr<logistic_regression::Pass> make_logistic_regression_pass(DeviceContext& device, const logistic_regression::Grid& grid,
                                                                          const logistic_regression::GridMoments& moments);
+
+// ArgumentError at begin() where a row does not fit the shared memory of a block.
+std::unique_ptr<logistic_regression::Predictor> make_logistic_regression_predictor(DeviceContext& device, std::int32_t n_reasons);
 
 }  // namespace coterie::COTERIE_GPU

@@ -28,9 +28,10 @@ class Backend {
   virtual std::unique_ptr<gaussian_mixture::Pass> gaussian_mixture_pass(const gaussian_mixture::Grid& grid,
                                                                         const gaussian_mixture::GridMoments& moments) = 0;
   virtual std::unique_ptr<gaussian_mixture::Predictor> gaussian_mixture_predictor(bool all_probabilities) = 0;
-  // Firth and segment effects are for the CPU's pass; predictors work on host tiles (make_cpu_predictor).
+  // Firth and segment effects are for the CPU's pass.
   virtual std::unique_ptr<logistic_regression::Pass> logistic_regression_pass(const logistic_regression::Grid& grid,
                                                                               const logistic_regression::GridMoments& moments) = 0;
+  virtual std::unique_ptr<logistic_regression::Predictor> logistic_regression_predictor(std::int32_t n_reasons) = 0;
   // For raw tiles zipped with labels, where this backend's stage() puts them.
   virtual profile::Passes profile_passes() = 0;
   // rank_scores() and percentile_cuts() of host/ranked_scores.hpp, the same on every backend while memory lasts.

@@ -28,6 +28,9 @@ class CpuBackend final : public Backend {
                                                                       const logistic_regression::GridMoments& moments) override {
     return logistic_regression::make_cpu_pass(context_, grid, moments);
   }
+  std::unique_ptr<logistic_regression::Predictor> logistic_regression_predictor(std::int32_t n_reasons) override {
+    return logistic_regression::make_cpu_predictor(context_, n_reasons);
+  }
   profile::Passes profile_passes() override { return profile::make_cpu_passes(context_); }
   std::vector<RankedScores> rank_scores(const ScoredRows& rows, std::int32_t n_segments) override {
     return coterie::rank_scores(context_, rows, n_segments);

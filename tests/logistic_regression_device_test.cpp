@@ -8,7 +8,7 @@
 namespace coterie::logistic_regression {
 namespace {
 
-// Sums of 10^4 doubles, and of 64 float32 products at a time; both about sums of magnitudes up to ten times as large.
+// Sums of 10^4 doubles, and of 256 float32 products at a time; both about sums of magnitudes up to ten times as large.
 constexpr double kDouble = 1e-12, kFloat = 1e-5;
 
 Problem weighted_problem(std::int64_t n, std::int32_t d) {
@@ -65,8 +65,8 @@ void expect_near(const WideSums& a, const WideSums& b, double relative, const ch
 }
 
 TEST(LogisticRegressionDevice, GivesTheStatisticsOfTheCpu) {
-  for (const std::int32_t d : {1, 6, 11}) {
-    const Problem problem = weighted_problem(9001, d);
+  for (const auto& [n, d] : {std::pair{9001, 1}, {9001, 6}, {9001, 11}, {300, 260}, {50, 1100}}) {  // wide rows: short strips
+    const Problem problem = weighted_problem(n, d);
     const std::vector<Model> models = models_of(problem);
     std::vector<const Model*> pointers;
     for (const Model& model : models) pointers.push_back(&model);
@@ -89,15 +89,17 @@ TEST(LogisticRegressionDevice, GivesTheStatisticsOfTheCpu) {
 
 // The grid of blocks and the tiles decide who adds what when, and nothing else.
 TEST(LogisticRegressionDevice, IgnoresTileRows) {
-  const Problem problem = weighted_problem(3 * kBlockRows + 17, 3);
-  const std::vector<Model> models = models_of(problem);
-  std::vector<const Model*> pointers;
-  for (const Model& model : models) pointers.push_back(&model);
-  const SweepStatistics expected = sweep(problem, pointers, true, kBlockRows), all = sweep(problem, pointers, true, 8 * kBlockRows);
-  for (std::size_t m = 0; m < models.size(); ++m) {
-    expect_near(all.models[m].gradient, expected.models[m].gradient, 0, "gradient");
-    expect_near(all.models[m].hessian, expected.models[m].hessian, 0, "Hessian");
-    expect_near(all.models[m].log_likelihood, expected.models[m].log_likelihood, 0, "log-likelihood");
+  for (const auto& [n, d, n_models] : {std::tuple{3 * kBlockRows + 17, 3, 5}, {kBlockRows + 17, 193, 1}}) {  // of narrow and of wide rows
+    const Problem problem = weighted_problem(n, d);
+    const std::vector<Model> models = models_of(problem);
+    std::vector<const Model*> pointers;
+    for (std::int32_t m = 0; m < n_models; ++m) pointers.push_back(&models[static_cast<std::size_t>(m)]);
+    const SweepStatistics expected = sweep(problem, pointers, true, kBlockRows), all = sweep(problem, pointers, true, 8 * kBlockRows);
+    for (std::size_t m = 0; m < pointers.size(); ++m) {
+      expect_near(all.models[m].gradient, expected.models[m].gradient, 0, "gradient");
+      expect_near(all.models[m].hessian, expected.models[m].hessian, 0, "Hessian");
+      expect_near(all.models[m].log_likelihood, expected.models[m].log_likelihood, 0, "log-likelihood");
+    }
   }
 }
 
@@ -112,6 +114,56 @@ TEST(LogisticRegressionDevice, FitsWhatTheCpuFits) {
       EXPECT_NEAR(of_device.value, of_cpu.value, 1e-8 * of_cpu.std_err);
       EXPECT_NEAR(of_device.std_err, of_cpu.std_err, 1e-8 * of_cpu.std_err);
     }
+}
+
+struct Scores {
+  std::vector<double> log_odds, probability, contribution;
+  std::vector<std::int32_t> reason;
+};
+
+Scores scores_of(const Problem& problem, std::span<const Model* const> models, bool on_device, std::int32_t n_reasons) {
+  Context context({.threads = 1});
+  const auto backend = on_device ? testing::make_backend(context) : make_cpu_backend(context);
+  MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns, kBlockRows);
+  ZippedSource source(rows, problem.side_columns());
+  const auto staged = backend->stage(source);
+  const auto predictor = backend->logistic_regression_predictor(n_reasons);
+  Scores scores;
+  map_tiles(context, *staged, *predictor, models, [&](std::int64_t, const Prediction& tile) {
+    scores.log_odds.insert(scores.log_odds.end(), tile.log_odds.begin(), tile.log_odds.end());
+    scores.probability.insert(scores.probability.end(), tile.probability.begin(), tile.probability.end());
+    scores.contribution.insert(scores.contribution.end(), tile.reason_contribution.begin(), tile.reason_contribution.end());
+    scores.reason.insert(scores.reason.end(), tile.reason.begin(), tile.reason.end());
+  });
+  return scores;
+}
+
+// exp of the device errs by an ulp, ours by two; 1 / (1 + e) and e / (1 + e) pass that on.
+constexpr double kProbability = 4 * 0x1p-52;
+
+TEST(LogisticRegressionDevice, ScoresAsTheCpuDoes) {
+  for (const auto& [d, n_reasons] : {std::pair{1, 3}, {7, 0}, {130, 2}}) {
+    Problem problem = weighted_problem(kBlockRows + 203, d);
+    for (std::int64_t i = 0; i < problem.rows.n_rows; ++i) problem.label.push_back(static_cast<std::int32_t>(i % 5 - 1));
+    std::vector<Model> models(3);
+    for (std::size_t m = 0; m < models.size(); ++m) {
+      models[m].n_columns = d;
+      models[m].at_center = 0.25 * static_cast<double>(m);
+      if (m > 0) models[m].segment_effects = {0.5, -0.25, 1.0 / 3};  // the label 3 has none
+      for (std::int32_t j = 0; j < d; ++j) {
+        models[m].center.push_back(0.3 * j);
+        models[m].coefficients.push_back(std::round(10 * std::cos(j + static_cast<double>(m))) / 7);  // some are equal, some zero
+      }
+    }
+    const std::vector<const Model*> pointers{&models[0], &models[1], &models[2]};
+    const Scores device = scores_of(problem, pointers, true, n_reasons), cpu = scores_of(problem, pointers, false, n_reasons);
+    EXPECT_EQ(device.log_odds, cpu.log_odds);
+    EXPECT_EQ(device.reason, cpu.reason);
+    EXPECT_EQ(device.contribution, cpu.contribution);
+    ASSERT_EQ(device.probability.size(), cpu.probability.size());
+    for (std::size_t i = 0; i < cpu.probability.size(); ++i)
+      EXPECT_NEAR(device.probability[i], cpu.probability[i], kProbability * cpu.probability[i]);
+  }
 }
 
 }  // namespace
