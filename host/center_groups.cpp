@@ -7,10 +7,19 @@
 namespace coterie::nearest {
 namespace {
 
-constexpr double kSlack = 1 + 0x1p-20;    // for the roundings of lengths to float
-constexpr float kLeastCenter = 0x1p-40f;  // length of a center at the pivot, so that rows without a bound have none from it either
-constexpr float kLargestCenter = 0x1p50f;
+constexpr double kSlack = 1 + 0x1p-20;      // for the roundings of lengths to float
+constexpr double kShare = 1.125 * 0x1p-18;  // of |e|^2 / 2, for the error of the results
+constexpr double kLeastCenter = 0x1p-40;    // length of a center at the pivot, so that what it lost has a ratio
+constexpr double kLargestCenter = 0x1p50;
 constexpr double kLargestCell = 32766;
+
+// The smallest step with which cells fit int16 and, with rows, sums of products fit int32.
+double least_step(double length, double largest_cell, std::int32_t n_columns) {
+  const double rounding = std::sqrt(n_columns) / 2 + 1;  // of a vector to whole numbers
+  const double row = static_cast<double>(kReach) * (1 + 2 * length_error(n_columns)) + rounding;
+  const double fitting = 0x1p31 / row * (1 - 0x1p-10) - rounding;
+  return std::max(length / fitting, largest_cell / kLargestCell) * kSlack;
+}
 
 double squared_distance(const float* a, const float* b, std::size_t n) {
   double sum = 0;
@@ -49,70 +58,49 @@ CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<con
       place_(order.size()),
       half_square_(center_.size(), kNoScore),
       length_(center_.size(), 0),
+      step_(center_.size(), 0),
       by_pair_(center_.size() * static_cast<std::size_t>(n_pairs_)),
       by_place_(by_pair_.size()) {
   std::copy(order.begin(), order.end(), center_.begin());
   const std::size_t d = units.pivot.size();
-  std::vector<double> cells(order.size() * d);  // e, by place
-  double rounding = 0;
+  const double scale = static_cast<double>(units.scale);
+  std::vector<double> cells(d);  // e
   for (std::size_t place = 0; place < order.size(); ++place) {
     place_[static_cast<std::size_t>(order[place])] = static_cast<std::int32_t>(place);
-    for (std::size_t j = 0; j < d; ++j) {
-      const double c = static_cast<double>(cluster_centers[static_cast<std::size_t>(order[place]) * d + j]),
-                   p = static_cast<double>(units.pivot[j]);
-      cells[place * d + j] = static_cast<double>(units.scale) * (c - p);
-      rounding = std::max(rounding, static_cast<double>(units.scale) * (std::abs(c) + std::abs(p)) * 0x1p-52);
-    }
+    const float* const center = cluster_centers.data() + static_cast<std::size_t>(order[place]) * d;
+    for (std::size_t j = 0; j < d; ++j) cells[j] = scale * (static_cast<double>(center[j]) - static_cast<double>(units.pivot[j]));
+    pack(static_cast<std::int32_t>(place), cells);
   }
-  choose_step(cells, static_cast<std::int32_t>(d));
-  pack(cells, static_cast<std::int32_t>(d));
-  lost_ = static_cast<float>((static_cast<double>(lost_) + rounding * std::sqrt(static_cast<double>(d))) * kSlack);
 }
 
-// The smallest step with which cells fit int16 and, with rows, sums of products fit int32.
-void CenterGroups::choose_step(const std::vector<double>& cells, std::int32_t n_columns) {
-  double largest = 0, largest_cell = 0;
-  for (std::size_t first = 0; first < cells.size(); first += static_cast<std::size_t>(n_columns)) {
-    double square = 0;
-    for (std::size_t i = first; i < first + static_cast<std::size_t>(n_columns); ++i) {
-      square += cells[i] * cells[i];
-      largest_cell = std::max(largest_cell, std::abs(cells[i]));
-    }
-    const std::size_t place = first / static_cast<std::size_t>(n_columns);
-    half_square_[place] = static_cast<float>(square / 2);
-    length_[place] = std::max(static_cast<float>(std::sqrt(square) * kSlack), kLeastCenter);
-    largest = std::max(largest, static_cast<double>(length_[place]));
+void CenterGroups::pack(std::int32_t place, std::span<const double> cells) {
+  const std::int32_t n_columns = static_cast<std::int32_t>(cells.size());
+  const std::size_t at = static_cast<std::size_t>(place), n_pairs = static_cast<std::size_t>(n_pairs_);
+  double square = 0, largest_cell = 0;
+  for (const double cell : cells) {
+    square += cell * cell;
+    largest_cell = std::max(largest_cell, std::abs(cell));
   }
-  usable_ = largest < static_cast<double>(kLargestCenter) && n_columns < kMostColumns;
-  half_largest_ = static_cast<float>(largest / 2);
-  const double rounding = std::sqrt(n_columns) / 2 + 1;  // of a vector to whole numbers
-  const double row = static_cast<double>(kReach) * (1 + 2 * length_error(n_columns)) + rounding;
-  const double fitting = 0x1p31 / row * (1 - 0x1p-10) - rounding;
-  step_ = static_cast<float>(std::max(largest / fitting, largest_cell / kLargestCell) * kSlack);
-}
-
-void CenterGroups::pack(const std::vector<double>& cells, std::int32_t n_columns) {
+  const double length = std::max(std::sqrt(square), kLeastCenter);
+  usable_ = usable_ && length < kLargestCenter && n_columns < kMostColumns;
   if (!usable_) return;
-  const std::size_t d = static_cast<std::size_t>(n_columns), n_pairs = static_cast<std::size_t>(n_pairs_);
-  const double step = static_cast<double>(step_);
-  double most_lost = 0;
+  length_[at] = static_cast<float>(length * kSlack);
+  half_square_[at] = static_cast<float>(square / 2 * (1 - kShare));
+  const double step = static_cast<double>(step_[at] = static_cast<float>(least_step(length, largest_cell, n_columns)));
+  double lost = 0;
   std::vector<std::int32_t> whole(2 * n_pairs);
-  for (std::size_t place = 0; place < cells.size() / d; ++place) {
-    double lost = 0;
-    for (std::size_t j = 0; j < d; ++j) {
-      const double rounded = std::nearbyint(cells[place * d + j] / step), left = cells[place * d + j] - step * rounded;
-      whole[j] = static_cast<std::int32_t>(rounded);
-      lost += left * left;
-    }
-    most_lost = std::max(most_lost, std::sqrt(lost));
-    const std::size_t group = place / kGroupWidth, member = place % kGroupWidth;
-    for (std::size_t pair = 0; pair < n_pairs; ++pair) {
-      const std::int32_t word = word_of(whole[2 * pair], whole[2 * pair + 1]);
-      by_place_[place * n_pairs + pair] = word;
-      by_pair_[(group * n_pairs + pair) * kGroupWidth + member] = word;
-    }
+  for (std::size_t j = 0; j < cells.size(); ++j) {
+    const double rounded = std::nearbyint(cells[j] / step), left = cells[j] - step * rounded;
+    whole[j] = static_cast<std::int32_t>(rounded);
+    lost += left * left;
   }
-  lost_ = static_cast<float>(most_lost * kSlack);
+  lost_ratio_ = std::max(lost_ratio_, static_cast<float>(std::sqrt(lost) / length * kSlack + 0x1p-50));
+  const std::size_t group = at / kGroupWidth, member = at % kGroupWidth;
+  for (std::size_t pair = 0; pair < n_pairs; ++pair) {
+    const std::int32_t word = word_of(whole[2 * pair], whole[2 * pair + 1]);
+    by_place_[at * n_pairs + pair] = word;
+    by_pair_[(group * n_pairs + pair) * kGroupWidth + member] = word;
+  }
 }
 
 }  // namespace coterie::nearest

@@ -1,12 +1,12 @@
 // The centers of a model in groups of kGroupWidth for the scan of 16-bit rows (rounded_rows.hpp), and what bounds its error.
 //
 // With y = scale (x - p) and e_k = scale (c_k - p), squared distances of a row differ by twice s_k = |e_k|^2 / 2 - y . e_k.
-// Rows are units of their length times int16, centers `step` times int16; products and sums of these are exact in int32
+// Rows are units of their length times int16, centers their steps times int16; products and sums of these are exact in int32
 // (Cauchy and Schwarz: |q| |w_k| < 2^31). So the scan knows s_k within
-//   rho |e_k| + kappa,   rho   = lost + 2^-18 (length + largest |e| / 2)     what the row lost, and roundings to float
-//                        kappa = (length + lost) times the largest |e_k - step w_k|
-// and its result, a lower bound of s_k but for kappa, is s_k - rho |e_k|. 2^-18 covers, relative to |e_k|^2 / 2 + |y| |e_k|:
-// 2^-19 for the place of the center in the group, which takes the four lowest bits of the result, and nine roundings to float.
+//   rho |e_k| + 2^-18 |e_k|^2 / 2,   rho = lost + lost_ratio (length + lost) + 2^-18 length
+// of what the row lost, what the centers lost relative to |e_k| at most, and roundings to float; its result is the lower bound. 2^-18
+// covers, relative to |e_k|^2 / 2 + |y| |e_k|: 2^-19 for the place of the center in the group, which takes the four lowest bits of
+// the result, and ten roundings.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ class CenterGroups {
 
   // By place, kGroupWidth times the group and where in the group; beyond the last center, places without one.
   const std::int32_t* center() const { return center_.data(); }     // -1: none
-  const float* half_square() const { return half_square_.data(); }  // |e|^2 / 2; kNoScore: none
+  const float* half_square() const { return half_square_.data(); }  // |e|^2 / 2, less its share of the error; kNoScore: none
   const float* length() const { return length_.data(); }            // |e|, rounded up
   std::int32_t place_of(std::int32_t center) const { return place_[static_cast<std::size_t>(center)]; }
 
@@ -46,21 +46,19 @@ class CenterGroups {
   }                                                                                                        // (n_pairs, kGroupWidth)
   const std::int32_t* center_pairs(std::int32_t place) const { return by_place_.data() + offset(place); }  // (n_pairs)
 
-  float step() const { return step_; }
-  float half_largest() const { return half_largest_; }  // length
-  float lost() const { return lost_; }                  // largest |e - step w|
-  static constexpr float kNoScore = 0x1p120f;           // finite, so that it may carry a place
+  const float* step() const { return step_.data(); }
+  float lost_ratio() const { return lost_ratio_; }  // largest |e - step w| / |e|
+  static constexpr float kNoScore = 0x1p120f;       // finite, so that it may carry a place
 
  private:
   std::size_t offset(std::int32_t place) const { return static_cast<std::size_t>(place) * static_cast<std::size_t>(n_pairs_); }
-  void choose_step(const std::vector<double>& cells, std::int32_t n_columns);
-  void pack(const std::vector<double>& cells, std::int32_t n_columns);
+  void pack(std::int32_t place, std::span<const double> cells);  // e of the center in this place
 
   std::int32_t n_pairs_ = 0;
-  bool usable_ = false;
-  float step_ = 0, half_largest_ = 0, lost_ = 0;
+  bool usable_ = true;
+  float lost_ratio_ = 0;
   std::vector<std::int32_t> center_, place_;
-  std::vector<float> half_square_, length_;
+  std::vector<float> half_square_, length_, step_;
   std::vector<std::int32_t> by_pair_, by_place_;  // the same numbers twice: (n_groups, n_pairs, kGroupWidth), (places, n_pairs)
 };
 

@@ -17,10 +17,18 @@ inline constexpr float kScanned = CenterGroups::kNoScore / 2;  // results below 
 inline constexpr float kOutwards = 0x1p-20f;
 inline constexpr float kDriftOutwards = 0x1p-22f;
 
-// Constants of one strip for bounds of s and of distances.
+// What underflows on the way, in units in which rows are near 1.
+inline constexpr float kUnderflow = 0x1p-60f;
+
+// From a result to an upper bound of s: twice its error, and a little for the roundings on the way.
+inline constexpr float kTwiceRho = 2.125f, kTwiceShare = 1.25f * 0x1p-18f;
+inline float upper_score(float result, float rho, float length) {
+  return result + length * (kTwiceRho * rho + kTwiceShare * length) + kUnderflow;
+}
+
+// |y|^2 is within these times the square of the length.
 struct Errors {
-  static constexpr float kWider = 2.125f;  // times rho |e|: from a result to an upper bound; an eighth more for the roundings on the way
-  float square_down, square_up;            // |y|^2 is within these times length^2
+  float square_down, square_up;
   explicit Errors(std::int32_t n_columns) {
     const float error = static_cast<float>(2 * length_error(n_columns)) + kOutwards;
     square_down = 1 - error;

@@ -38,6 +38,7 @@ struct GroupOf {
   const std::int32_t* pairs;  // (n_pairs, kGroupWidth)
   const float* half_square;   // (kGroupWidth)
   const float* length;        // (kGroupWidth)
+  const float* step;          // (kGroupWidth)
   std::int32_t n_pairs;
 };
 
@@ -54,13 +55,13 @@ HWY_INLINE std::int32_t product_sum(const std::int32_t* row, const std::int32_t*
 }
 
 template <std::size_t>
-HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows)[kQuad], const float (&factor)[kQuad],
+HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows)[kQuad], const float (&unit)[kQuad],
                           const float (&rho)[kQuad], float* lowest, float* next) {
   for (std::size_t r = 0; r < kQuad; ++r) {
     lowest[r] = next[r] = std::numeric_limits<float>::infinity();
     for (std::int32_t i = 0; i < kGroupWidth; ++i) {
       const float products = static_cast<float>(product_sum(rows[r], group.pairs + i, group.n_pairs, kGroupWidth));
-      const float result = group.half_square[i] - rho[r] * group.length[i] - factor[r] * products;
+      const float result = group.half_square[i] - rho[r] * group.length[i] - unit[r] * group.step[i] * products;
       const float placed = std::bit_cast<float>((std::bit_cast<std::int32_t>(result) & ~kPlaceBits) | i);
       next[r] = std::min(next[r], std::max(lowest[r], placed));
       lowest[r] = std::min(lowest[r], placed);
@@ -104,7 +105,7 @@ HWY_INLINE void add_products(D di, std::int32_t pair, const hn::Vec<D> (&centers
 // Four rows by the centers of the first kVectors vectors of a group: the two lowest results of each row, with the place in the group
 // in their lowest bits.
 template <std::size_t kVectors>
-HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows)[kQuad], const float (&factor)[kQuad],
+HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows)[kQuad], const float (&unit)[kQuad],
                           const float (&rho)[kQuad], float* lowest, float* next) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
@@ -127,7 +128,7 @@ HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows
       const auto products = hn::ConvertTo(d, hn::RearrangeToOddPlusEven(sum[r][v], odd[r][v]));
       const auto from =
           hn::NegMulAdd(hn::Set(d, rho[r]), hn::LoadU(d, group.length + v * kLanes), hn::LoadU(d, group.half_square + v * kLanes));
-      const auto bits = hn::BitCast(di, hn::NegMulAdd(hn::Set(d, factor[r]), products, from));
+      const auto bits = hn::BitCast(di, hn::NegMulAdd(hn::Mul(hn::Set(d, unit[r]), hn::LoadU(d, group.step + v * kLanes)), products, from));
       const auto placed = hn::Or(hn::AndNot(hn::Set(di, kPlaceBits), bits), hn::Iota(di, static_cast<std::int32_t>(v * kLanes)));
       const auto result = hn::BitCast(d, placed);
       if (v == 0)

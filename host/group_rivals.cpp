@@ -28,9 +28,9 @@ void append_within(const Strip& strip, StripScan& scan, std::int64_t row, float 
 // No center with a larger result is nearer than the one with this result, in this place.
 float limit_of(const Strip& strip, const StripScan& scan, std::size_t row, float result, std::int32_t group) {
   const std::int32_t place = group * kGroupWidth + (std::bit_cast<std::int32_t>(result) & kPlaceBits);
-  const float upper = result + Errors::kWider * scan.rho[row] * strip.groups->length()[place] + scan.kappa[row];
+  const float upper = upper_score(result, scan.rho[row], strip.groups->length()[place]);
   const float reach = upper_distance(Errors(strip.n_columns), strip.length[row], upper);
-  return upper + scan.kappa[row] + 0x1p-24f * reach * reach;
+  return upper + kUnderflow + 0x1p-24f * reach * reach;
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ void set_label(const Strip& strip, StripScan& scan, std::int32_t row, std::int32
   const Errors errors(strip.n_columns);
   const std::int32_t place = strip.groups->place_of(label), group = place / kGroupWidth;
   const auto write = [&](std::int32_t g, float result) {
-    const float square = strip.length[i] * strip.length[i] * errors.square_down, score = result - scan.kappa[i];
+    const float square = strip.length[i] * strip.length[i] * errors.square_down, score = result - kUnderflow;
     strip.bounds.lower[g * strip.bounds.stride + row] =
         std::sqrt(std::max(0.0f, square + 2 * score)) * (1 - kOutwards) + strip.drifts.group[g] * (1 - kDriftOutwards);
   };

@@ -53,28 +53,29 @@ template <std::size_t kVectors>
 void scan_vectors(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* rows, std::int64_t n_rows) {
   const CenterGroups& groups = *strip.groups;
   const std::int32_t first_place = number * kGroupWidth;
-  const GroupOf group{groups.group_pairs(number), groups.half_square() + first_place, groups.length() + first_place, groups.n_pairs()};
+  const GroupOf group{groups.group_pairs(number), groups.half_square() + first_place, groups.length() + first_place,
+                      groups.step() + first_place, groups.n_pairs()};
   float* const lowest = scan.lowest_of(number);
   float* const next = scan.next_of(number);
   const bool is_first = scan.scanned.size() == 1 && !is_tightened(strip);  // later, rows are in the cache
   for (std::int64_t first = 0; first < n_rows; first += kQuad) {
     if (is_first) fetch_rows(strip, rows, first + kRowsAhead, n_rows);
     const std::int32_t* row_pairs[kQuad];
-    float factor[kQuad], rho[kQuad];
+    float unit[kQuad], rho[kQuad];
     std::size_t at[kQuad];
     for (std::size_t r = 0; r < kQuad; ++r) {
       const std::int64_t i = std::min(first + static_cast<std::int64_t>(r), n_rows - 1);
       at[r] = static_cast<std::size_t>(rows != nullptr ? rows[i] : i);
       row_pairs[r] = strip.pairs + at[r] * static_cast<std::size_t>(groups.n_pairs());
-      factor[r] = scan.factor[at[r]];
+      unit[r] = scan.unit[at[r]];
       rho[r] = scan.rho[at[r]];
     }
     if (rows == nullptr) {
-      scan_quad<kVectors>(group, row_pairs, factor, rho, lowest + first, next + first);
+      scan_quad<kVectors>(group, row_pairs, unit, rho, lowest + first, next + first);
       continue;
     }
     float of_rows[2][kQuad];
-    scan_quad<kVectors>(group, row_pairs, factor, rho, of_rows[0], of_rows[1]);
+    scan_quad<kVectors>(group, row_pairs, unit, rho, of_rows[0], of_rows[1]);
     for (std::size_t r = 0; r < kQuad; ++r) {
       lowest[at[r]] = of_rows[0][r];
       next[at[r]] = of_rows[1][r];
@@ -91,18 +92,15 @@ void scan_group(const Strip& strip, StripScan& scan, std::int32_t number, const 
     scan_vectors<static_cast<std::size_t>(kGroupWidth) / kLanes>(strip, scan, number, rows, n_rows);
 }
 
-// factor, rho and kappa of all rows.
+// unit and rho of all rows.
 void find_errors(const Strip& strip, StripScan& scan) {
   const Floats d;
-  const CenterGroups& groups = *strip.groups;
-  const auto half_largest = hn::Set(d, groups.half_largest()), step = hn::Set(d, groups.step()),
-             lost_by_centers = hn::Set(d, groups.lost() * (1 + 0x1p-10f));
+  const auto lost_ratio = hn::Set(d, strip.groups->lost_ratio());
   for (std::size_t i = 0; i < static_cast<std::size_t>(strip.n_rows); i += hn::Lanes(d)) {
     const auto length = hn::LoadU(d, strip.length + i), lost = hn::LoadU(d, strip.lost + i);
-    const auto rounding = hn::Mul(hn::Set(d, 0x1p-18f), hn::Add(length, half_largest));
-    hn::StoreU(hn::Mul(hn::Mul(length, hn::Set(d, 1 / kReach)), step), d, scan.factor.data() + i);
-    hn::StoreU(hn::Mul(hn::Add(lost, rounding), hn::Set(d, 1 + 0x1p-10f)), d, scan.rho.data() + i);
-    hn::StoreU(hn::MulAdd(hn::Add(length, lost), lost_by_centers, hn::Set(d, 0x1p-60f)), d, scan.kappa.data() + i);
+    const auto by_centers = hn::MulAdd(hn::Add(length, lost), lost_ratio, hn::Mul(length, hn::Set(d, 0x1p-18f)));
+    hn::StoreU(hn::Mul(length, hn::Set(d, 1 / kReach)), d, scan.unit.data() + i);
+    hn::StoreU(hn::Mul(hn::Add(lost, by_centers), hn::Set(d, 1 + 0x1p-10f)), d, scan.rho.data() + i);
   }
 }
 
@@ -147,15 +145,16 @@ void tighten(const Strip& strip, StripScan& scan) {
     const std::size_t i = static_cast<std::size_t>(row);
     const std::int32_t label = strip.bounds.label[i];
     scan.doubtful[kept] = row;
-    if (label < 0) {
+    if (label < 0 || strip.lost[i] >= kLostAll) {
       ++kept;
       continue;
     }
     const std::int32_t place = groups.place_of(label);
     const std::int32_t sum =
         product_sum(strip.pairs + i * static_cast<std::size_t>(groups.n_pairs()), groups.center_pairs(place), groups.n_pairs());
-    const float from = groups.half_square()[place] + scan.rho[i] * groups.length()[place] * (1 + 0x1p-6f) + scan.kappa[i];
-    const float reach = upper_distance(errors, strip.length[i], from - scan.factor[i] * static_cast<float>(sum));
+    const float rho = scan.rho[i], length = groups.length()[place];
+    const float lowest = groups.half_square()[place] - rho * length - scan.unit[i] * groups.step()[place] * static_cast<float>(sum);
+    const float reach = upper_distance(errors, strip.length[i], upper_score(lowest, rho, length));
     if (reach < scan.reach[i]) {
       scan.reach[i] = reach;
       strip.bounds.upper[i] = reach - strip.drifts.center[label] * (1 - kDriftOutwards);
@@ -218,14 +217,14 @@ void find_lowest(const Strip& strip, StripScan& scan) {
       group = hn::IfThenElse(hn::RebindMask(di, nearer), hn::Set(di, g * kGroupWidth), group);
     }
     const auto place = hn::Or(group, hn::And(hn::BitCast(di, best), hn::Set(di, kPlaceBits)));
-    const auto length = hn::LoadU(d, strip.length + i), rho = hn::LoadU(d, scan.rho.data() + i),
-               kappa = hn::LoadU(d, scan.kappa.data() + i);
-    const auto upper =
-        hn::Add(hn::MulAdd(hn::Mul(rho, hn::Set(d, Errors::kWider)), hn::GatherIndex(d, groups.length(), place), best), kappa);
+    const auto length = hn::LoadU(d, strip.length + i), rho = hn::LoadU(d, scan.rho.data() + i);
+    const auto of_center = hn::GatherIndex(d, groups.length(), place);
+    const auto error = hn::MulAdd(rho, hn::Set(d, kTwiceRho), hn::Mul(of_center, hn::Set(d, kTwiceShare)));
+    const auto upper = hn::Add(hn::MulAdd(of_center, error, best), hn::Set(d, kUnderflow));
     const auto square = hn::Max(hn::Zero(d), hn::MulAdd(hn::Mul(length, length), hn::Set(d, errors.square_up), hn::Add(upper, upper)));
     auto reach = hn::Mul(hn::Sqrt(square), hn::Set(d, 1 + kOutwards));
     reach = hn::IfThenElse(hn::Ge(rho, hn::Set(d, kLostAll)), hn::Set(d, kInfinity), reach);
-    const auto limit = hn::MulAdd(hn::Mul(reach, reach), hn::Set(d, 0x1p-24f), hn::Add(upper, kappa));
+    const auto limit = hn::MulAdd(hn::Mul(reach, reach), hn::Set(d, 0x1p-24f), hn::Add(upper, hn::Set(d, kUnderflow)));
     const auto center = hn::GatherIndex(di, groups.center(), place);
     const auto old = hn::LoadU(d, scan.reach.data() + i);
     const auto in_doubt = hn::Gt(old, hn::Set(d, -kInfinity));
@@ -243,8 +242,8 @@ void find_lowest(const Strip& strip, StripScan& scan) {
 
 // What to keep of results as lower bounds of distances.
 template <class V>
-HWY_INLINE V lower_distance(Floats d, const Errors& errors, V length, V kappa, V result) {
-  const V square = hn::Mul(hn::Mul(length, length), hn::Set(d, errors.square_down)), score = hn::Sub(result, kappa);
+HWY_INLINE V lower_distance(Floats d, const Errors& errors, V length, V result) {
+  const V square = hn::Mul(hn::Mul(length, length), hn::Set(d, errors.square_down)), score = hn::Sub(result, hn::Set(d, kUnderflow));
   return hn::Mul(hn::Sqrt(hn::Max(hn::Zero(d), hn::Add(square, hn::Add(score, score)))), hn::Set(d, 1 - kOutwards));
 }
 
@@ -260,7 +259,7 @@ void write_lower(const Strip& strip, const StripScan& scan, std::int32_t group) 
     const auto own_group = hn::ShiftRight<4>(hn::LoadU(di, scan.place.data() + i));
     const auto is_own = hn::RebindMask(d, hn::Eq(own_group, hn::Set(di, group)));
     const auto result = hn::IfThenElse(is_own, hn::LoadU(d, scan.next.data() + at), lowest);
-    const auto distance = lower_distance(d, errors, hn::LoadU(d, strip.length + i), hn::LoadU(d, scan.kappa.data() + i), result);
+    const auto distance = lower_distance(d, errors, hn::LoadU(d, strip.length + i), result);
     const auto in_doubt = hn::Gt(hn::LoadU(d, scan.reach.data() + i), hn::Set(d, -kInfinity));
     const auto is_new = hn::And(in_doubt, hn::Lt(lowest, hn::Set(d, kScanned)));
     hn::StoreU(hn::IfThenElse(is_new, hn::Add(distance, drift), hn::LoadU(d, lower + i)), d, lower + i);
@@ -318,7 +317,7 @@ HWY_EXPORT(scan_doubtful_target);
 
 StripScan::StripScan(std::int32_t n_groups) : lowest(static_cast<std::size_t>(n_groups * kStripRows)), next(lowest.size()) {
   constexpr std::size_t kRows = static_cast<std::size_t>(kStripRows);
-  for (auto* column : {&reach, &least, &factor, &rho, &kappa, &limit}) column->resize(kRows);
+  for (auto* column : {&reach, &least, &unit, &rho, &limit}) column->resize(kRows);
   for (auto* column : {&own, &place}) column->resize(kRows);
 }
 

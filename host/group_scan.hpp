@@ -66,12 +66,12 @@ struct StripScan {
   std::vector<std::int32_t> scanned;  // groups
   std::int64_t n_scans = 0;           // rows by groups
 
-  std::vector<float> factor, rho, kappa;  // (kStripRows) of the result; center_groups.hpp
-  std::vector<float> lowest, next;        // (n_groups, kStripRows) the two lowest results of a group; kNoScore: not scanned
-  std::vector<std::int32_t> place;        // (kStripRows) of the lowest result of all groups
-  std::vector<float> limit;               // (kStripRows) centers with larger results are farther for certain
-  StripList<Move> moves;                  // rows with a new label
-  StripList<std::int32_t> ambiguous;      // rows whose label is not certain
+  std::vector<float> unit, rho;       // (kStripRows) of the row, and of the result; center_groups.hpp
+  std::vector<float> lowest, next;    // (n_groups, kStripRows) the two lowest results of a group; kNoScore: not scanned
+  std::vector<std::int32_t> place;    // (kStripRows) of the lowest result of all groups
+  std::vector<float> limit;           // (kStripRows) centers with larger results are farther for certain
+  StripList<Move> moves;              // rows with a new label
+  StripList<std::int32_t> ambiguous;  // rows whose label is not certain
 
   float* lowest_of(std::int32_t group) { return lowest.data() + group * kStripRows; }
   float* next_of(std::int32_t group) { return next.data() + group * kStripRows; }

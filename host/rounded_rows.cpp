@@ -90,22 +90,33 @@ bool RoundedBlocks::grow(std::int64_t n_blocks, std::int32_t n_columns, MemoryLe
   return true;
 }
 
+namespace {
+
+float median_of(std::vector<float>& values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+}  // namespace
+
 Units units_of(const float* x, std::int64_t n_rows, std::int32_t n_columns) {
   constexpr std::int64_t kSample = 512;
-  const std::int64_t step = std::max<std::int64_t>(1, n_rows / kSample), d = n_columns;
-  const double n_sampled = static_cast<double>((n_rows + step - 1) / step);
-  std::vector<double> means(static_cast<std::size_t>(d));
-  for (std::int64_t i = 0; i < n_rows; i += step)
-    for (std::int64_t j = 0; j < d; ++j) means[static_cast<std::size_t>(j)] += static_cast<double>(x[i * d + j]) / n_sampled;
-  Units units{.pivot = std::vector<float>(means.begin(), means.end())};
-  double largest = 0;
-  for (std::int64_t i = 0; i < n_rows; i += step)
-    for (std::int64_t j = 0; j < d; ++j)
-      largest =
-          std::max(largest, std::abs(static_cast<double>(x[i * d + j]) - static_cast<double>(units.pivot[static_cast<std::size_t>(j)])));
-  constexpr int kReachOfExponents = 126;  // of a float that is a normal number, as its inverse is
-  if (largest > 0)
-    units.scale = static_cast<float>(std::ldexp(1.0, std::clamp(-std::ilogb(largest), -kReachOfExponents, kReachOfExponents)));
+  const std::int64_t step = std::max<std::int64_t>(1, n_rows / kSample);
+  Units units;
+  std::vector<float> column, farthest;  // of the sampled rows; in any column
+  farthest.assign(static_cast<std::size_t>((n_rows + step - 1) / step), 0.0f);
+  for (std::int64_t j = 0; j < n_columns; ++j) {
+    column.clear();
+    for (std::int64_t i = 0; i < n_rows; i += step) column.push_back(x[i * n_columns + j]);
+    units.pivot.push_back(median_of(column));
+    for (std::size_t i = 0; i < farthest.size(); ++i)
+      farthest[i] = std::max(farthest[i], std::abs(x[static_cast<std::int64_t>(i) * step * n_columns + j] - units.pivot.back()));
+  }
+  const float largest = *std::max_element(farthest.begin(), farthest.end()), most = median_of(farthest);
+  const float typical = most > 0 ? most : largest;
+  constexpr int kExponents = 126;  // of a float that is a normal number, as its inverse is
+  if (typical > 0) units.scale = std::ldexp(1.0f, std::clamp(-std::ilogb(typical), -kExponents, kExponents));
   return units;
 }
 

@@ -13,10 +13,10 @@
 
 namespace coterie::nearest {
 
-// Common to all rows and centers of a pass. Any choice gives the same labels; a good one lies amid the rows.
+// Common to all rows and centers of a pass. Any choice gives the same labels; a good one lies amid most rows, whatever a few do.
 struct Units {
   std::vector<float> pivot;  // (n_columns)
-  float scale = 1;           // a power of two: most |y| are near 1 per column
+  float scale = 1;           // a power of two: the largest cell of most rows is near 1
 };
 Units units_of(const float* x, std::int64_t n_rows, std::int32_t n_columns);  // from a sample of x (n_rows, n_columns)
 

@@ -179,9 +179,28 @@ TEST(GroupScanRange, RowsFarOutAreLeftToTheDefinition) {
     x[3] = 1e30f;
     x[5] = -3e38f;
     x[7] = 1e-38f;
-    Scene scene(x, 3, {0, 0, 0, 0.5f, 0.5f, 0, 1e30f, 0, 0, 0.25f, 0, 0.25f});
-    if (!scene.groups().usable()) return;
+    x[9] = 0.5f;
+    Scene scene(x, 3, {0, 0, 0, 0.5f, 0.5f, 0, 1e14f, 0, 0, 0.25f, 0, 0.25f});
+    ASSERT_TRUE(scene.groups().usable());
     scene.scan();
+    scene.expect_two_nearest();
+    scene.expect_right_answers();
+    scene.expect_bounds();
+  });
+}
+
+// A center of its own for a row far out must not blur the others.
+TEST(GroupScanRange, OneFarCenterLeavesTheOthersCertain) {
+  std::vector<double> values = testing::blobs(256 + 20, 4, 5, 3, 7);
+  for (std::size_t j = 0; j < 4; ++j) values[j] = 1e7;
+  std::vector<float> x(values.begin(), values.end());
+  std::vector<float> centers(x.end() - 20 * 4, x.end());
+  centers.insert(centers.end(), x.begin(), x.begin() + 4);
+  x.resize(256 * 4);
+  testing::for_each_instruction_set([&] {
+    Scene scene(x, 4, centers);
+    scene.scan();
+    EXPECT_LE(scene.n_ambiguous(), 5);
     scene.expect_two_nearest();
     scene.expect_right_answers();
     scene.expect_bounds();
@@ -192,7 +211,7 @@ TEST(GroupScanRange, CentersBeyondReachAreSaidToBe) {
   const std::vector<float> x = {1, 2, 3, 4};
   const Units units = units_of(x.data(), 4, 1);
   EXPECT_FALSE(CenterGroups(std::vector<float>{0, 3e38f}, std::vector<std::int32_t>{0, 1}, units).usable());
-  EXPECT_TRUE(CenterGroups(std::vector<float>{0, 3e9f}, std::vector<std::int32_t>{0, 1}, units).usable());
+  EXPECT_TRUE(CenterGroups(std::vector<float>{0, 3e12f}, std::vector<std::int32_t>{0, 1}, units).usable());
 }
 
 // With bounds from a scan and nothing moved, only rows that were ambiguous are scanned again.
