@@ -19,7 +19,8 @@ enum class Purpose : std::uint64_t {
   bootstrap,
   split,
   synth_outcome,
-  seeding_round
+  seeding_round,
+  synth_customer
 };
 
 constexpr std::uint64_t mix64(std::uint64_t z) {

@@ -5,16 +5,15 @@
 #include <algorithm>
 #include <cmath>
 
-#include "host/elementary.hpp"
 #include "host/error.hpp"
 #include "host/random.hpp"
+#include "host/random_deviates.hpp"
 #include "host/tile.hpp"
 
 namespace coterie {
 namespace {
 
 constexpr double kSeparation = 6.0;  // root mean square distance of two centers, in standard deviations
-constexpr double kPi = 3.14159265358979323846;
 
 // Integers, so that a row's persona does not hang on rounding.
 std::int64_t share_weight(const SynthOptions& options, std::int32_t persona) { return 3 * std::int64_t{options.personas} - 2 * persona; }
@@ -24,29 +23,6 @@ std::vector<std::int64_t> cumulative_weights(const SynthOptions& options) {
   std::int64_t sum = 0;
   for (std::int32_t p = 0; p < options.personas; ++p) cumulative[static_cast<std::size_t>(p)] = sum += share_weight(options, p);
   return cumulative;
-}
-
-struct NormalPair {
-  double first, second;
-};
-
-// Two independent normal deviates from 64 random bits (G. E. P. Box and M. E. Muller, 1958): radius sqrt(-2 log u),
-// angle 2 pi v, u and v of 32 bits each, u never 0. The angle is a quarter turn times 0..3 plus a rest of at most an
-// eighth turn, where Taylor's series stay below 1e-11, far below the float32 the value ends in.
-NormalPair normal_pair(std::uint64_t bits) {
-  const double u = (static_cast<double>(static_cast<std::uint32_t>(bits >> 32)) + 0.5) * 0x1p-32;
-  const double quarters = static_cast<double>(static_cast<std::uint32_t>(bits)) * 0x1p-30;
-  const double radius = std::sqrt(-2.0 * log(u));
-  const double quarter = round_to_even(quarters);
-  const double angle = (quarters - quarter) * (kPi / 2);
-  const double square = angle * angle;
-  using elementary::horner;
-  const double sine = angle * horner(square, 1.0, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800);
-  const double cosine = horner(square, 1.0, -1.0 / 2, 1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600);
-  const auto turns = static_cast<std::int32_t>(quarter);  // 0..4
-  const double along = (turns & 1) != 0 ? sine : cosine;
-  const double across = (turns & 1) != 0 ? cosine : sine;
-  return {((turns + 1) & 2) != 0 ? -radius * along : radius * along, (turns & 2) != 0 ? -radius * across : radius * across};
 }
 
 struct Planted {

@@ -130,6 +130,8 @@ void FeatureWriter::write(std::int64_t first_row, std::span<const double> x, std
   state_->write(first_row, x, obs);
 }
 
+H5adWriter& FeatureWriter::file() { return state_->file; }
+
 void FeatureWriter::commit() { state_->file.commit(); }
 
 }  // namespace coterie::io

@@ -44,6 +44,7 @@ class FeatureWriter {
   // x: (n rows, n_columns) of the layout's precision; obs: the columns beside it, in the layout's order. Rows in order.
   void write(std::int64_t first_row, std::span<const float> x, std::span<const Cells> obs);
   void write(std::int64_t first_row, std::span<const double> x, std::span<const Cells> obs);
+  H5adWriter& file();  // for what else goes into uns
   void commit();
 
  private:

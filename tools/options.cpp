@@ -84,6 +84,13 @@ Enum choose(const std::string& text, const std::string& option, const std::map<s
   throw ArgumentError(fmt::format("{} {}: expected one of {}.", option, text, fmt::join(known, ", ")));
 }
 
+void add_bytes(CLI::App& app, const std::string& name, std::int64_t& bytes, const std::string& description) {
+  const auto set = [&bytes, name](const std::string& text) { bytes = parse_bytes(text, name); };
+  app.add_option_function<std::string>(name, set, description);
+}
+
+}  // namespace
+
 template <class Enum>
 void add_choice(CLI::App& app, const std::string& name, Enum& value, const std::map<std::string, Enum>& choices, const std::string& chosen,
                 const std::string& description) {
@@ -91,12 +98,7 @@ void add_choice(CLI::App& app, const std::string& name, Enum& value, const std::
   app.add_option_function<std::string>(name, set, description)->default_str(chosen);
 }
 
-void add_bytes(CLI::App& app, const std::string& name, std::int64_t& bytes, const std::string& description) {
-  const auto set = [&bytes, name](const std::string& text) { bytes = parse_bytes(text, name); };
-  app.add_option_function<std::string>(name, set, description);
-}
-
-}  // namespace
+template void add_choice(CLI::App&, const std::string&, bool&, const std::map<std::string, bool>&, const std::string&, const std::string&);
 
 CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example) {
   CLI::App* app = root.add_subcommand(name, description);

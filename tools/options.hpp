@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -77,6 +78,11 @@ CLI::Option* add_number(CLI::App& app, const std::string& names, Number& value, 
 template <class Number>
 CLI::Option* add_number(CLI::App& app, const std::string& names, std::optional<Number>& value, Number low, Number high,
                         const std::string& description);
+
+// One of a few words.
+template <class Enum>
+void add_choice(CLI::App& app, const std::string& name, Enum& value, const std::map<std::string, Enum>& choices, const std::string& chosen,
+                const std::string& description);
 
 // A subcommand with one example line, shown by --help.
 CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example);

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <limits>
 
+#include "host/error.hpp"
 #include "io/atomic_output.hpp"
 #include "io/feature_writer.hpp"
 #include "tools/description.hpp"
 #include "tools/options.hpp"
 #include "tools/session.hpp"
+#include "tools/synth_customers.hpp"
 #include "tools/verbs.hpp"
 
 namespace coterie::tools {
@@ -22,12 +24,16 @@ struct SynthRequest {
   SynthOptions synth;
   OutputOptions output;
   std::vector<std::string> outcomes;  // names
+  bool realistic = false;             // --kind customers
+  std::int32_t month = 1;
+  bool compressed = false;
 };
 
 io::FeatureFileLayout layout_of(const SynthRequest& request) {
   const SynthOptions& synth = request.synth;
   io::FeatureFileLayout layout;
   layout.n_rows = synth.rows;
+  layout.compressed = request.compressed;
   const std::size_t width = std::to_string(synth.features - 1).size();
   for (std::int32_t j = 0; j < synth.features; ++j) layout.columns.push_back({.name = fmt::format("x{:0{}}", j, width)});
   layout.obs.push_back({.name = "customer_id", .type = io::CellType::int64});
@@ -73,8 +79,7 @@ void write_rows(Session& session, const SynthRequest& request, io::FeatureWriter
   }
 }
 
-void synth(SynthRequest request) {
-  request.synth.seed = request.resources.seed;
+void synth_blobs(const SynthRequest& request) {
   Session session(request.resources);
   session.progress().set_row_bytes(std::int64_t{4} * request.synth.features);
   const io::FeatureFileLayout layout = layout_of(request);
@@ -87,22 +92,51 @@ void synth(SynthRequest request) {
                           request.synth.rows, request.synth.features, request.synth.personas, request.output.path, request.output.path));
 }
 
+void synth(SynthRequest request) {
+  request.synth.seed = request.resources.seed;
+  if (!request.realistic) return synth_blobs(request);
+  Session session(request.resources);
+  const SynthOptions& synth = request.synth;
+  synth_customers(session, {.rows = synth.rows, .seed = synth.seed, .first_row = synth.first_row, .month = request.month}, request.output,
+                  request.compressed);
+}
+
+// Options that shape one kind of table and would be ignored by the other.
+void refuse_options(const CLI::App& app, const SynthRequest& request) {
+  const std::vector<std::string> foreign =
+      request.realistic ? std::vector<std::string>{"--features", "--personas", "--outcomes"} : std::vector<std::string>{"--month"};
+  for (const std::string& option : foreign)
+    if (app.count(option) > 0)
+      throw ArgumentError(
+          fmt::format("{} is for --kind {}: {}. Nothing was written.", option, request.realistic ? "blobs" : "customers",
+                      request.realistic ? "customers have columns, personas and outcomes of their own" : "blobs know no time"));
+}
+
 }  // namespace
 
 Verb add_synth(CLI::App& root) {
-  CLI::App* app = add_verb(root, "synth", "Make synthetic customers with planted personas",
-                           "-o big.h5ad --rows 1000000 --features 32 --personas 8 --seed 7");
+  CLI::App* app =
+      add_verb(root, "synth", "Make synthetic customers with planted personas", "-o shop.h5ad --kind customers --rows 1000000 --seed 7");
   auto request = std::make_shared<SynthRequest>();
   add_output(*app, request->output, "");
+  add_choice<bool>(*app, "--kind", request->realistic, {{"blobs", false}, {"customers", true}}, "blobs",
+                   "blobs: normal deviates around --personas centers; customers: six named personas who buy, visit, churn and convert "
+                   "as real ones do, with the truth beside them");
   add_number<std::int64_t>(*app, "--rows", request->synth.rows, 1, std::int64_t{1} << 40, "Customers")->required();
-  add_number(*app, "--features", request->synth.features, 1, 1 << 20, "Columns");
-  add_number(*app, "--personas", request->synth.personas, 1, 1 << 20, "Planted groups");
+  add_number(*app, "--features", request->synth.features, 1, 1 << 20, "Columns of blobs");
+  add_number(*app, "--personas", request->synth.personas, 1, 1 << 20, "Planted groups of blobs");
   add_number<std::int64_t>(*app, "--first-row", request->synth.first_row, 0, std::int64_t{1} << 40,
                            "Rows of the endless table to leave out: the same personas, other customers");
-  app->add_option("--outcomes", request->outcomes, "Names of two-valued outcomes to plant, each with its true NAME_probability")
+  app->add_option("--outcomes", request->outcomes, "Names of two-valued outcomes to plant in blobs, each with its true NAME_probability")
       ->delimiter(',');
+  add_number(*app, "--month", request->month, 1, kMostSynthMonths,
+             "The same customers so many months later, the first being 1: some have moved to another persona, some columns drift");
+  app->add_flag("--compressed", request->compressed, "Store the matrix in compressed chunks instead of contiguously");
   add_resources(*app, request->resources);
-  return {app, [request] { synth(*request); }};
+  return {app, [app, request] {
+            refuse_options(*app, *request);
+            synth(*request);
+          }};
 }
 
 }  // namespace coterie::tools
