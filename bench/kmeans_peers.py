@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """k-means beside its peers: the same rows, start, iterations and threads, one after another in turn.
 
-    bench/kmeans_peers.py [--rounds 3] [--shapes 1000000x16x8,...] [--peers sklearn,sklearnex,faiss] [--output FILE.json]
+    bench/kmeans_peers.py [--rounds 3] [--shapes 1000000x16x8,...] [--peers sklearn,sklearnex,faiss,superkmeans]
+                          [--python VENV/bin/python] [--no-target] [--output FILE.json]
 
-Prints nanoseconds per row and iteration (median over rounds) and the ratio peer / coterie taken round by round. Every
-answer is checked: the inertia of a peer may differ from ours by float32 rounding only. scikit-learn comes from Debian
-(python3-sklearn with libopenblas0-pthread); scikit-learn-intelex and faiss-cpu are left out, and said so, unless the
-interpreter can import them.
+Prints nanoseconds per row and iteration (median over rounds) and the ratio peer / coterie taken round by round; then, once, the
+seconds that each needs to come within a thousandth of our inertia after 20 iterations, over a few numbers of iterations. Every
+answer is checked: the inertia of a peer may differ from ours by float32 rounding, that of faiss by its own way with empty
+clusters, and that of superkmeans, which takes no start, is only recorded. scikit-learn comes from Debian (python3-sklearn with
+libopenblas0-pthread); peers that neither this interpreter nor the one of --python can import are left out, and said so.
 """
 import argparse
 import json
@@ -21,6 +23,7 @@ import time
 SHAPES = "1000000x16x8,1000000x32x16,500000x64x64,200000x128x256,100000x128x1000"
 MAX_ITER = 20
 INERTIA_TOLERANCE = 1e-3  # relative; peers sum in float32 and may end one label apart
+ITERATIONS_TO_TARGET = (4, 8, 12, 16, 20, 30)
 
 
 def cpu(field):
@@ -54,70 +57,125 @@ def load(path):
         return file["X"][:], file["start"][:]
 
 
-def fit_sklearn(rows, start):
+def inertia_of(rows, centers):
+    import numpy as np
+
+    centers = centers.astype(np.float64)
+    total, squares = 0.0, (centers**2).sum(axis=1)
+    for first in range(0, len(rows), 4096):
+        x = rows[first : first + 4096].astype(np.float64)
+        total += float(((x**2).sum(axis=1) + (squares - 2 * x @ centers.T).min(axis=1)).sum())
+    return total
+
+
+def fit_sklearn(rows, start, max_iter):
     from sklearn.cluster import KMeans
 
-    model = KMeans(len(start), init=start, n_init=1, max_iter=MAX_ITER, tol=0, algorithm="lloyd")
+    model = KMeans(len(start), init=start, n_init=1, max_iter=max_iter, tol=0, algorithm="lloyd")
     begin = time.perf_counter()
     model.fit(rows)
     return time.perf_counter() - begin, model.n_iter_, float(model.inertia_)
 
 
-def fit_sklearnex(rows, start):
+def fit_sklearnex(rows, start, max_iter):
     from sklearnex import patch_sklearn
 
     patch_sklearn(verbose=False)
-    return fit_sklearn(rows, start)
+    return fit_sklearn(rows, start, max_iter)
 
 
-def fit_faiss(rows, start):
+def fit_faiss(rows, start, max_iter):
     import faiss
-    import numpy as np
 
-    engine = faiss.Kmeans(rows.shape[1], len(start), niter=MAX_ITER, max_points_per_centroid=len(rows), min_points_per_centroid=1)
+    engine = faiss.Kmeans(rows.shape[1], len(start), niter=max_iter, max_points_per_centroid=len(rows), min_points_per_centroid=1)
     begin = time.perf_counter()
     engine.train(rows, init_centroids=start)
-    seconds = time.perf_counter() - begin
-    distances, _ = engine.index.search(rows, 1)
-    return seconds, MAX_ITER, float(distances.sum(dtype=np.float64))
+    return time.perf_counter() - begin, max_iter, inertia_of(rows, engine.centroids)
 
 
-WORKERS = {"sklearn": fit_sklearn, "sklearnex": fit_sklearnex, "faiss": fit_faiss}
+def fit_superkmeans(rows, start, max_iter):
+    import numpy as np
+    import superkmeans
+
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    engine = superkmeans.SuperKMeans(len(start), rows.shape[1], hierarchical=False, iters=max_iter, sampling_fraction=1.0,
+                                     max_points_per_cluster=len(rows), n_threads=threads, early_termination=False)
+    begin = time.perf_counter()
+    centers = engine.train(np.ascontiguousarray(rows))
+    return time.perf_counter() - begin, max_iter, inertia_of(rows, centers)
 
 
-def run_peer(peer, path, environment):
-    done = subprocess.run([sys.executable, __file__, "--worker", peer, path], env=environment, capture_output=True, text=True, check=True)
+WORKERS = {"sklearn": fit_sklearn, "sklearnex": fit_sklearnex, "faiss": fit_faiss, "superkmeans": fit_superkmeans}
+# Relative. faiss splits the largest cluster where we move a center to the farthest row; superkmeans takes no start.
+TOLERANCES = {"faiss": 1e-2, "superkmeans": float("inf")}
+
+
+def run_peer(python, peer, path, max_iter, environment):
+    command = [python, __file__, "--worker", peer, path, str(max_iter)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def run_coterie(binary, path, k, threads, folder):
+def run_coterie(binary, path, k, max_iter, threads, folder):
     command = [binary, "cluster", path, "-o", os.path.join(folder, "result.h5ad"), "--overwrite", "--x", "/X", "--n-clusters", str(k), "--init",
-               f"{path}:/start", "--n-init", "1", "--max-iter", str(MAX_ITER), "--tol", "0", "--transform", "none", "--device", "cpu",
+               f"{path}:/start", "--n-init", "1", "--max-iter", str(max_iter), "--tol", "0", "--transform", "none", "--device", "cpu",
                "--threads", str(threads), "--json"]
     answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return answer["seconds"]["fit"], answer["n_iter"], answer["inertia"]
 
 
-def available(peer):
-    module = {"sklearn": "sklearn", "sklearnex": "sklearnex", "faiss": "faiss"}[peer]
-    return subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+def interpreter_of(peer, candidates):
+    for python in candidates:
+        if subprocess.run([python, "-c", f"import {peer}"], capture_output=True, check=False).returncode == 0:
+            return python
+    return None
+
+
+def engines_of(path, k, peers, options, folder):
+    engines = {"coterie": lambda max_iter: run_coterie(options.coterie, path, k, max_iter, options.threads, folder)}
+    for peer, python in peers.items():
+        engines[peer] = lambda max_iter, peer=peer, python=python: run_peer(python, peer, path, max_iter, fair_environment(options.threads))
+    return engines
+
+
+def seconds_to(target, engine):
+    for max_iter in ITERATIONS_TO_TARGET:
+        seconds, n_iter, inertia = engine(max_iter)
+        if inertia <= target:
+            return {"seconds": seconds, "iterations": n_iter}
+        if n_iter < max_iter:
+            break
+    return None
 
 
 def measure(shape, peers, options, folder):
     n, d, k = (int(number) for number in shape.split("x"))
     path = os.path.join(folder, "rows.h5")
     make_rows(path, n, d, k)
-    times = {name: [] for name in ["coterie", *peers]}
+    engines = engines_of(path, k, peers, options, folder)
+    times, inertias = {name: [] for name in engines}, {}
     for _ in range(options.rounds):
-        seconds, n_iter, inertia = run_coterie(options.coterie, path, k, options.threads, folder)
-        times["coterie"].append(seconds / n_iter / n * 1e9)
-        for peer in peers:
-            seconds, n_iter, other = run_peer(peer, path, fair_environment(options.threads))
-            if abs(other - inertia) > INERTIA_TOLERANCE * inertia:
-                raise SystemExit(f"{peer} at {shape}: inertia {other} against our {inertia}: not the same work")
-            times[peer].append(seconds / n_iter / n * 1e9)
-    ratios = {peer: statistics.median(p / c for p, c in zip(times[peer], times["coterie"])) for peer in peers}
-    return {"shape": shape, "ns_per_row": {name: statistics.median(values) for name, values in times.items()}, "ratio": ratios}
+        for name, engine in engines.items():
+            seconds, n_iter, inertias[name] = engine(MAX_ITER)
+            times[name].append(seconds / n_iter / n * 1e9)
+            tolerance = TOLERANCES.get(name, INERTIA_TOLERANCE)
+            if abs(inertias[name] - inertias["coterie"]) > tolerance * inertias["coterie"]:
+                raise SystemExit(f"{name} at {shape}: inertia {inertias[name]} against our {inertias['coterie']}: not the same work")
+    result = {"shape": shape, "ns_per_row": {name: statistics.median(values) for name, values in times.items()}}
+    result["ratio"] = {peer: statistics.median(p / c for p, c in zip(times[peer], times["coterie"])) for peer in peers}
+    result["inertia"] = inertias
+    if not options.no_target:
+        target = inertias["coterie"] * (1 + INERTIA_TOLERANCE)
+        result["to_target"] = {name: seconds_to(target, engine) for name, engine in engines.items()}
+    return result
+
+
+def describe(row):
+    print(f"{row['shape']:>18}  " + "  ".join(f"{name} {value:.1f}" for name, value in row["ns_per_row"].items()) + "  |  "
+          + "  ".join(f"{peer} / coterie {ratio:.2f}" for peer, ratio in row["ratio"].items()), flush=True)
+    for name, reached in row.get("to_target", {}).items():
+        words = "not reached" if reached is None else f"{reached['seconds']:.2f} s, {reached['iterations']} iterations"
+        print(f"{'to our inertia':>18}  {name}: {words}", flush=True)
 
 
 def main():
@@ -126,24 +184,28 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--shapes", default=SHAPES)
-    parser.add_argument("--peers", default="sklearn,sklearnex,faiss")
+    parser.add_argument("--peers", default=",".join(WORKERS))
+    parser.add_argument("--python", help="another interpreter to look for peers in")
+    parser.add_argument("--no-target", action="store_true", help="leave out the time to a given inertia")
     parser.add_argument("--output")
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        print(json.dumps(WORKERS[options.worker[0]](*load(options.worker[1]))))
+        peer, path, max_iter = options.worker
+        print(json.dumps(WORKERS[peer](*load(path), int(max_iter))))
         return
-    peers = [peer for peer in options.peers.split(",") if available(peer)]
-    for peer in set(options.peers.split(",")) - set(peers):
-        print(f"{peer}: not importable here, left out")
+    candidates = [sys.executable] + ([options.python] if options.python else [])
+    wanted = [peer for peer in options.peers.split(",") if peer]
+    peers = {peer: python for peer in wanted if (python := interpreter_of(peer, candidates))}
+    for peer in wanted:
+        if peer not in peers:
+            print(f"{peer}: not importable here, left out")
     results = []
     print(f"{cpu('model name')}, {options.threads} threads; ns per row and iteration, median of {options.rounds} rounds")
     with tempfile.TemporaryDirectory() as folder:
         for shape in options.shapes.split(","):
             results.append(measure(shape, peers, options, folder))
-            row = results[-1]
-            print(f"{shape:>18}  " + "  ".join(f"{name} {value:.1f}" for name, value in row["ns_per_row"].items()) + "  |  "
-                  + "  ".join(f"{peer} / coterie {ratio:.2f}" for peer, ratio in row["ratio"].items()), flush=True)
+            describe(results[-1])
     if options.output:
         with open(options.output, "w", encoding="utf-8") as file:
             json.dump({"cpu": cpu("model name"), "system": platform.platform(), "threads": options.threads, "rounds": options.rounds,
