@@ -88,11 +88,12 @@ void fill_touches(Customer& c) {
     std::array<std::int32_t, Purchases::kMonthsBefore> counts{};
     for (int place = 0; place < Purchases::kMonthsBefore; ++place)
       counts[static_cast<std::size_t>(place)] = touches(c, channel, place, own, phase);
-    double* x = c.x.data() + kTouches + 4 * channel;
+    double* x = &c.x[static_cast<std::size_t>(kTouches + 4 * channel)];
     x[0] = counts[12];
     x[1] = counts[12] - counts[11];
     x[2] = counts[12] + counts[11] + counts[10];
-    x[3] = x[2] + counts[0] / 6;  // 12 months and the last five days of the one before
+    const std::int32_t last_days = counts[0] / 6;
+    x[3] = x[2] + last_days;  // 12 months and the last five days of the one before
     for (std::size_t place = 1; place < 10; ++place) x[3] += counts[place];
   }
 }

@@ -35,6 +35,17 @@ class Memory(unittest.TestCase):
             self.assertLess(resident, BUDGET_MIB + LIBRARIES_MIB)
             self.assertEqual(tight["sha256"], wide["sha256"])
 
+    # 6.4 GB of rows, few sweeps: the budget is what is tested.
+    def test_a_hundred_million_rows_fit_a_gigabyte(self):
+        rows, columns, budget = 100_000_000, 16, 1024
+        with tempfile.TemporaryDirectory(dir=os.environ.get("COTERIE_LARGE_DIR")) as folder:
+            subprocess.run([BINARY, "synth", "-o", os.path.join(folder, "customers.h5ad"), "--rows", str(rows), "--features", str(columns),
+                            "--personas", "8", "--seed", "7", "--memory", f"{budget}M"], check=True)
+            answer, resident = cluster(folder, f"{budget}M", "--n-clusters", "8", "--max-iter", "3")
+            print(f"{rows} x {columns} with --memory {budget}M: {resident:.0f} MiB resident, {answer['seconds']}")
+            self.assertLess(resident, budget + LIBRARIES_MIB)
+            self.assertEqual(sum(answer["sizes"]), rows)
+
     # All probabilities of these customers would fill 1 GiB as float64.
     def test_mixtures_hold_no_matrix_of_probabilities(self):
         rows, n_components, budget = 2_000_000, 64, 256
