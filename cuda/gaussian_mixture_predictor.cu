@@ -21,24 +21,30 @@ struct MixtureOutput {
   double* probabilities;  // (n_rows, n_components), or nullptr
 };
 
-// r: (n_components) responsibilities of one row. Strictly larger wins, so among equals the smallest index stays.
-__device__ inline void choose_component(const double* r, int n_components, std::int64_t row, const MixtureOutput& output) {
+// log_density: (n_components) of one row. Strictly larger wins, so among equals the smallest index stays. Returns the label.
+__device__ inline int choose_component(const double* log_density, int n_components, std::int64_t row, const MixtureOutput& output) {
   int best = 0, second = -1;
-  double entropy = 0;
-  for (int k = 0; k < n_components; ++k) {
-    if (r[k] > 0) entropy -= r[k] * log_of(r[k]);
-    if (output.probabilities != nullptr) output.probabilities[row * n_components + k] = r[k];
-    if (k == 0) continue;
-    if (r[k] > r[best]) {
+  for (int k = 1; k < n_components; ++k) {
+    if (log_density[k] > log_density[best]) {
       second = best;
       best = k;
-    } else if (second < 0 || r[k] > r[second]) {
+    } else if (second < 0 || log_density[k] > log_density[second]) {
       second = k;
     }
   }
   output.label[row] = best;
   output.second[row] = second;
-  output.probability[row] = r[best];
+  return best;
+}
+
+// r: (n_components) responsibilities of one row.
+__device__ inline void measure_row(const double* r, int n_components, int label, std::int64_t row, const MixtureOutput& output) {
+  double entropy = 0;
+  for (int k = 0; k < n_components; ++k) {
+    if (r[k] > 0) entropy -= r[k] * log_of(r[k]);
+    if (output.probabilities != nullptr) output.probabilities[row * n_components + k] = r[k];
+  }
+  output.probability[row] = r[label];
   output.entropy[row] = max(0.0, entropy);
 }
 
@@ -54,12 +60,15 @@ __global__ void __launch_bounds__(kStripThreads, 2)
   load_strip(x, n_rows, mixture.n_columns, mixture.center, static_cast<int>(first), shape.rows, shape.stride, cells);
   __syncthreads();
   fill_log_densities<kType>(mixture, shape, cells, reinterpret_cast<double*>(memory + at.whitened), densities);
-  const RowLikelihood<double> likelihood = normalise_strip(mixture.n_components, shape, densities, [](int) { return 1.0; });
   const int of_lane = static_cast<int>(threadIdx.x) / shape.lanes_per_row, row = static_cast<int>(threadIdx.x);
+  const bool chooses = row < shape.rows && first + row < n_rows;
+  int label = 0;
+  if (chooses) label = choose_component(densities + row * shape.density_stride, mixture.n_components, first + row, output);
+  __syncthreads();
+  const RowLikelihood<double> likelihood = normalise_strip(mixture.n_components, shape, densities, [](int) { return 1.0; });
   if (row % shape.lanes_per_row == 0 && of_lane < shape.rows && first + of_lane < n_rows)
     output.log_likelihood[first + of_lane] = likelihood.log_likelihood;
-  if (row < shape.rows && first + row < n_rows)
-    choose_component(densities + row * shape.density_stride, mixture.n_components, first + row, output);
+  if (chooses) measure_row(densities + row * shape.density_stride, mixture.n_components, label, first + row, output);
 }
 
 using PredictKernel = void (*)(DeviceMixture<double>, StripShape, const float*, std::int32_t, MixtureOutput);

@@ -231,31 +231,38 @@ class CpuPredictor final : public Predictor {
     gaussian::pack(tile.x + first * tile.n_columns, nullptr, n_rows, center_, buffers.stretch);
     if (missing_at_random_) gaussian::find_missing(buffers.stretch);
     gaussian::log_densities(buffers.stretch, components_, buffers.scratch);
+    const double* const of_row = buffers.scratch.log_density.data();
+    for (std::int64_t i = 0; i < n_rows; ++i) choose(of_row + i, buffers.stretch.stride, static_cast<std::size_t>(first + i));
     gaussian::responsibilities(buffers.stretch, components_, buffers.scratch);
     for (std::int64_t i = 0; i < n_rows; ++i) {
       log_likelihood_[static_cast<std::size_t>(first + i)] = buffers.scratch.row_likelihood[static_cast<std::size_t>(i)];
-      choose(buffers.scratch.log_density.data() + i, buffers.stretch.stride, static_cast<std::size_t>(first + i));
+      measure(of_row + i, buffers.stretch.stride, static_cast<std::size_t>(first + i));
     }
   }
 
-  // r: the responsibilities of one row, `stride` apart. Strictly larger wins, so among equals the smallest index stays.
-  void choose(const double* r, std::int64_t stride, std::size_t row) {
-    const std::int32_t n = components_.n_components();
+  // log_density: of one row, `stride` apart. Strictly larger wins, so among equals the smallest index stays.
+  void choose(const double* log_density, std::int64_t stride, std::size_t row) {
     std::int32_t best = 0, second = -1;
+    for (std::int32_t k = 1; k < components_.n_components(); ++k) {
+      if (log_density[k * stride] > log_density[best * stride])
+        second = std::exchange(best, k);
+      else if (second < 0 || log_density[k * stride] > log_density[second * stride])
+        second = k;
+    }
+    label_[row] = best;
+    second_[row] = second;
+  }
+
+  // r: the responsibilities of one row, `stride` apart.
+  void measure(const double* r, std::int64_t stride, std::size_t row) {
+    const std::int32_t n = components_.n_components();
     double entropy = 0;
     for (std::int32_t k = 0; k < n; ++k) {
       const double probability = r[k * stride];
       if (probability > 0) entropy -= probability * coterie::log(probability);
       if (all_probabilities_) probabilities_[row * static_cast<std::size_t>(n) + static_cast<std::size_t>(k)] = probability;
-      if (k == 0) continue;
-      if (probability > r[best * stride])
-        second = std::exchange(best, k);
-      else if (second < 0 || probability > r[second * stride])
-        second = k;
     }
-    label_[row] = best;
-    second_[row] = second;
-    probability_[row] = r[best * stride];
+    probability_[row] = r[label_[row] * stride];
     entropy_[row] = std::max(0.0, entropy);
   }
 

@@ -21,7 +21,8 @@ constexpr double kLargest = 0x1p45, kSmallest = 0x1p-45;
 
 struct Whitening {
   std::vector<double> deviation;  // (n_columns) of the rows less what P multiplies
-  std::vector<double> p;          // (n_columns, n_columns) row-major, upper triangular
+  std::vector<double> p;          // (n_columns, n_columns) row-major, upper triangular; or its diagonal where there is no more
+  bool is_diagonal = false;
 };
 
 double mean_square(const std::vector<double>& offsets, const std::vector<double>& weights, std::size_t column, std::size_t d) {
@@ -33,28 +34,30 @@ double mean_square(const std::vector<double>& offsets, const std::vector<double>
 // less_center: P multiplies rows less the center, not less the mean.
 Whitening whitening_of(const Model& model, std::size_t k, const std::vector<double>& offsets, bool less_center) {
   const std::size_t d = static_cast<std::size_t>(model.n_columns);
-  Whitening whitening{.deviation = std::vector<double>(d), .p = std::vector<double>(d * d)};
+  Whitening whitening{.deviation = std::vector<double>(d), .p = {}, .is_diagonal = true};
   for (std::size_t j = 0; j < d; ++j) {
     const double variance = gaussian_mixture::variance_of(model, k, j);
-    whitening.p[j * d + j] = 1 / std::sqrt(variance);
+    whitening.p.push_back(1 / std::sqrt(variance));
     whitening.deviation[j] = std::sqrt(variance + (less_center ? mean_square(offsets, model.weights, j, d) : 0.0));
   }
-  const std::size_t first = model.covariance_type == CovarianceType::full ? k * d * d : 0;
-  if (model.covariance_type == CovarianceType::full || model.covariance_type == CovarianceType::tied)
-    std::copy_n(model.precisions_cholesky.begin() + static_cast<std::ptrdiff_t>(first), d * d, whitening.p.begin());
+  if (model.covariance_type == CovarianceType::diag || model.covariance_type == CovarianceType::spherical) return whitening;
+  const auto first =
+      model.precisions_cholesky.begin() + static_cast<std::ptrdiff_t>(model.covariance_type == CovarianceType::full ? k * d * d : 0);
+  whitening.p.assign(first, first + static_cast<std::ptrdiff_t>(d * d));
+  whitening.is_diagonal = false;
   return whitening;
 }
 
 double error_of_component(const Model& model, std::size_t k, const std::vector<double>& offsets, double constant, bool less_center) {
   const std::size_t d = static_cast<std::size_t>(model.n_columns);
-  const auto [deviation, p] = whitening_of(model, k, offsets, less_center);
+  const auto [deviation, p, is_diagonal] = whitening_of(model, k, offsets, less_center);
   double products = 0, shift = 0;
   for (std::size_t i = 0; i < d; ++i) {
     double magnitude = 0, moved = 0;
-    for (std::size_t j = 0; j <= i; ++j) {
-      const double offset = offsets[k * d + j];
-      magnitude += deviation[j] * std::abs(p[j * d + i]);
-      moved += (offset - static_cast<double>(static_cast<float>(offset))) * p[j * d + i];
+    for (std::size_t j = is_diagonal ? i : 0; j <= i; ++j) {
+      const double offset = offsets[k * d + j], factor = is_diagonal ? p[i] : p[j * d + i];
+      magnitude += deviation[j] * std::abs(factor);
+      moved += (offset - static_cast<double>(static_cast<float>(offset))) * factor;
     }
     products += static_cast<double>(i + 4) * magnitude * magnitude;
     shift += moved * moved;
