@@ -72,7 +72,7 @@ Placement place(Session& session, Input& input, const io::SegmentationModel& mod
   Placement placement{std::vector<std::int64_t>(static_cast<std::size_t>(io::n_segments(model.fit))), {}};
   ResultDigest digest;
   output.begin_rows(model.segment_names, placer->columns(), probabilities);
-  placer->place(missing_at_random(model.fit) ? *rows : *staged, [&](const PlacedRows& placed) {
+  placer->place(*staged, [&](const PlacedRows& placed) {
     for (const std::int32_t label : placed.label) ++placement.sizes[static_cast<std::size_t>(label)];
     digest.add_labels(placed.label);
     output.write_rows(placed);

@@ -51,12 +51,8 @@ std::vector<io::FittedModel> Clustering::fit_kmeans(std::span<const kmeans::Para
 }
 
 std::vector<io::FittedModel> Clustering::fit_mixtures(std::span<const gaussian_mixture::Params> params) {
-  const bool known_only = params.front().missing_at_random;  // the same for all: the rows are
-  if (known_only && session_.backend().name() != "cpu") session_.say("Missing cells: this fit runs on the CPU.");
-  const auto pass = known_only ? gaussian_mixture::make_cpu_pass(session_.context(), grid_, moments_)
-                               : session_.backend().gaussian_mixture_pass(grid_, moments_);
-  TileSource& rows = known_only ? *weighted_ : *staged_;
-  gaussian_mixture::Fit fit = gaussian_mixture::fit(session_.context(), rows, grid_, moments_, params, *pass);
+  const auto pass = session_.backend().gaussian_mixture_pass(grid_, moments_);
+  gaussian_mixture::Fit fit = gaussian_mixture::fit(session_.context(), *staged_, grid_, moments_, params, *pass);
   warn(fit.warnings);
   return {std::make_move_iterator(fit.best.begin()), std::make_move_iterator(fit.best.end())};
 }
@@ -76,7 +72,5 @@ Comparison Clustering::compare(std::span<const io::FittedModel> models) {
   return compare_kmeans(clusterings, kmeans::measure_quality(session_.context(), *weighted_, grid_, moments_, clusterings,
                                                              [this] { return session_.backend().kmeans_predictor(); }));
 }
-
-TileSource& Clustering::rows(const io::FittedModel& model) { return missing_at_random(model) ? *weighted_ : *staged_; }
 
 }  // namespace coterie::tools

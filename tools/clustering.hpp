@@ -32,7 +32,7 @@ class Clustering {
   std::vector<io::FittedModel> fit(const FitParams& params);
   // models: of one fit(). k-means takes a sweep.
   Comparison compare(std::span<const io::FittedModel> models);
-  TileSource& rows(const io::FittedModel& model);  // clustering units, where the model's passes want them
+  TileSource& rows() { return *staged_; }  // clustering units, where the backend wants them
 
  private:
   std::vector<io::FittedModel> fit_kmeans(std::span<const kmeans::Params> params);

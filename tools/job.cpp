@@ -133,7 +133,7 @@ io::SegmentationModel Job::model_record(const io::FittedModel& fit) {
   record.where = options_.input.where;
   if (options_.placement.outlier_share) {
     const Stopwatch stopwatch(seconds_.predict);
-    record.outlier_log_likelihood = outlier_log_likelihood(session_, clustering_->rows(fit), std::get<gaussian_mixture::Model>(fit),
+    record.outlier_log_likelihood = outlier_log_likelihood(session_, clustering_->rows(), std::get<gaussian_mixture::Model>(fit),
                                                            input_->weights().steps, *options_.placement.outlier_share);
   }
   return record;
@@ -148,7 +148,7 @@ std::vector<std::int32_t> Job::place(const io::SegmentationModel& model) {
   const auto placer = make_placer(session_, model.fit, {options_.placement.probabilities, model.outlier_log_likelihood});
   output_->begin_rows(model.segment_names, placer->columns(), options_.placement.probabilities);
   double writing = 0;
-  placer->place(clustering_->rows(model.fit), [&](const PlacedRows& rows) {
+  placer->place(clustering_->rows(), [&](const PlacedRows& rows) {
     std::copy(rows.label.begin(), rows.label.end(), labels.begin() + rows.first_row);
     const Stopwatch write_stopwatch(writing);
     output_->write_rows(rows);

@@ -73,13 +73,6 @@ class KMeansPlacer final : public Placer {
   const kmeans::Model& model_;
 };
 
-// The CPU knows missing cells.
-std::unique_ptr<gaussian_mixture::Predictor> make_predictor(Session& session, const gaussian_mixture::Model& model,
-                                                            bool all_probabilities) {
-  if (model.missing_at_random) return gaussian_mixture::make_cpu_predictor(session.context(), all_probabilities);
-  return session.backend().gaussian_mixture_predictor(all_probabilities);
-}
-
 class MixturePlacer final : public Placer {
  public:
   MixturePlacer(Session& session, const gaussian_mixture::Model& model, const PlacementDetails& details)
@@ -91,7 +84,7 @@ class MixturePlacer final : public Placer {
     constexpr std::int64_t kCells = std::int64_t{1} << 21;  // 24 MiB of probabilities, as doubles and as floats
     const std::int64_t cells_per_row = details_.probabilities ? model_.n_components + 4 : 4;
     ShortTiles short_rows(rows, std::max<std::int64_t>(kCells / cells_per_row / kBlockRows, 1) * kBlockRows);
-    const auto predictor = make_predictor(session_, model_, details_.probabilities);
+    const auto predictor = session_.backend().gaussian_mixture_predictor(details_.probabilities);
     std::vector<std::uint8_t> outlier;
     map_tiles(
         session_.context(), short_rows, *predictor, model_, [&](std::int64_t first_row, const gaussian_mixture::Prediction& prediction) {
@@ -119,11 +112,6 @@ class MixturePlacer final : public Placer {
 
 }  // namespace
 
-bool missing_at_random(const io::FittedModel& model) {
-  const auto* mixture = std::get_if<gaussian_mixture::Model>(&model);
-  return mixture != nullptr && mixture->missing_at_random;
-}
-
 std::unique_ptr<Placer> make_placer(Session& session, const io::FittedModel& model, const PlacementDetails& details) {
   if (const auto* mixture = std::get_if<gaussian_mixture::Model>(&model))
     return std::make_unique<MixturePlacer>(session, *mixture, details);
@@ -141,7 +129,7 @@ double outlier_log_likelihood(Session& session, TileSource& rows, const gaussian
   std::vector<Row> all;
   all.reserve(static_cast<std::size_t>(rows.n_rows()));
   std::int64_t total = 0;
-  const auto predictor = make_predictor(session, model, false);
+  const auto predictor = session.backend().gaussian_mixture_predictor(false);
   map_tiles(session.context(), rows, *predictor, model, [&](std::int64_t, const gaussian_mixture::Prediction& prediction) {
     for (const double log_likelihood : prediction.log_likelihood) {
       all.push_back({log_likelihood, weight.empty() ? 1 : weight[all.size()]});

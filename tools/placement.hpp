@@ -31,9 +31,6 @@ class Placer {
   virtual void place(TileSource& rows, const std::function<void(const PlacedRows&)>& sink) = 0;
 };
 
-// Such models are for the CPU: their rows are not to be staged.
-bool missing_at_random(const io::FittedModel& model);
-
 struct PlacementDetails {
   bool probabilities = false;                    // those of all segments
   std::optional<double> outlier_log_likelihood;  // customers below it are marked

@@ -50,7 +50,7 @@ class SweepOutput {
     write_ids();
     for (const io::FittedModel& model : models) {
       io::RowStream& rows = file_.open_rows({label_column(model, with_type)});
-      make_placer(session, model)->place(clustering.rows(model), [&](const PlacedRows& placed) {
+      make_placer(session, model)->place(clustering.rows(), [&](const PlacedRows& placed) {
         spread_rows(selection_, placed, [&](const PlacedRows& all) { rows.write(all.first_row, std::vector<io::Cells>{all.label}); });
       });
     }
