@@ -152,12 +152,6 @@ void settle(Model& model, double log_likelihood, double log_certainty, double we
 
 using Jobs = std::vector<Job<Model, Params>>;
 
-// A likelihood that only the floor keeps finite is no merit: such restarts come last.
-bool is_better(const Model& a, const Model& b) {
-  if (a.at_floor.empty() != b.at_floor.empty()) return a.at_floor.empty();
-  return a.log_likelihood > b.log_likelihood;
-}
-
 // Ties go to the first restart.
 Model best_of(const Jobs& jobs, const Params& params) {
   std::vector<const Model*> restarts;
@@ -210,6 +204,11 @@ std::int64_t n_parameters(const Model& model) {
     case CovarianceType::spherical: return means_and_weights + k;
   }
   return 0;
+}
+
+bool is_better(const Model& a, const Model& b) {
+  if (a.at_floor.empty() != b.at_floor.empty()) return a.at_floor.empty();
+  return a.log_likelihood > b.log_likelihood;
 }
 
 void update(Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments, const Params& params) {

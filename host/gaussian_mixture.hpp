@@ -40,8 +40,11 @@ inline constexpr std::array<std::pair<CovarianceType, const char*>, 4> kCovarian
                                                                                             {CovarianceType::spherical, "spherical"}}};
 std::string name_of(CovarianceType type);
 
-// How rows of the seeding sample get their first component: by k-means++ and Lloyd, or by the nearest of random rows.
-enum class Init { kmeans, random };
+// How rows of the seeding sample get their first component: by k-means++ and Lloyd, or by the nearest of random rows. short_em
+// starts from the likeliest of kShortStarts random starts after kShortIterations iterations on the sample (Biernacki, Celeux
+// and Govaert 2003).
+enum class Init { kmeans, random, short_em };
+inline constexpr std::int32_t kShortStarts = 10, kShortIterations = 5;
 
 struct Params {
   std::int32_t n_components = 1;
@@ -127,8 +130,8 @@ class Pass {
 
 // Row-aligned output of one tile; the spans live until the next call. Rows of weight zero are treated like any other.
 struct Prediction {
-  std::span<const std::int32_t> label;     // (n_rows) component of the largest responsibility, the smallest among equals
-  std::span<const std::int32_t> second;    // (n_rows) component of the second largest; -1 when there is one component only
+  std::span<const std::int32_t> label;     // (n_rows) component of the largest log density, the smallest among equals
+  std::span<const std::int32_t> second;    // (n_rows) of the second largest, likewise; -1 when there is one component only
   std::span<const double> probability;     // (n_rows) largest responsibility
   std::span<const double> entropy;         // (n_rows) -sum_k r_k log r_k
   std::span<const double> log_likelihood;  // (n_rows) log p(x), clustering units
@@ -155,6 +158,9 @@ std::int64_t n_parameters(const Model& model);
 // weights, means or precisions have another shape, are not finite, or are not positive definite, or cells may be missing under
 // full or tied covariances. The moments are those of rows without missing cells: filled ones.
 std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& moments, const Params& params);
+
+// Whether a makes the better start or result: a likelihood that only the floor keeps finite is no merit.
+bool is_better(const Model& a, const Model& b);
 
 // The M-step (pure, the same on every rank). Sets n_iter, lower_bound, converged, reseedings; after the last sweep
 // settles: log_likelihood, aic, bic, icl, canonical order.

@@ -1,5 +1,6 @@
 // Where a mixture starts: the rows of the seeding sample, each in one component (k-means on the sample, or the nearest
-// of random rows), and one M-step over them; given weights, means and precisions take their places.
+// of random rows), and one M-step over them; or the likeliest of such random starts after a few iterations on the sample. Given
+// weights, means and precisions take their places.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,7 +11,7 @@
 #include "host/gaussian_covariance.hpp"
 #include "host/gaussian_mixture.hpp"
 #include "host/gaussian_mixture_quanta.hpp"
-#include "host/passes.hpp"
+#include "host/shared_sweeps.hpp"
 
 namespace coterie::gaussian_mixture {
 namespace {
@@ -78,18 +79,32 @@ Sample sample_of(const GridMoments& moments, const Params& params) {
   return sample;
 }
 
-// Cluster centers for every restart. Every rank holds the same sample, so the first one brings it and the others none.
+// The sample as a source. Every rank holds the same one, so the first brings it and the others none.
+class SampleSource {
+ public:
+  SampleSource(Context& context, const Sample& sample)
+      : brought_(context.communicator().rank() == 0 ? sample.weight.size() : 0),
+        rows_(std::span(sample.x).first(brought_ * static_cast<std::size_t>(sample.n_columns)), sample.n_columns),
+        source_(rows_, {.weight = std::span(sample.weight).first(brought_), .label = {}}) {}
+  TileSource& get() { return source_; }
+
+ private:
+  std::size_t brought_;
+  MemoryTileSource rows_;
+  ZippedSource source_;
+};
+
+// Cluster centers for every start.
 std::vector<kmeans::Model> cluster(Context& context, const Grid& grid, const Sample& sample, const Params& params) {
-  const std::size_t brought = context.communicator().rank() == 0 ? sample.weight.size() : 0;
-  MemoryTileSource rows(std::span(sample.x).first(brought * static_cast<std::size_t>(sample.n_columns)), sample.n_columns);
-  ZippedSource source(rows, {.weight = std::span(sample.weight).first(brought), .label = {}});
+  SampleSource of_sample(context, sample);
+  TileSource& source = of_sample.get();
   const GridMoments moments = kmeans::measure_moments(context, source, grid, params.n_components);
   std::vector<kmeans::Model> seeds =
       kmeans::seed(context, grid, moments,
                    {.n_clusters = params.n_components,
-                    .n_init = params.n_init,
+                    .n_init = params.init == Init::short_em ? params.n_init * kShortStarts : params.n_init,
                     .init = params.init == Init::kmeans ? kmeans::Init::kmeans_plus_plus : kmeans::Init::random});
-  if (params.init == Init::random) return seeds;
+  if (params.init != Init::kmeans) return seeds;
   std::vector<kmeans::Params> from_seeds;
   from_seeds.reserve(seeds.size());
   for (const kmeans::Model& model : seeds)
@@ -140,6 +155,37 @@ Moments hard_moments(const Model& model, const Sample& sample, const std::vector
   return moments;
 }
 
+// The starts, kShortIterations iterations on the sample later and with the likelihood they have come to there.
+void run_short(Context& context, const Grid& grid, const Sample& sample, const Params& params, std::vector<Model>& starts) {
+  SampleSource of_sample(context, sample);
+  const GridMoments moments = kmeans::measure_moments(context, of_sample.get(), grid, params.n_components);
+  Params few = params;
+  few.max_iter = kShortIterations;
+  std::vector<Job<Model, Params>> jobs;
+  for (Model& start : starts) jobs.push_back({.model = std::move(start), .params = &few});
+  const auto pass = make_cpu_pass(context, grid, moments);
+  const SumsMemory memory{"the sums of short runs",
+                          [](const Model& model) { return statistics_bytes(model.covariance_type, model.n_components, model.n_columns); }};
+  sweep_until_settled(context, of_sample.get(), *pass, jobs, memory, [&](Model& model, const Statistics& statistics, const Params& own) {
+    update(model, statistics, grid, moments, own);
+  });
+  for (std::size_t i = 0; i < jobs.size(); ++i) starts[i] = std::move(jobs[i].model);
+}
+
+// Of every kShortStarts runs the best, ties to the first: its parameters, and nothing else of it.
+std::vector<Model> likeliest(const std::vector<Model>& runs, const Model& start) {
+  std::vector<Model> models;
+  for (auto first = runs.begin(); first != runs.end(); first += kShortStarts) {
+    const Model& best = *std::max_element(first, first + kShortStarts, [](const Model& a, const Model& b) { return is_better(b, a); });
+    Model& model = models.emplace_back(start);
+    model.weights = best.weights;
+    model.means = best.means;
+    model.covariances = best.covariances;
+    model.precisions_cholesky = best.precisions_cholesky;
+  }
+  return models;
+}
+
 void set_given(Model& model, const Params& params) {
   if (!params.weights_init.empty()) model.weights = params.weights_init;
   if (!params.means_init.empty()) model.means = params.means_init;
@@ -166,10 +212,18 @@ std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& m
   std::vector<Model> models;
   for (const kmeans::Model& clusters : cluster(context, grid, sample, params)) {
     Model& model = models.emplace_back(start);
-    model.restart = static_cast<std::int32_t>(models.size()) - 1;
+    model.missing_at_random = false;  // the sample is filled
     model.means.assign(clusters.cluster_centers.begin(), clusters.cluster_centers.end());
     maximise(model, hard_moments(model, sample, nearest_clusters(context, sample, clusters), center), center, floor);
-    set_given(model, params);
+  }
+  if (params.init == Init::short_em) {
+    run_short(context, grid, sample, params, models);
+    models = likeliest(models, start);
+  }
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    models[i].restart = static_cast<std::int32_t>(i);
+    models[i].missing_at_random = params.missing_at_random;
+    set_given(models[i], params);
   }
   return models;
 }

@@ -226,6 +226,11 @@ class Contract(Mixture):
             again = self.succeed("assign", self.input, "--model", self.output, "-o", f"{kind}.h5ad", "--json")
             self.assertEqual(json.loads(again.stdout)["sha256"], result["sha256"])
 
+    def test_short_runs_find_the_blobs_whatever_the_threads(self):
+        result = self.gmm("-k", 3, "--init", "short-em", "--threads", 1)
+        self.assertEqual(sorted(result["sizes"]), sorted(np.bincount(self.labels).tolist()))
+        self.assertEqual(self.gmm("-k", 3, "--init", "short-em", "--threads", 2)["sha256"], result["sha256"])
+
 
 class Refusals(Mixture):
     """Every bad option and input ends with its exit code and a sentence that says what to do."""
@@ -242,7 +247,7 @@ class Refusals(Mixture):
 
     def test_words(self):
         self.refuse_gmm(2, ["--covariance-type", "spheric", "spherical"], "--covariance-type", "spheric")
-        self.refuse_gmm(2, ["--init", "kmeans, random"], "--init", "k-means++")
+        self.refuse_gmm(2, ["--init", "kmeans, short-em, random"], "--init", "k-means++")
         self.refuse_gmm(2, ["coterie sweep"], "--covariance-type", "full,diag")
         self.refuse(2, ["--method", "gmm, kmeans"], "cluster", self.input, "-o", self.output, "--method", "mixture")
 
@@ -251,7 +256,8 @@ class Refusals(Mixture):
                           ("--probabilities",), ("--missing", "mar")):
             with self.subTest(arguments=arguments):
                 self.refuse(2, [arguments[0], "gmm"], "cluster", self.input, "-o", self.output, *arguments)
-        self.refuse(2, ["--init kmeans", "k-means++"], "cluster", self.input, "-o", self.output, "--init", "kmeans")
+        for init in ("kmeans", "short-em"):
+            self.refuse(2, [f"--init {init}", "k-means++"], "cluster", self.input, "-o", self.output, "--init", init)
 
     def test_matrices_need_every_cell(self):
         for kind in ("full", "tied"):

@@ -31,7 +31,7 @@ std::optional<kmeans::Init> kmeans_start(const std::string& name) {
 bool is_named_start(const FitOptions& options) {
   if (!options.init) return true;
   if (options.method == Method::kmeans) return kmeans_start(*options.init).has_value();
-  return *options.init == "random" || *options.init == "kmeans";
+  return *options.init == "random" || *options.init == "kmeans" || *options.init == "short-em";
 }
 
 }  // namespace
@@ -75,7 +75,7 @@ void FitPlan::read_start(Session& session) {
     start_model_ = io::read_model(init);
   } else {
     throw ArgumentError(fmt::format("--init {}: expected {}random, {}or FILE.h5:/dataset with the start centers.", init,
-                                    gmm ? "kmeans, " : "k-means++, k-means||, mini-batch, ",
+                                    gmm ? "kmeans, short-em, " : "k-means++, k-means||, mini-batch, ",
                                     gmm ? "a result file of `coterie cluster`, " : ""));
   }
 }
@@ -174,6 +174,7 @@ std::vector<gaussian_mixture::Params> FitPlan::mixture_params(const Transform& t
       params.covariance_floor = options_.covariance_floor.value_or(params.covariance_floor);
       params.missing_at_random = transform.keep_missing;
       if (options_.init == "random") params.init = gaussian_mixture::Init::random;
+      if (options_.init == "short-em") params.init = gaussian_mixture::Init::short_em;
       if (centers_) params.means_init.assign(centers_->values.begin(), centers_->values.end());
       if (start_model_) start_from(*start_model_, *options_.init, transform, params);
       all.push_back(std::move(params));
