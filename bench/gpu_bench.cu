@@ -1,11 +1,13 @@
 // What bench/gpu measures on a GPU: the roofs of the device, then every pass at the shapes of the targets (gpu_bench roofs|kmeans|
-// predict|profile|mixture, or all of them). Some rows are made again on the host and labelled by the definition. One JSON object per line.
+// predict|profile|mixture|regression, or all of them). Some rows are made again on the host and labelled by the definition. One JSON object
+// per line.
 #include <bit>
 #include <cstdio>
 #include <cstring>
 #include <vector>
 
 #include "bench/gpu_mixture_bench.cuh"
+#include "bench/gpu_regression_bench.cuh"
 #include "bench/gpu_stage.cuh"
 #include "cuda/kmeans_pass.hpp"
 #include "cuda/profile_pass.hpp"
@@ -173,6 +175,12 @@ void measure(Bench& bench, const char* stages) {
          {MixtureShape{1'000'000, 16, 8, CovarianceType::diag}, MixtureShape{1'000'000, 16, 8, CovarianceType::full},
           MixtureShape{10'000'000, 64, 64, CovarianceType::diag}, MixtureShape{10'000'000, 64, 64, CovarianceType::full}})
       measure_mixture(bench, shape);
+  }
+  if (wanted("regression")) {
+    for (const Shape& shape :
+         {Shape{1'000'000, 16, 1, 1}, Shape{1'000'000, 1000, 1, 1}, Shape{10'000'000, 64, 1, 1}, Shape{10'000'000, 64, 4, 1}})
+      measure_regression(bench, shape, false);
+    measure_regression(bench, {10'000'000, 64, 4, 1}, true);
   }
 }
 
