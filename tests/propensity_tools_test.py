@@ -191,14 +191,27 @@ class Goldens(PropensityCase):
         self.assertEqual(len(result.uns["propensity"]["targets"]["Churn"]["segment_effects"]), 4)
         self.assertEqual(list(pandas.read_hdf(self.folder / "r.h5ad", "uns/propensity/customers").columns[:3]),
                          ["customer_id", "Churn_probability", "Churn_score"])
+        new = self.succeed("assign", path, "--model", "r.h5ad", "-o", "new.h5ad")
+        self.assertNotIn("scored without", new.stderr)
+        new = anndata.read_h5ad(self.folder / "new.h5ad").obs  # the segment is found anew, and its effect goes with it
+        self.assertEqual(list(new["segment"]), list(anndata.read_h5ad(self.folder / "segments.h5ad").obs["segment"]))
+        for column in ("probability", "score", "percentile", "reason1", "reason1_contribution"):
+            self.assertEqual(list(new[f"Churn_{column}"]), list(result.obs[f"Churn_{column}"]), column)
+        gains = list(csv.DictReader(self.succeed("export", "r.h5ad", "--table", "Churn/gains").stdout.splitlines()))
+        self.assertEqual([float(row["lift"]) for row in gains[-10:]], [row["lift"] for row in fit["gains"][-10:]])
+        self.assertIn("break_even", self.succeed("export", "r.h5ad", "--table", "goals").stdout)
+        self.refuse(4, ["chrun/gains"], "export", "r.h5ad", "--table", "chrun/gains")
         everybody = result.uns["propensity"]["segment_goals"][4]
         self.assertAlmostEqual(everybody["expected"], result.obs["Churn_probability"].sum(), delta=1e-6)
-        self.succeed("run", path, "-o", "run.h5ad", "-k", 3, "--target", "Churn")
+        self.succeed("run", path, "-o", "run.h5ad", "-k", 3, "--target", "Churn", "--csv", "run.csv")
+        self.assertEqual((self.folder / "run.csv").read_text(), self.succeed("export", "run.h5ad").stdout)
+        self.assertIn("Churn_probability,Churn_score,Churn_band", (self.folder / "run.csv").read_text().splitlines()[0])
         run = anndata.read_h5ad(self.folder / "run.h5ad")
         segments = run.uns["segmentation"]["segments"]
         means = run.obs.groupby("segment")["Churn_probability"].mean()
         np.testing.assert_allclose(segments["Churn_probability"], means.loc[segments.index], rtol=1e-12)
-        self.succeed("assign", path, "--model", "run.h5ad", "-o", "again.h5ad")
+        self.succeed("assign", path, "--model", "run.h5ad", "-o", "again.h5ad", "--csv", "again.csv")
+        self.assertEqual((self.folder / "again.csv").read_text(), (self.folder / "run.csv").read_text())
         again = anndata.read_h5ad(self.folder / "again.h5ad").obs
         for column in ("segment", "Churn_probability", "Churn_percentile", "Churn_reason1"):
             self.assertEqual(list(run.obs[column]), list(again[column]), column)
@@ -278,6 +291,97 @@ class Refusals(PropensityCase):
         self.succeed("propensity", self.input, "-o", "r.h5ad", "--target", "churn")
         self.assertEqual(digest(self.input), before)
         self.refuse(7, ["r.h5ad"], "propensity", self.input, "-o", "r.h5ad", "--target", "churn")
+
+
+class Choices(PropensityCase):
+    """What goes into a fit where nothing is said, and where something is."""
+
+    def setUp(self):
+        super().setUp()
+        generator = np.random.default_rng(4)
+        x = generator.normal(size=(2000, 4))
+        x[:, 1:3] = np.exp(x[:, 1:3])
+        churn = (x[:, 0] + np.log1p(x[:, 1]) + x[:, 2] / 2 + generator.logistic(size=2000) > 3).astype(float)
+        x[generator.uniform(size=2000) < .1, 3] = np.nan
+        write_h5ad(self.input, x.astype(np.float32), {"churn": churn, "noise": (np.arange(2000) % 3 == 0).astype(float)},
+                   ["a", "bends", "long_tail", "holes"])
+
+    def kinds(self, name):
+        with h5py.File(self.folder / name) as file:
+            return [file[path]["transform_kind"].asstr()[()] if path in file else None
+                    for path in ("uns/segmentation/model", "uns/propensity/predictors")]
+
+    def logarithms(self, name):
+        with h5py.File(self.folder / name) as file:
+            return file["uns/propensity/predictors/transform/log1p"][:].astype(bool).tolist()
+
+    def test_columns_bend_where_the_outcomes_do(self):
+        fit = self.fit(self.input, "-o", "r.h5ad", "--target", "churn")
+        self.assertEqual(fit["features"], ["a", "bends", "long_tail", "holes"])
+        self.assertEqual((self.kinds("r.h5ad"), self.logarithms("r.h5ad")), ([None, "auto"], [False, True, False, False]))
+        plain = self.fit(self.input, "-o", "r.h5ad", "--overwrite", "--target", "churn", "--transform", "zscore")
+        self.assertEqual((self.kinds("r.h5ad"), self.logarithms("r.h5ad")), ([None, "zscore"], [False] * 4))
+        self.assertGreater(fit["log_likelihood"], plain["log_likelihood"] + 1)
+        self.assertTrue(all(np.isfinite(row["raw_coef"]) for row in plain["coefficients"]))  # nothing but shift and scale
+        noise = self.fit(self.input, "-o", "n.h5ad", "--target", "noise")
+        self.assertEqual(self.logarithms("n.h5ad"), [False] * 4)
+        self.assertEqual(noise["coef"], self.fit(self.input, "--target", "noise", "--transform", "zscore", "--missing", "median")["coef"])
+
+    def test_outcomes_held_out_bend_nothing(self):
+        """The other outcomes of the customers held out: the same model."""
+        with h5py.File(self.input, "r+") as file:
+            split = np.where(np.arange(2000) < 1500, "train", "test").astype(object)
+            file["obs"]["side"] = split
+            file["obs/side"].attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+            file["obs"].attrs["column-order"] = np.array(["churn", "noise", "side"], dtype=h5py.string_dtype())
+        fit = self.fit(self.input, "--target", "churn", "--split", "side")
+        with h5py.File(self.input, "r+") as file:
+            file["obs/churn"][1500:] = 1 - file["obs/churn"][1500:]
+        again = self.fit(self.input, "--target", "churn", "--split", "side")
+        self.assertEqual((fit["features"], fit["coef"]), (again["features"], again["coef"]))
+        self.assertNotEqual(fit["auc"], again["auc"])
+
+    def test_segments_keep_a_transform_of_their_own(self):
+        self.succeed("run", self.input, "-o", "r.h5ad", "-k", 3, "--target", "churn")
+        self.assertEqual((self.kinds("r.h5ad"), self.logarithms("r.h5ad")), (["auto", "auto"], [False, True, False, False]))
+        self.succeed("assign", self.input, "--model", "r.h5ad", "-o", "again.h5ad")
+        fitted, again = (anndata.read_h5ad(self.folder / name).obs for name in ("r.h5ad", "again.h5ad"))
+        for column in ("segment", "segment_distance", "churn_probability", "churn_score"):
+            self.assertEqual(list(fitted[column]), list(again[column]), column)
+        self.succeed("propensity", self.input, "-o", "alone.h5ad", "--target", "churn")
+        self.assertEqual(list(anndata.read_h5ad(self.folder / "alone.h5ad").obs["churn_probability"]), list(fitted["churn_probability"]))
+        self.succeed("run", self.input, "-o", "r.h5ad", "--overwrite", "-k", 3, "--target", "churn", "--transform", "robust")
+        self.assertEqual(self.kinds("r.h5ad"), ["robust", "robust"])
+
+    def test_rare_outcomes_leave_the_segments(self):
+        self.succeed("run", self.input, "-o", "r.h5ad", "-k", 3, "--target", "churn", "--min-events", 1500)
+        placed = self.succeed("assign", self.input, "--model", "r.h5ad", "-o", "again.h5ad")
+        self.assertIn("placed and not scored", placed.stderr)
+        self.assertNotIn("churn_probability", anndata.read_h5ad(self.folder / "again.h5ad").obs)
+
+    def test_conditions_of_segments_and_scores_hold_together(self):
+        self.succeed("cluster", self.input, "-o", "s.h5ad", "-k", 2)
+        self.succeed("propensity", self.input, "-o", "r.h5ad", "--target", "churn", "--segments", "s.h5ad", "--where", "a > 0")
+        self.succeed("assign", self.input, "--model", "r.h5ad", "-o", "new.h5ad")
+        new, fitted = (anndata.read_h5ad(self.folder / name).obs["churn_probability"] for name in ("new.h5ad", "r.h5ad"))
+        np.testing.assert_array_equal(new.to_numpy(), fitted.to_numpy())
+        self.assertTrue(0 < new.isna().sum() < 2000)
+
+    def test_sensitive_text_predicts_where_it_is_allowed(self):
+        generator = np.random.default_rng(5)
+        rows = [f"{i},{a:.3f},{18 + i % 60},{'FMX'[i % 3]},{'yes' if a + b > 1 else 'no'}" for i, (a, b) in enumerate(generator.normal(size=(2000, 2)))]
+        (self.folder / "c.csv").write_text("\n".join(["customer_id,visits,age,gender,churn", *rows]) + "\n")
+        path = self.imported("c.csv", "--sensitive", "age,gender", "--outcome", "churn=yes")
+        fit = self.fit(path, "--target", "churn")
+        self.assertEqual(fit["features"], ["visits"])
+        self.assertRegex(" ".join(fit["warnings"]), "drive nothing.*: age .*predict nothing.*: gender")
+        fit = self.fit(path, "-o", "r.h5ad", "--target", "churn", "--allow-sensitive")
+        self.assertEqual(fit["features"], ["visits", "age", "gender=M", "gender=X"])
+        self.assertEqual(fit["warnings"], [warning for warning in fit["warnings"] if "sensitive" not in warning])
+        self.assertNotIn("sensitive", self.succeed("assign", path, "--model", "r.h5ad", "-o", "new.h5ad").stderr)
+        new, fitted = (anndata.read_h5ad(self.folder / name).obs["churn_probability"] for name in ("new.h5ad", "r.h5ad"))
+        self.assertEqual(list(new), list(fitted))
+        self.assertEqual(self.fit(path, "--target", "churn", "--allow-sensitive", "--active", "visits")["features"], ["visits"])
 
 
 class Truth(PropensityCase):

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 
 #include "host/error.hpp"
 #include "io/model_file.hpp"
@@ -65,7 +66,9 @@ struct Placement {
   std::string sha256;
 };
 
-Placement place(Session& session, Input& input, const io::SegmentationModel& model, bool probabilities, ResultOutput& output) {
+// labels: (n_rows) of every customer, or empty where nobody asks.
+Placement place(Session& session, Input& input, const io::SegmentationModel& model, bool probabilities, std::span<std::int32_t> labels,
+                ResultOutput& output) {
   const auto rows = transformed(session.context(), input.raw(), matched_transform(session, model, input));
   const auto staged = session.backend().stage(*rows);
   const auto placer = make_placer(session, model.fit, {probabilities, model.outlier_log_likelihood});
@@ -74,6 +77,7 @@ Placement place(Session& session, Input& input, const io::SegmentationModel& mod
   output.begin_rows(model.segment_names, placer->columns(), probabilities);
   placer->place(*staged, [&](const PlacedRows& placed) {
     for (const std::int32_t label : placed.label) ++placement.sizes[static_cast<std::size_t>(label)];
+    if (!labels.empty()) std::copy(placed.label.begin(), placed.label.end(), labels.begin() + placed.first_row);
     digest.add_labels(placed.label);
     output.write_rows(placed);
   });
@@ -96,7 +100,7 @@ void score(const AssignOptions& options, Session& session) {
   StoredPropensities stored(session, input, std::move(models), options.model);
   {
     const Stopwatch stopwatch(seconds.predict);
-    output.write_scores(session.context(), stored.rows(), stored.models(), {});
+    output.write_scores(session, stored.rows(), stored.models(), {});
   }
   write_run_record(output.file(), session, input.file(), seconds);
   session.context().check_cancelled();
@@ -108,15 +112,50 @@ void score(const AssignOptions& options, Session& session) {
   session.say(fmt::format("{} customers scored: {}. Result: {}", input.n_rows(), fmt::join(targets, ", "), options.output.path));
 }
 
+// The models of a file that has segments, too: those are for everybody, scores need events.
+std::optional<io::PropensityModels> scoring_models(const AssignOptions& options, Session& session) {
+  if (!io::has_propensities(options.model)) return std::nullopt;
+  std::optional<io::PropensityModels> models = io::read_propensities(options.model);
+  if (scores_customers(*models)) return models;
+  session.warn("customers are placed and not scored: every propensity was fitted on too few customers of the rarer outcome");
+  return std::nullopt;
+}
+
+struct StoredModels {
+  const io::SegmentationModel& segments;
+  std::optional<io::PropensityModels> propensities;
+};
+
+Placement place_and_score(const AssignOptions& options, Session& session, Input& input, StoredModels models, ResultOutput& output) {
+  if (!models.propensities) return place(session, input, models.segments, options.probabilities, {}, output);
+  output.expect_more_columns();
+  std::vector<std::int32_t> labels;
+  Reservation labels_memory;
+  if (has_segment_effects(*models.propensities)) {
+    labels_memory = session.context().memory().reserve("the label of every customer", input.n_rows() * std::int64_t{sizeof(std::int32_t)});
+    labels.resize(static_cast<std::size_t>(input.n_rows()));
+  }
+  Placement placement = place(session, input, models.segments, options.probabilities, labels, output);
+  StoredPropensities stored(session, input, std::move(*models.propensities), options.model, {models.segments.segment_names, labels});
+  append_scores(session, {output.file(), input.selection()}, stored.rows(), stored.models());
+  return placement;
+}
+
+// Who is chosen by both.
+std::string both_conditions(const std::string& a, const std::string& b) {
+  if (a.empty() || b.empty() || a == b) return a.empty() ? b : a;
+  return fmt::format("({}) && ({})", a, b);
+}
+
 void assign(const AssignOptions& options) {
   refuse_shared_stdout(options.json, options.output.csv);
   Session session(options.resources);
   session.backend();
-  const bool has_propensities = io::has_propensities(options.model);
-  if (has_propensities && !io::has_segmentation(options.model)) return score(options, session);
+  if (io::has_propensities(options.model) && !io::has_segmentation(options.model)) return score(options, session);
   Seconds seconds;
   const io::SegmentationModel model = io::read_model(options.model);
-  Input input(session, options.input, model.where);
+  std::optional<io::PropensityModels> propensities = scoring_models(options, session);
+  Input input(session, options.input, both_conditions(model.where, propensities ? propensities->where : ""));
   if (options.probabilities && std::holds_alternative<kmeans::Model>(model.fit))
     throw ArgumentError(fmt::format("--probabilities: the model in '{}' is k-means, which has none. Nothing was written.", options.model));
   const std::int32_t n_clusters = io::n_segments(model.fit);
@@ -124,12 +163,7 @@ void assign(const AssignOptions& options) {
   Placement placement;
   {
     const Stopwatch stopwatch(seconds.predict);
-    placement = place(session, input, model, options.probabilities, output);
-  }
-  if (has_propensities) {
-    const Stopwatch stopwatch(seconds.predict);
-    StoredPropensities stored(session, input, io::read_propensities(options.model), options.model);
-    append_scores(session.context(), {output.file(), input.selection()}, stored.rows(), stored.models());
+    placement = place_and_score(options, session, input, {model, std::move(propensities)}, output);
   }
   const io::DataFrame sizes = sizes_frame(model.segment_names, placement.sizes, input.n_rows());
   {
@@ -160,6 +194,7 @@ Verb add_assign(CLI::App& root) {
                            "new.h5ad --model result.h5ad -o labels.h5ad --csv labels.csv");
   auto options = std::make_shared<AssignOptions>();
   add_input_file(*app, options->input);
+  options->input.allow_sensitive = true;  // the model says which columns count
   app->add_option("--model", options->model, "Result file of `cluster`, `run` or `propensity`")->required();
   add_output(*app, options->output, "Write the labels as CSV too; - is standard output");
   app->add_flag("--probabilities", options->probabilities, "Write the probability of every segment; the model must be a mixture");

@@ -30,7 +30,7 @@ Weights read_weights(const io::FeatureFile& file, const std::string& column, con
 }  // namespace
 
 Input::Input(Session& session, const InputOptions& options, const std::string& model_where)
-    : file_(io::FeatureFile::open(options.path, options.layout)), where_(options.where) {
+    : file_(io::FeatureFile::open(options.path, options.layout)), where_(options.where), allows_sensitive_(options.allow_sensitive) {
   columns_ = file_->columns();
   roles_ = file_->roles();
   settle_column_roles(options);

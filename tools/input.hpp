@@ -27,9 +27,10 @@ class Input {
   bool has_ids() const { return file_->id_name() != "row"; }  // otherwise rows are numbered from 0
   std::int64_t repeated_ids() const { return repeated_ids_; }
   std::int64_t n_rows() const { return selection_ ? selection_->n_chosen() : file_->n_rows(); }
-  TileSource& raw() { return selection_ ? *selected_ : *raw_; }                          // (n_rows) all columns of X
-  std::vector<double> numbers(const std::string& obs_column) const;                      // (n_rows) as FeatureFile
-  io::Categories categories(const std::string& obs_column) const;                        // (n_rows)
+  TileSource& raw() { return selection_ ? *selected_ : *raw_; }      // (n_rows) all columns of X
+  std::vector<double> numbers(const std::string& obs_column) const;  // (n_rows) as FeatureFile
+  io::Categories categories(const std::string& obs_column) const;    // (n_rows)
+  bool allows_sensitive() const { return allows_sensitive_; }
   const RowSelection* selection() const { return selection_ ? &*selection_ : nullptr; }  // nullptr: every row of the file
   const std::string& where() const { return where_; }                                    // the condition of the options, or ""
   const std::vector<io::FeatureColumn>& columns() const { return columns_; }
@@ -47,6 +48,7 @@ class Input {
   std::unique_ptr<io::FeatureFile> file_;
   std::unique_ptr<TileSource> raw_;
   std::string where_;
+  bool allows_sensitive_;
   std::optional<RowSelection> selection_;
   std::unique_ptr<TileSource> selected_;  // of raw_
   std::vector<io::FeatureColumn> columns_;

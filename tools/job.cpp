@@ -78,6 +78,7 @@ Job::Job(const JobOptions& options, std::vector<std::int32_t> defaults)
   const std::int32_t most = plan_.most_segments();
   input_.emplace(session_, options.input);
   output_.emplace(session_.context(), options.output, *input_, placement_bytes(most, options.placement.probabilities));
+  if (!options.propensity.targets.empty()) output_->expect_more_columns();
   clustering_.emplace(session_, *input_, options.transform, most);
 }
 
@@ -112,7 +113,7 @@ Segmentation Job::finish(const io::FittedModel& model, const std::optional<io::D
     if (sweep) output_->file().write_frame("uns/sweep", *sweep);
     if (!options_.propensity.targets.empty()) {
       const SegmentLabels segments{description.names, labels};
-      add_propensities(session_, *input_, {options_.propensity, options_.transform, segments}, output_->file(), result.segments);
+      add_propensities(session_, *input_, {options_.propensity, segments}, output_->file(), result.segments);
     }
     write(result.model, description, result.segments);
     session_.context().check_cancelled();

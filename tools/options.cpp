@@ -140,7 +140,7 @@ void add_input(CLI::App& app, InputOptions& options) {
       ->allow_extra_args(false);
   app.add_option("--value", options.value, "Column with the value of each customer, such as revenue");
   app.add_flag("--allow-sensitive", options.allow_sensitive,
-               "Let columns marked as sensitive drive segments; otherwise they only describe them");
+               "Let columns marked as sensitive drive segments and propensities; otherwise they only describe segments");
 }
 
 void add_transform(CLI::App& app, TransformOptions& options) {

@@ -73,12 +73,21 @@ void Predictors::add_category(const std::string& name, const std::vector<io::Pre
   categories_.push_back(std::move(indicators));
 }
 
+std::set<std::string> barred_texts(const Predictors& predictors, bool only_active, const std::vector<std::string>& excluded) {
+  std::set<std::string> barred;
+  if (only_active || predictors.allows_sensitive()) return barred;
+  for (const io::FeatureColumn& column : predictors.columns())
+    if (column.sensitive && !column.onehot_of.empty() && column.role != io::Role::ignore && !contains(excluded, column.onehot_of))
+      barred.insert(column.onehot_of);
+  return barred;
+}
+
 std::vector<RawColumn> chosen_predictors(const Predictors& predictors, bool only_active, const std::vector<std::string>& excluded) {
   std::vector<RawColumn> chosen;
   std::map<std::string, std::vector<std::size_t>> indicators;  // by text column, in byte order of the levels
   std::map<std::string, bool> complete;
   for (const io::FeatureColumn& column : predictors.columns()) {
-    const bool is_barred = column.sensitive && column.role != io::Role::active;
+    const bool is_barred = column.sensitive && !predictors.allows_sensitive();
     const bool is_excluded = is_barred || contains(excluded, column.name) || contains(excluded, column.onehot_of);
     const bool is_used = column.role == io::Role::active || (!column.onehot_of.empty() && !only_active && column.role != io::Role::ignore);
     if (!column.onehot_of.empty()) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ class Predictors {
 
   TileSource& source() { return categories_.empty() ? input_.raw() : *source_; }
   const std::vector<io::FeatureColumn>& columns() const { return columns_; }  // of source()
+  bool allows_sensitive() const { return input_.allows_sensitive(); }
 
  private:
   void add_category(const std::string& name, const std::vector<io::PredictorColumn>& wanted);
@@ -36,8 +38,11 @@ class Predictors {
 };
 
 // By column of `predictors`, whether a fit uses it: active columns and, unless --active names them, indicators of text columns;
-// of each text column's indicators not the first in byte order, which the others are compared with. Never the excluded.
+// of each text column's indicators not the first in byte order, which the others are compared with. Never the excluded, and
+// sensitive ones where they are allowed only.
 std::vector<RawColumn> chosen_predictors(const Predictors& predictors, bool only_active, const std::vector<std::string>& excluded);
+// Text columns whose indicators would have been used if they were not sensitive.
+std::set<std::string> barred_texts(const Predictors& predictors, bool only_active, const std::vector<std::string>& excluded);
 
 // Columns that alone tell an outcome apart: the area under the ROC curve of their sampled cells (missing ones as lowest) is at least
 // 0.99 or at most 0.01, with at least 20 sampled rows of each class. Behaviour before an outcome hardly ever does; a column that

@@ -7,6 +7,7 @@
 
 #include "host/error.hpp"
 #include "host/passes.hpp"
+#include "tools/propensity_transform.hpp"
 #include "tools/table.hpp"
 
 namespace coterie::tools {
@@ -78,8 +79,7 @@ std::string to_string(Judged judged) {
   throw InternalError("an evaluation is of no kind");
 }
 
-Propensities::Propensities(Session& session, Input& input, const PropensityOptions& options, const TransformOptions& transform,
-                           const SegmentLabels& segments)
+Propensities::Propensities(Session& session, Input& input, const PropensityOptions& options, const SegmentLabels& segments)
     : session_(session),
       input_(input),
       segments_(segments),
@@ -95,7 +95,7 @@ Propensities::Propensities(Session& session, Input& input, const PropensityOptio
   n_fitted_ = std::count_if(fold_.begin(), fold_.end(), [](std::int8_t fold) { return fold >= 0; });
   const bool holds_out = n_fitted_ < input.n_rows();
   judged_ = holds_out ? Judged::held_out : (n_folds_ > 0 ? Judged::cross_fitted : Judged::in_sample);
-  choose_columns(options, transform);
+  choose_columns(options);
   fit(options);
   score();
   for (std::int32_t t = 0; t < targets_.size(); ++t) {
@@ -105,13 +105,16 @@ Propensities::Propensities(Session& session, Input& input, const PropensityOptio
   }
 }
 
-void Propensities::choose_columns(const PropensityOptions& options, const TransformOptions& transform) {
+void Propensities::choose_columns(const PropensityOptions& options) {
   Context& context = session_.context();
-  raw_columns_ = chosen_predictors(predictors_, options.only_active, excluded_names(input_, options));
+  const std::vector<std::string> excluded = excluded_names(input_, options);
+  raw_columns_ = chosen_predictors(predictors_, options.only_active, excluded);
+  if (const auto barred = barred_texts(predictors_, options.only_active, excluded); !barred.empty())
+    session_.warn(fmt::format("sensitive text columns predict nothing (--allow-sensitive lets them): {}", fmt::join(barred, ", ")));
   survey_ = survey_columns(context, predictors_.source(), raw_columns_);
-  TransformOptions imputing = transform;  // a mixture beside it may keep missing cells; a line needs them filled
+  TransformOptions imputing = options.transform;  // a mixture beside it may keep missing cells; a line needs them filled
   if (imputing.missing == MissingPolicy::keep) imputing.missing = MissingPolicy::automatic;
-  chosen_ = choose_transform(context, predictors_.source(), survey_, raw_columns_, imputing);
+  chosen_ = choose_propensity_transform(context, predictors_.source(), survey_, raw_columns_, imputing, {targets_, fold_});
   for (const ColumnNote& note : chosen_.notes)
     if (note.warning) session_.warn(fmt::format("column {}: {}", raw_columns_[static_cast<std::size_t>(note.source)].name, note.decision));
   rows_ = transformed(context, predictors_.source(), chosen_.transform);
@@ -121,6 +124,7 @@ void Propensities::choose_columns(const PropensityOptions& options, const Transf
                                                          .target = targets_.outcomes(),
                                                          .n_targets = targets_.size(),
                                                          .fold = fold_});
+  staged_ = session_.backend().stage(*side_);
   grid_ = {chosen_.transform.steps(), input_.weights().step};
 }
 
@@ -136,8 +140,11 @@ void Propensities::fit(const PropensityOptions& options) {
     for (whole.left_out_fold = 0; whole.left_out_fold < n_folds_; ++whole.left_out_fold) params.push_back(whole);
   }
   const auto moments = kmeans::measure_moments(context, *side_, grid_, 1);
-  const auto pass = logistic_regression::make_cpu_pass(context, grid_, moments);
-  logistic_regression::Fit fit = logistic_regression::fit(context, *side_, grid_, moments, params, *pass);
+  const bool on_cpu = segments_.effects || options.params.penalty == logistic_regression::Penalty::firth;
+  if (on_cpu && session_.backend().name() != "cpu") session_.say("Segment effects and the Firth penalty are fitted on the CPU.");
+  const auto pass =
+      on_cpu ? logistic_regression::make_cpu_pass(context, grid_, moments) : session_.backend().logistic_regression_pass(grid_, moments);
+  logistic_regression::Fit fit = logistic_regression::fit(context, on_cpu ? *side_ : *staged_, grid_, moments, params, *pass);
   auto model = fit.models.begin();
   for (std::int32_t t = 0; t < targets_.size(); ++t) {
     logistic_regression::require_fit(*model, targets_[t].name);
@@ -165,7 +172,7 @@ void Propensities::score() {
     models.push_back(&results_[t].model);
     for (std::size_t f = 0; f < n_folds; ++f) models.push_back(&fold_models_[t * n_folds + f]);
   }
-  const auto predictor = logistic_regression::make_cpu_predictor(session_.context());
+  const auto predictor = session_.backend().logistic_regression_predictor(0);
   const auto copy = [&](std::int64_t first_row, const logistic_regression::Prediction& prediction) {
     const std::size_t n_rows = prediction.log_odds.size() / models.size();
     for (std::size_t row = 0; row < n_rows; ++row)
@@ -176,7 +183,7 @@ void Propensities::score() {
           cross_fitted_[at * n_targets + t] = prediction.log_odds[from + static_cast<std::size_t>(1 + std::max<int>(fold_[at], 0))];
       }
   };
-  map_tiles(session_.context(), *side_, *predictor, std::span<const logistic_regression::Model* const>(models), copy);
+  map_tiles(session_.context(), *staged_, *predictor, std::span<const logistic_regression::Model* const>(models), copy);
 }
 
 std::vector<std::int8_t> Propensities::outcomes_where(std::int32_t t, bool fitted) const {

@@ -48,8 +48,7 @@ struct Propensity {  // of one target
 class Propensities {
  public:
   // Everything up to the evaluation. Errors as Targets, choose_transform, logistic_regression::require_fit.
-  Propensities(Session& session, Input& input, const PropensityOptions& options, const TransformOptions& transform,
-               const SegmentLabels& segments);
+  Propensities(Session& session, Input& input, const PropensityOptions& options, const SegmentLabels& segments);
 
   const std::vector<Propensity>& results() const { return results_; }
   const SegmentLabels& segments() const { return segments_; }
@@ -62,10 +61,11 @@ class Propensities {
   // Log-odds of the model before calibration, for every row and target: (n_rows, n_targets).
   std::span<const double> log_odds() const { return log_odds_; }
   io::PropensityModels models() const;
-  TileSource& rows() { return *side_; }  // clustering units, with labels where the models have segment effects
+  // Clustering units, with labels where the models have segment effects; where the backend wants them.
+  TileSource& rows() { return *staged_; }
 
  private:
-  void choose_columns(const PropensityOptions& options, const TransformOptions& transform);
+  void choose_columns(const PropensityOptions& options);
   void fit(const PropensityOptions& options);
   void score();
   void calibrate(const PropensityOptions& options, std::int32_t t);
@@ -85,7 +85,7 @@ class Propensities {
   ColumnSurvey survey_;
   ChosenTransform chosen_;
   std::vector<RawColumn> raw_columns_;
-  std::unique_ptr<TileSource> rows_, side_;
+  std::unique_ptr<TileSource> rows_, side_, staged_;
   logistic_regression::Grid grid_;
   std::vector<Propensity> results_;
   std::vector<logistic_regression::Model> fold_models_;  // (n_targets, n_folds)

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "host/error.hpp"
+#include "io/model_file.hpp"
 #include "io/result_reader.hpp"
 #include "tools/frames.hpp"
 #include "tools/propensity_frames.hpp"
@@ -21,7 +22,6 @@ namespace {
 struct PropensityRequest {
   ResourceOptions resources;
   InputOptions input;
-  TransformOptions transform;
   PropensityOptions propensity;
   OutputOptions output;
   std::string segments;  // result file of a segmentation of the same customers
@@ -52,6 +52,7 @@ void check_same_customers(const io::ResultReader& reader, const Input& input, co
 
 struct GivenSegments {
   std::vector<std::int32_t> labels;
+  std::optional<io::SegmentationModel> model;  // stored beside the effects, so that new customers get theirs
   Reservation memory;
   SegmentLabels view;
 };
@@ -66,6 +67,7 @@ void read_segments(Session& session, const Input& input, const std::string& path
       session.context().memory().reserve("the segment of every customer", reader.n_rows() * std::int64_t{sizeof(std::int32_t)});
   segments.labels = std::get<std::vector<std::int32_t>>(reader.rows(*column, 0, reader.n_rows()));
   if (const RowSelection* selection = input.selection()) selection->compact(segments.labels);
+  if (io::has_segmentation(path)) segments.model = io::read_model(path);
   segments.view = {reader.frame("uns/segmentation/segments").index, segments.labels, true};
 }
 
@@ -121,7 +123,7 @@ nlohmann::ordered_json json_of(Session& session, const Propensities& propensitie
   for (const Propensity& propensity : propensities.results()) all.push_back(propensity_json(propensities, propensity));
   nlohmann::ordered_json json = all.size() == 1 ? all.front() : nlohmann::ordered_json{{"targets", all}};
   json["segment_goals"] = frame_json(goals);
-  json["device"] = "cpu";
+  json["device"] = session.backend().name();
   json["seconds"] = {{"fit", seconds.fit}, {"write", seconds.write}};
   json["warnings"] = session.warnings();
   return json;
@@ -131,12 +133,12 @@ void propensity(PropensityRequest request) {
   refuse_shared_stdout(request.json, request.output.csv);
   if (request.output.path.empty() && !request.output.csv.empty())
     throw ArgumentError("--csv needs -o: the scores come from a result file.");
-  if (request.transform.missing == MissingPolicy::keep)
+  if (request.propensity.transform.missing == MissingPolicy::keep)
     throw ArgumentError(
         "--missing mar belongs to --method gmm: a propensity needs a number in every cell. Leave it out, or choose median.");
   request.propensity.only_active = !request.input.active.empty();
   Session session(request.resources);
-  if (session.backend().name() != "cpu") session.say("Propensities are fitted on the CPU.");
+  session.backend();  // a device that cannot be had is no reason to read first
   Seconds seconds;
   Input input(session, request.input);
   std::optional<PropensityOutput> output;
@@ -147,13 +149,14 @@ void propensity(PropensityRequest request) {
   std::optional<Propensities> propensities;
   {
     const Stopwatch stopwatch(seconds.fit);
-    propensities.emplace(session, input, request.propensity, request.transform, segments.view);
+    propensities.emplace(session, input, request.propensity, segments.view);
   }
   const io::DataFrame goals = goals_frame(*propensities, input.weights());
   refuse_csv_of_few(request, *propensities);
   if (output) {
     const Stopwatch stopwatch(seconds.write);
-    output->write(session.context(), *propensities, goals);
+    output->write(session, *propensities, goals);
+    if (segments.model) io::write_model(output->file(), *segments.model);
     write_run_record(output->file(), session, input.file(), seconds);
     session.context().check_cancelled();
     output->commit();
@@ -178,7 +181,10 @@ Verb add_propensity(CLI::App& root) {
   app->get_option("--target")->required();
   app->add_option("--segments", request->segments,
                   "Result of a segmentation of this file: judged inside each segment, with an effect for each");
-  add_transform(*app, request->transform);
+  add_transform(*app, request->propensity.transform);
+  app->get_option("--transform")
+      ->description(
+          "What becomes of columns: none, zscore, log1p, robust, or auto: zscore, of the logarithm where that tells the outcomes better");
   add_output(*app, request->output, "Write the scores as CSV too; - is standard output")->required(false);
   add_device(*app, request->resources);
   add_resources(*app, request->resources);
@@ -186,7 +192,7 @@ Verb add_propensity(CLI::App& root) {
   app->footer(
       app->get_footer() +
       "\n\nBelow --min-events the model and its tables are printed and written, but no customer is scored: the result holds no scores,\n"
-      "and what asks for them (--csv, `coterie assign`) ends with exit code 10.");
+      "and what asks for nothing else (--csv, `coterie assign` where there are no segments) ends with exit code 10.");
   return {app, [request] { propensity(*request); }};
 }
 

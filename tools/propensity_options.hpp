@@ -31,6 +31,7 @@ struct PropensityOptions {
   std::int64_t min_events = kFewestEvents;
   std::vector<std::string> goals;  // NAME[:COST[:VALUE]]
   bool only_active = false;        // --active was given: indicators of text columns are not added
+  TransformOptions transform;      // `auto` means propensity_transform.hpp
 };
 
 // --target --positive --penalty --C --holdout --split --folds --calibration --min-events --goal

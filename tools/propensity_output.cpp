@@ -53,21 +53,21 @@ void spread_cells(const RowSelection* selection, const RowCells& chosen, const s
 
 }  // namespace
 
-void append_scores(Context& context, const ScoreFile& to, TileSource& rows, const io::PropensityModels& models) {
+void append_scores(Session& session, const ScoreFile& to, TileSource& rows, const io::PropensityModels& models) {
   PropensityRows columns(models);
   if (columns.empty()) return;
   io::RowStream& stream = to.file.open_rows(columns.columns());
-  map_propensities(context, rows, columns, [&](std::int64_t first_row, const std::vector<io::Cells>& cells) {
+  map_propensities(session, rows, columns, [&](std::int64_t first_row, const std::vector<io::Cells>& cells) {
     spread_cells(to.selection, {first_row, n_cells(cells.front()), cells},
                  [&](const RowCells& piece) { stream.write(piece.first_row, piece.cells); });
   });
 }
 
 void add_propensities(Session& session, Input& input, const PropensityJob& job, io::H5adWriter& file, io::DataFrame& table) {
-  Propensities propensities(session, input, job.options, job.transform, job.segments);
+  Propensities propensities(session, input, job.options, job.segments);
   const io::DataFrame goals = goals_frame(propensities, input.weights());
   const io::PropensityModels models = propensities.models();
-  append_scores(session.context(), {file, input.selection()}, propensities.rows(), models);
+  append_scores(session, {file, input.selection()}, propensities.rows(), models);
   io::write_propensities(file, models);
   write_propensity_tables(file, propensities, goals);
   const auto& means = std::get<std::vector<double>>(*goals.find("mean_probability"));  // by goal, then segment, then everybody
@@ -92,14 +92,14 @@ PropensityOutput::PropensityOutput(Context& context, const OutputOptions& option
   csv_.emplace(options.csv, options.overwrite, input_.path().string());
 }
 
-void PropensityOutput::write(Context& context, Propensities& propensities, const io::DataFrame& goals) {
+void PropensityOutput::write(Session& session, Propensities& propensities, const io::DataFrame& goals) {
   const io::PropensityModels models = propensities.models();
-  write_scores(context, propensities.rows(), models, propensities.folds());
+  write_scores(session, propensities.rows(), models, propensities.folds());
   io::write_propensities(file_, models);
   write_propensity_tables(file_, propensities, goals);
 }
 
-void PropensityOutput::write_scores(Context& context, TileSource& rows, const io::PropensityModels& models,
+void PropensityOutput::write_scores(Session& session, TileSource& rows, const io::PropensityModels& models,
                                     std::span<const std::int8_t> folds) {
   constexpr std::int64_t kRowsAtOnce = 1 << 16;  // where there are no scores to bring them
   PropensityRows scores(models);
@@ -130,7 +130,7 @@ void PropensityOutput::write_scores(Context& context, TileSource& rows, const io
   if (scores.empty())
     for (std::int64_t first = 0; first < n_rows; first += kRowsAtOnce) put_chosen(first, std::min(kRowsAtOnce, n_rows - first), {});
   else
-    map_propensities(context, rows, scores, [&](std::int64_t first_row, const std::vector<io::Cells>& cells) {
+    map_propensities(session, rows, scores, [&](std::int64_t first_row, const std::vector<io::Cells>& cells) {
       put_chosen(first_row, n_cells(cells.front()), cells);
     });
 }

@@ -16,12 +16,12 @@
 namespace coterie::tools {
 
 // Calls sink(first_row, cells) for every tile of `rows`: the columns of PropensityRows. `rows` carries labels where the models have
-// segment effects.
+// segment effects, and lies where the backend wants it.
 template <class Sink>
-void map_propensities(Context& context, TileSource& rows, PropensityRows& columns, Sink&& sink) {
+void map_propensities(Session& session, TileSource& rows, PropensityRows& columns, Sink&& sink) {
   const std::vector<const logistic_regression::Model*> fits = columns.fits();
-  const auto predictor = logistic_regression::make_cpu_predictor(context, kReasons);
-  map_tiles(context, rows, *predictor, std::span<const logistic_regression::Model* const>(fits),
+  const auto predictor = session.backend().logistic_regression_predictor(kReasons);
+  map_tiles(session.context(), rows, *predictor, std::span<const logistic_regression::Model* const>(fits),
             [&](std::int64_t first_row, const logistic_regression::Prediction& prediction) { sink(first_row, columns.cells(prediction)); });
 }
 
@@ -31,13 +31,12 @@ struct ScoreFile {
   io::H5adWriter& file;
   const RowSelection* selection;  // nullptr: every row is chosen
 };
-void append_scores(Context& context, const ScoreFile& to, TileSource& rows, const io::PropensityModels& models);
+void append_scores(Session& session, const ScoreFile& to, TileSource& rows, const io::PropensityModels& models);
 
 // Targets scored inside the segments that a segmentation has just made: appended to its file, with the mean probability of each
 // segment as a column of `table`, T_probability.
 struct PropensityJob {
   const PropensityOptions& options;
-  const TransformOptions& transform;
   const SegmentLabels& segments;
 };
 void add_propensities(Session& session, Input& input, const PropensityJob& job, io::H5adWriter& file, io::DataFrame& table);
@@ -50,9 +49,9 @@ class PropensityOutput {
                    const std::vector<std::string>& inputs);
 
   io::H5adWriter& file() { return file_; }
-  void write(Context& context, Propensities& propensities, const io::DataFrame& goals);
+  void write(Session& session, Propensities& propensities, const io::DataFrame& goals);
   // Ids and scores alone; folds: (n_rows) of propensity_split, or empty for customers that had no part in a fit.
-  void write_scores(Context& context, TileSource& rows, const io::PropensityModels& models, std::span<const std::int8_t> folds);
+  void write_scores(Session& session, TileSource& rows, const io::PropensityModels& models, std::span<const std::int8_t> folds);
   void commit();
 
  private:

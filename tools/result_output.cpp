@@ -46,10 +46,24 @@ CsvOutput::CsvOutput(const std::string& path, bool overwrite, const std::string&
   }
 }
 
+void write_customers(const io::ResultReader& reader, io::CsvWriter& csv) {
+  constexpr std::int64_t kRowsAtOnce = 1 << 16;  // the chunk of the file
+  const std::vector<io::RowColumn>& columns = reader.columns();
+  io::write_csv_header(csv, columns);
+  for (std::int64_t row = 0; row < reader.n_rows(); row += kRowsAtOnce) {
+    std::vector<io::ColumnCells> owned;
+    std::vector<io::Cells> cells;
+    for (const io::RowColumn& column : columns) owned.push_back(reader.rows(column, row, std::min(kRowsAtOnce, reader.n_rows() - row)));
+    for (const io::ColumnCells& column : owned) cells.push_back(io::view(column));
+    io::write_csv_rows(csv, columns, cells);
+  }
+}
+
 ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int64_t row_bytes,
                            const std::string& model)
     : input_(input.file()),
       selection_(input.selection()),
+      path_(options.path),
       columns_(io::customer_columns(id_format(input_), {"S1"})),
       output_(request(options, input_, model, input_.n_rows() * (io::row_bytes(columns_) + row_bytes))),
       file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {
@@ -65,7 +79,7 @@ void ResultOutput::begin_rows(const std::vector<std::string>& segment_names, std
   rows_ = &file_.open_rows(columns_, io::kCustomersTable);
   if (probabilities)
     probabilities_ = &file_.open_matrix("obsm/probabilities", {.n_columns = std::ssize(segment_names), .compressed = true});
-  if (csv_) io::write_csv_header(csv_->writer(), columns_);
+  if (csv_ && !more_to_come_) io::write_csv_header(csv_->writer(), columns_);
 }
 
 void ResultOutput::write_rows(const PlacedRows& rows) {
@@ -78,12 +92,15 @@ void ResultOutput::write_file_rows(const PlacedRows& rows) {
   cells.insert(cells.end(), rows.cells.begin(), rows.cells.end());
   rows_->write(rows.first_row, cells);
   if (probabilities_ != nullptr) probabilities_->write(rows.first_row, rows.probabilities);
-  if (csv_) io::write_csv_rows(csv_->writer(), columns_, cells);
+  if (csv_ && !more_to_come_) io::write_csv_rows(csv_->writer(), columns_, cells);
 }
 
 void ResultOutput::commit() {
-  if (csv_) csv_->commit();
+  if (csv_ && !more_to_come_) csv_->commit();
   file_.commit();
+  if (!csv_ || !more_to_come_) return;
+  write_customers(io::ResultReader(path_), csv_->writer());
+  csv_->commit();
 }
 
 std::int64_t placement_bytes(std::int32_t n_segments, bool probabilities) {

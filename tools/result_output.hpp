@@ -12,6 +12,7 @@
 #include "io/atomic_output.hpp"
 #include "io/csv_writer.hpp"
 #include "io/result_file.hpp"
+#include "io/result_reader.hpp"
 #include "tools/input.hpp"
 #include "tools/placement.hpp"
 #include "tools/stopwatch.hpp"
@@ -31,12 +32,17 @@ class CsvOutput {
   std::optional<io::CsvWriter> writer_;
 };
 
+// Every column of the customers of a result.
+void write_customers(const io::ResultReader& reader, io::CsvWriter& csv);
+
 class ResultOutput {
  public:
   // Everything that can be refused is refused here. row_bytes: what a customer may take beside the id; model: the file that
   // the segments come from, where it is not the input.
   ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int64_t row_bytes, const std::string& model = {});
 
+  // Others will add columns of the customers to file(): the CSV is then written from the result, once that is committed. Before begin_rows.
+  void expect_more_columns() { more_to_come_ = true; }
   // Opens the customers' columns, and the matrix of their probabilities where asked for; then one call per tile, in row order.
   void begin_rows(const std::vector<std::string>& segment_names, std::vector<io::RowColumn> more_columns, bool probabilities);
   // They are customers of the input; with --where, the rows of the file that are none get label -1 and missing numbers.
@@ -49,6 +55,8 @@ class ResultOutput {
 
   const io::FeatureFile& input_;
   const RowSelection* selection_;  // nullptr: every row
+  std::string path_;
+  bool more_to_come_ = false;
   std::vector<io::RowColumn> columns_;
   io::AtomicOutput output_;
   io::H5adWriter file_;

@@ -50,6 +50,7 @@ Verb add_run(CLI::App& root) {
       ->default_str("");
   return {app, [options] {
             options->propensity.only_active = !options->input.active.empty();
+            options->propensity.transform = options->transform;
             run(*options);
           }};
 }

@@ -20,17 +20,30 @@ std::vector<io::PredictorColumn> needed_columns(const io::PropensityModels& mode
 
 }  // namespace
 
-StoredPropensities::StoredPropensities(Session& session, Input& input, io::PropensityModels models, const std::string& path)
+bool scores_customers(const io::PropensityModels& models) {
+  return std::any_of(models.targets.begin(), models.targets.end(),
+                     [](const io::StoredTarget& target) { return target.events >= target.min_events; });
+}
+
+bool has_segment_effects(const io::PropensityModels& models) {
+  return std::any_of(models.targets.begin(), models.targets.end(),
+                     [](const io::StoredTarget& target) { return !target.segment_names.empty(); });
+}
+
+StoredPropensities::StoredPropensities(Session& session, Input& input, io::PropensityModels models, const std::string& path,
+                                       const SegmentLabels& segments)
     : models_(std::move(models)) {
   require_events(path);
+  drop_effects(session, segments.names);
   predictors_ = std::make_unique<Predictors>(session, input, needed_columns(models_), std::vector<std::string>());
   rows_ = transformed(session.context(), predictors_->source(), matched_transform(input));
+  labelled_ = std::make_unique<ZippedSource>(*rows_, SideColumns{.weight = {}, .label = segments.labels});
+  staged_ = session.backend().stage(*labelled_);
   report(session, input);
 }
 
 void StoredPropensities::require_events(const std::string& path) const {
-  const auto enough = [](const io::StoredTarget& target) { return target.events >= target.min_events; };
-  if (std::any_of(models_.targets.begin(), models_.targets.end(), enough)) return;
+  if (scores_customers(models_)) return;
   const io::StoredTarget& target = models_.targets.front();
   throw PolicyError(
       fmt::format("model '{}': {} was fitted on {} customers of the rarer outcome, too few to score single customers ({} are needed). "
@@ -75,9 +88,14 @@ void StoredPropensities::report(Session& session, const Input& input) const {
       session.warn(fmt::format("{}: {} customers have a level that the propensities have not seen; they count as none of the known",
                                column.name, n_unseen));
   }
-  for (const io::StoredTarget& target : models_.targets)
-    if (!target.segment_names.empty())
-      session.warn(fmt::format("{}: the effects of segments need the segments of these customers; they are scored without", target.name));
+}
+
+void StoredPropensities::drop_effects(Session& session, const std::vector<std::string>& segment_names) {
+  for (io::StoredTarget& target : models_.targets) {
+    if (target.segment_names.empty() || target.segment_names == segment_names) continue;
+    target.model.segment_effects.clear();
+    session.warn(fmt::format("{}: the effects of segments need the segments of these customers; they are scored without", target.name));
+  }
 }
 
 }  // namespace coterie::tools
