@@ -29,9 +29,10 @@ __device__ inline void load_panel(const NewtonSweep& sweep, std::int64_t first_r
   }
 }
 
-// Grid: pairs of panels, the first not before the second, by blocks of rows in turn. One kGramSide x kGramSide square per thread.
+// Grid: pairs of panels, the first not before the second, by blocks of rows in turn. One kGramSide x kGramSide square per thread; one
+// block at least per multiprocessor, for its sums take more than 128 registers.
 template <class T>
-__global__ void __launch_bounds__(kStripThreads) add_wide_gram_kernel(NewtonSweep sweep, GramTask task) {
+__global__ void __launch_bounds__(kStripThreads, 1) add_wide_gram_kernel(NewtonSweep sweep, GramTask task) {
   SHARED(left, Four<float>[kPanelRows * kPanelStride / 4]);
   SHARED(right, Four<float>[kPanelRows * kPanelStride / 4]);
   SHARED(weight, T[kPanelRows]);
