@@ -15,7 +15,7 @@ void append_within(const Strip& strip, StripScan& scan, std::int64_t row, float 
   for (const std::int32_t g : scan.scanned) {
     const float lowest = scan.lowest_of(g)[row];
     if (lowest > limit || lowest > kScanned) continue;
-    const std::int32_t* const of_group = strip.groups->center() + g * kGroupWidth;
+    const std::int32_t* const of_group = strip.groups->center() + std::ptrdiff_t{g} * kGroupWidth;
     if (scan.next_of(g)[row] > limit) {
       centers.push_back(of_group[std::bit_cast<std::int32_t>(lowest) & kPlaceBits]);
       continue;
