@@ -16,7 +16,9 @@ namespace {
 constexpr double kSeparation = 6.0;  // root mean square distance of two centers, in standard deviations
 
 // Integers, so that a row's persona does not hang on rounding.
-std::int64_t share_weight(const SynthOptions& options, std::int32_t persona) { return 3 * std::int64_t{options.personas} - 2 * persona; }
+std::int64_t share_weight(const SynthOptions& options, std::int32_t persona) {
+  return 3 * std::int64_t{options.personas} - std::int64_t{2} * persona;
+}
 
 std::vector<std::int64_t> cumulative_weights(const SynthOptions& options) {
   std::vector<std::int64_t> cumulative(static_cast<std::size_t>(options.personas));

@@ -88,7 +88,7 @@ void fill_touches(Customer& c) {
     std::array<std::int32_t, Purchases::kMonthsBefore> counts{};
     for (int place = 0; place < Purchases::kMonthsBefore; ++place)
       counts[static_cast<std::size_t>(place)] = touches(c, channel, place, own, phase);
-    double* x = &c.x[static_cast<std::size_t>(kTouches + 4 * channel)];
+    double* x = &c.x[kTouches + 4 * static_cast<std::size_t>(channel)];
     x[0] = counts[12];
     x[1] = counts[12] - counts[11];
     x[2] = counts[12] + counts[11] + counts[10];
