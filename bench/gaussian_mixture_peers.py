@@ -12,13 +12,14 @@ checked: after up to five iterations both must have reached the same mean log-li
 import argparse
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from provenance import provenance
 
 SHAPES = "200000x16x8,100000x32x16,50000x64x16,1000000x64x64"
 TYPES = ("full", "tied", "diag", "spherical")  # in the order of CovarianceType
@@ -112,7 +113,7 @@ def main():
                                 "ratio": {"sklearn": ratio}, "cpu_ratio": {"sklearn": cpu_ratio}})
     if arguments.output:
         with open(arguments.output, "w", encoding="utf-8") as file:
-            json.dump({"cpu": processor(), "system": platform.platform(), "threads": THREADS, "rounds": arguments.rounds, "results": results},
+            json.dump({**provenance(), "cpu": processor(), "threads": THREADS, "rounds": arguments.rounds, "results": results},
                       file, indent=1)
 
 

@@ -13,12 +13,13 @@ libopenblas0-pthread); peers that neither this interpreter nor the one of --pyth
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from provenance import provenance
 
 SHAPES = "1000000x16x8,1000000x32x16,500000x64x64,200000x128x256,100000x128x1000"
 MAX_ITER = 20
@@ -208,7 +209,7 @@ def main():
             describe(results[-1])
     if options.output:
         with open(options.output, "w", encoding="utf-8") as file:
-            json.dump({"cpu": cpu("model name"), "system": platform.platform(), "threads": options.threads, "rounds": options.rounds,
+            json.dump({**provenance(), "cpu": cpu("model name"), "threads": options.threads, "rounds": options.rounds,
                        "max_iter": MAX_ITER, "results": results}, file, indent=1)
 
 

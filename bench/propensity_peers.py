@@ -18,6 +18,8 @@ import anndata
 import numpy as np
 import xgboost
 
+from provenance import provenance
+
 TABLES = {"telco": ("telco_churn/Telco-Customer-Churn.csv", ["--id", "customerID", "--outcome", "Churn=Yes"], "Churn"),
           "mlc_churn": ("mlc_churn/mlc_churn.csv", ["--outcome", "churn=yes"], "churn")}
 TREES = {"n_estimators": 200, "max_depth": 4, "learning_rate": 0.05, "eval_metric": "logloss", "n_jobs": 2, "random_state": 1}
@@ -62,7 +64,7 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = [compare(arguments, pathlib.Path(folder), name) for name in TABLES]
-    json.dump({"xgboost": xgboost.__version__, "trees": TREES, "seeds": arguments.seeds, "results": rows}, sys.stdout, indent=1)
+    json.dump({**provenance(), "xgboost": xgboost.__version__, "trees": TREES, "seeds": arguments.seeds, "results": rows}, sys.stdout, indent=1)
     print()
 
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -57,30 +58,8 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   void accumulate(const Tile& host_or_device_tile) override {
     const Tile& tile = device_tile_.get(host_or_device_tile, stream());
     if (tile.target == nullptr) throw InternalError("a logistic regression was given tiles without outcomes");
-    if (tile.n_rows == 0) return;
-    const NewtonSweep sweep{.models = device_models_.data(),
-                            .n_models = static_cast<int>(models_.size()),
-                            .n_cells = n_cells_,
-                            .strip_rows = strip_rows_,
-                            .x = tile.x,
-                            .weight = tile.weight,
-                            .target = tile.target,
-                            .fold = tile.fold,
-                            .n_rows = tile.n_rows,
-                            .n_targets = tile.n_targets,
-                            .first_block = tile.first_row / kBlockRows,
-                            .center = columns_.data(),
-                            .scale = columns_.data() + n_cells_ - 1,
-                            .terms = terms_of(tile),
-                            .n_block_sums = static_cast<std::int64_t>(n_block_sums()),
-                            .per_quantum = per_quantum_.data(),
-                            .block_sums = block_sums_.data(),
-                            .sums = sums_.data(),
-                            .counts = counts_.data(),
-                            .largest = largest_.data()};
-    const auto n_blocks = static_cast<std::size_t>((tile.n_rows + kBlockRows - 1) / kBlockRows);
-    launch(add_newton_sums_kernel, {static_cast<unsigned>(std::min(n_blocks, slots_)), kStripThreads, shared_bytes(), stream()}, sweep);
-    if (is_wide()) add_grams(sweep, n_blocks);
+    for (std::int32_t first = 0; first < tile.n_rows; first += slice_rows_)
+      add_slice(tile, first, std::min(slice_rows_, tile.n_rows - first));
   }
 
   logistic_regression::SweepStatistics finish() override {
@@ -105,6 +84,32 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
  private:
   static constexpr int kFewestRows = 32;  // of a strip: a Gram matrix of fewer would wait for its sums to be added
 
+  void add_slice(const Tile& tile, std::int32_t first, std::int32_t n_rows) {
+    const NewtonSweep sweep{.models = device_models_.data(),
+                            .n_models = static_cast<int>(models_.size()),
+                            .n_cells = n_cells_,
+                            .strip_rows = strip_rows_,
+                            .x = tile.x + std::int64_t{first} * (n_cells_ - 1),
+                            .weight = tile.weight != nullptr ? tile.weight + first : nullptr,
+                            .target = tile.target + std::int64_t{first} * tile.n_targets,
+                            .fold = tile.fold != nullptr ? tile.fold + first : nullptr,
+                            .n_rows = n_rows,
+                            .n_targets = tile.n_targets,
+                            .first_block = (tile.first_row + first) / kBlockRows,
+                            .center = columns_.data(),
+                            .scale = columns_.data() + n_cells_ - 1,
+                            .terms = is_wide() ? terms_.data() : nullptr,
+                            .n_block_sums = static_cast<std::int64_t>(n_block_sums()),
+                            .per_quantum = per_quantum_.data(),
+                            .block_sums = block_sums_.data(),
+                            .sums = sums_.data(),
+                            .counts = counts_.data(),
+                            .largest = largest_.data()};
+    const auto n_blocks = static_cast<std::size_t>((n_rows + kBlockRows - 1) / kBlockRows);
+    launch(add_newton_sums_kernel, {static_cast<unsigned>(std::min(n_blocks, slots_)), kStripThreads, shared_bytes(), stream()}, sweep);
+    if (is_wide()) add_grams(sweep, n_blocks);
+  }
+
   cudaStream_t stream() const { return device_.compute.get(); }
   std::size_t shared_bytes() const { return sizeof(float) * static_cast<std::size_t>(strip_rows_ * strip_stride(n_cells_ - 1)); }
 
@@ -112,13 +117,6 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   bool is_wide() const { return n_cells_ > 3 * kPanel; }
   std::size_t n_block_sums() const {
     return is_wide() ? models_.size() * static_cast<std::size_t>(NewtonModel::hessian(n_cells_)) : n_sums_;
-  }
-
-  // Grows with the first tile of a source, the largest.
-  double* terms_of(const Tile& tile) {
-    if (!is_wide()) return nullptr;
-    terms_.ensure(2 * models_.size() * static_cast<std::size_t>(tile.n_rows));
-    return terms_.data();
   }
 
   void add_grams(const NewtonSweep& sweep, std::size_t n_blocks) {
@@ -135,7 +133,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
       else
         launch(add_wide_gram_kernel<float>, how, sweep, hessian);
       if (!model.wants_scores) continue;
-      const GramTask scores{curvature + sweep.n_rows, 1, model.first_sum + NewtonModel::scores(n_cells_)};
+      const GramTask scores{curvature + sweep.n_rows, model.rows_every, model.first_sum + NewtonModel::scores(n_cells_)};
       launch(add_wide_gram_kernel<double>, how, sweep, scores);
     }
   }
@@ -169,6 +167,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     constexpr std::size_t kScratchBytes = std::size_t{256} << 20;
     constexpr std::size_t kBlocksPerMultiprocessor = 4;
     const std::size_t busy = kBlocksPerMultiprocessor * static_cast<std::size_t>(device_.device.multiprocessors);
+    reserve_terms();
     slots_ = std::clamp<std::size_t>(kScratchBytes / (sizeof(double) * std::max(n_block_sums(), std::size_t{1})), 1, busy);
     block_sums_.ensure(slots_ * n_block_sums());
     sums_.ensure(n_sums_);
@@ -179,6 +178,16 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     fill_zero(sums_.data(), n_sums_, stream());
     fill_zero(counts_.data(), 4 * models_.size(), stream());
     fill_zero(largest_.data(), models_.size(), stream());
+  }
+
+  // Of wide rows, the terms of a slice of a tile at a time: whole blocks, in at most 64 MiB or a sixty-fourth of the memory.
+  void reserve_terms() {
+    slice_rows_ = std::numeric_limits<std::int32_t>::max() / kBlockRows * kBlockRows;
+    if (!is_wide()) return;
+    const auto bytes = std::min(std::int64_t{64} << 20, device_.memory_bytes / 64),
+               row_bytes = 2 * std::ssize(models_) * std::int64_t{sizeof(double)};
+    slice_rows_ = static_cast<std::int32_t>(std::max<std::int64_t>(1, bytes / row_bytes / kBlockRows) * kBlockRows);
+    terms_.ensure(2 * models_.size() * static_cast<std::size_t>(slice_rows_));
   }
 
   WideSums wide_sums(std::int64_t first, std::int64_t count) const {
@@ -211,6 +220,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   int n_cells_;
   int strip_rows_ = kStripThreads;
   std::vector<NewtonModel> models_;
+  std::int32_t slice_rows_ = kBlockRows;
   std::size_t n_sums_ = 0, slots_ = 1;
   DeviceBuffer<float> columns_;  // (2, n_columns) center, scale
   DeviceBuffer<double> parameters_, per_quantum_, block_sums_, terms_;

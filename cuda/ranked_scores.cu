@@ -120,7 +120,7 @@ auto if_it_fits(Context& context, const DeviceContext& device, const Need& need,
   } catch (const OutOfDeviceMemory&) {
   } catch (const std::bad_alloc&) {  // Thrust's, for scratch
   } catch (const thrust::system_error& error) {
-    throw DeviceError(std::string("sorting scores on the device failed: ") + error.what());
+    throw DeviceError(std::string("sorting scores on the device failed: ") + error.what() + ". Nothing was written. Use --device cpu");
   }
   return otherwise();
 }
@@ -129,10 +129,10 @@ auto if_it_fits(Context& context, const DeviceContext& device, const Need& need,
 
 std::vector<RankedScores> rank_scores(Context& context, DeviceContext& device, const ScoredRows& rows, std::int32_t n_segments) {
   // Records and keys twice for the sort, and as many groups as rows: once on the device, of the population and of all segments here.
-  const std::size_t n = rows.score.size();
+  const std::size_t n = count_rows(rows);
   const Need need{n * (2 * (sizeof(ScoreRecord) + sizeof(double)) + sizeof(TiedScore)), n * (sizeof(ScoreRecord) + 2 * sizeof(TiedScore))};
   return if_it_fits(
-      context, device, need, [&] { return rank(device, counted_records(rows, n_segments), n_segments); },
+      context, device, need, [&] { return rank(device, counted_records(rows, n_segments, n), n_segments); },
       [&] { return coterie::rank_scores(context, rows, n_segments); });
 }
 

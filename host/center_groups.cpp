@@ -21,6 +21,12 @@ double least_step(double length, double largest_cell, std::int32_t n_columns) {
   return std::max(length / fitting, largest_cell / kLargestCell) * kSlack;
 }
 
+std::int32_t word_of(std::int32_t low, std::int32_t high) {
+  return static_cast<std::int32_t>((static_cast<std::uint32_t>(high) << 16) | (static_cast<std::uint32_t>(low) & 0xffffu));
+}
+
+}  // namespace
+
 double squared_distance(const float* a, const float* b, std::size_t n) {
   double sum = 0;
   for (std::size_t j = 0; j < n; ++j) {
@@ -29,12 +35,6 @@ double squared_distance(const float* a, const float* b, std::size_t n) {
   }
   return sum;
 }
-
-std::int32_t word_of(std::int32_t low, std::int32_t high) {
-  return static_cast<std::int32_t>((static_cast<std::uint32_t>(high) << 16) | (static_cast<std::uint32_t>(low) & 0xffffu));
-}
-
-}  // namespace
 
 std::vector<std::int32_t> order_by_proximity(std::span<const float> cluster_centers, std::int32_t n_clusters, std::int32_t n_columns) {
   std::vector<std::int32_t> order(static_cast<std::size_t>(n_clusters));
@@ -54,7 +54,7 @@ std::vector<std::int32_t> order_by_proximity(std::span<const float> cluster_cent
 
 CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<const std::int32_t> order, const Units& units)
     : n_pairs_(pairs_of(static_cast<std::int32_t>(units.pivot.size()))),
-      center_((order.size() + kGroupWidth - 1) / kGroupWidth * kGroupWidth, -1),
+      center_(static_cast<std::size_t>(groups_of(static_cast<std::int32_t>(order.size())) * kGroupWidth), -1),
       place_(order.size()),
       half_square_(center_.size(), kNoScore),
       length_(center_.size(), 0),
@@ -65,15 +65,16 @@ CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<con
   const std::size_t d = units.pivot.size();
   const double scale = static_cast<double>(units.scale);
   std::vector<double> cells(d);  // e
+  std::vector<std::int32_t> whole(2 * static_cast<std::size_t>(n_pairs_));
   for (std::size_t place = 0; place < order.size(); ++place) {
     place_[static_cast<std::size_t>(order[place])] = static_cast<std::int32_t>(place);
     const float* const center = cluster_centers.data() + static_cast<std::size_t>(order[place]) * d;
     for (std::size_t j = 0; j < d; ++j) cells[j] = scale * (static_cast<double>(center[j]) - static_cast<double>(units.pivot[j]));
-    pack(static_cast<std::int32_t>(place), cells);
+    pack(static_cast<std::int32_t>(place), cells, whole);
   }
 }
 
-void CenterGroups::pack(std::int32_t place, std::span<const double> cells) {
+void CenterGroups::pack(std::int32_t place, std::span<const double> cells, std::vector<std::int32_t>& whole) {
   const std::int32_t n_columns = static_cast<std::int32_t>(cells.size());
   const std::size_t at = static_cast<std::size_t>(place), n_pairs = static_cast<std::size_t>(n_pairs_);
   double square = 0, largest_cell = 0;
@@ -88,7 +89,6 @@ void CenterGroups::pack(std::int32_t place, std::span<const double> cells) {
   half_square_[at] = static_cast<float>(square / 2 * (1 - kShare));
   const double step = static_cast<double>(step_[at] = static_cast<float>(least_step(length, largest_cell, n_columns)));
   double lost = 0;
-  std::vector<std::int32_t> whole(2 * n_pairs);
   for (std::size_t j = 0; j < cells.size(); ++j) {
     const double rounded = std::nearbyint(cells[j] / step), left = cells[j] - step * rounded;
     whole[j] = static_cast<std::int32_t>(rounded);

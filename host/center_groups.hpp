@@ -18,7 +18,10 @@
 namespace coterie::nearest {
 
 inline constexpr std::int32_t kGroupWidth = 16;
+constexpr std::int32_t groups_of(std::int32_t n_centers) { return (n_centers + kGroupWidth - 1) / kGroupWidth; }
 inline constexpr std::int32_t kPlaceBits = kGroupWidth - 1;  // of a result
+
+double squared_distance(const float* a, const float* b, std::size_t n);  // in double
 
 // Centers in an order in which every kGroupWidth successive ones lie close together: a group takes the first center that is
 // left, and its nearest ones. (n_clusters)
@@ -52,7 +55,8 @@ class CenterGroups {
 
  private:
   std::size_t offset(std::int32_t place) const { return static_cast<std::size_t>(place) * static_cast<std::size_t>(n_pairs_); }
-  void pack(std::int32_t place, std::span<const double> cells);  // e of the center in this place
+  // cells: e of the center in this place; whole: (2 n_pairs) scratch, zeros beyond the cells.
+  void pack(std::int32_t place, std::span<const double> cells, std::vector<std::int32_t>& whole);
 
   std::int32_t n_pairs_ = 0;
   bool usable_ = true;

@@ -315,6 +315,7 @@ void find_missing(Stretch<T>& stretch) {
     }
     if (count > 0) stretch.missing_columns.push_back(j);
   }
+  if (stretch.missing_columns.empty()) return;
   for (T& cell : stretch.rows) cell = cell == cell ? cell : T{0};
 }
 

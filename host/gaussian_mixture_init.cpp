@@ -95,10 +95,8 @@ class SampleSource {
 };
 
 // Cluster centers for every start.
-std::vector<kmeans::Model> cluster(Context& context, const Grid& grid, const Sample& sample, const Params& params) {
-  SampleSource of_sample(context, sample);
-  TileSource& source = of_sample.get();
-  const GridMoments moments = kmeans::measure_moments(context, source, grid, params.n_components);
+std::vector<kmeans::Model> cluster(Context& context, const Grid& grid, SampleSource& sample, const GridMoments& moments,
+                                   const Params& params) {
   std::vector<kmeans::Model> seeds =
       kmeans::seed(context, grid, moments,
                    {.n_clusters = params.n_components,
@@ -110,8 +108,8 @@ std::vector<kmeans::Model> cluster(Context& context, const Grid& grid, const Sam
   for (const kmeans::Model& model : seeds)
     from_seeds.push_back(
         {.n_clusters = params.n_components, .n_init = 1, .init = kmeans::Init::given, .given_centers = model.cluster_centers});
-  const auto pass = kmeans::make_cpu_pass(context, grid, sample.n_columns);
-  return kmeans::fit(context, source, grid, moments, from_seeds, *pass).best;
+  const auto pass = kmeans::make_cpu_pass(context, grid, sample.get().n_columns());
+  return kmeans::fit(context, sample.get(), grid, moments, from_seeds, *pass).best;
 }
 
 std::vector<std::int32_t> nearest_clusters(Context& context, const Sample& sample, const kmeans::Model& clusters) {
@@ -156,9 +154,8 @@ Moments hard_moments(const Model& model, const Sample& sample, const std::vector
 }
 
 // The starts, kShortIterations iterations on the sample later and with the likelihood they have come to there.
-void run_short(Context& context, const Grid& grid, const Sample& sample, const Params& params, std::vector<Model>& starts) {
-  SampleSource of_sample(context, sample);
-  const GridMoments moments = kmeans::measure_moments(context, of_sample.get(), grid, params.n_components);
+void run_short(Context& context, const Grid& grid, SampleSource& sample, const GridMoments& moments, const Params& params,
+               std::vector<Model>& starts) {
   Params few = params;
   few.max_iter = kShortIterations;
   std::vector<Job<Model, Params>> jobs;
@@ -166,7 +163,7 @@ void run_short(Context& context, const Grid& grid, const Sample& sample, const P
   const auto pass = make_cpu_pass(context, grid, moments);
   const SumsMemory memory{"the sums of short runs",
                           [](const Model& model) { return statistics_bytes(model.covariance_type, model.n_components, model.n_columns); }};
-  sweep_until_settled(context, of_sample.get(), *pass, jobs, memory, [&](Model& model, const Statistics& statistics, const Params& own) {
+  sweep_until_settled(context, sample.get(), *pass, jobs, memory, [&](Model& model, const Statistics& statistics, const Params& own) {
     update(model, statistics, grid, moments, own);
   });
   for (std::size_t i = 0; i < jobs.size(); ++i) starts[i] = std::move(jobs[i].model);
@@ -207,17 +204,19 @@ std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& m
     return {start};
   }
   const Sample sample = sample_of(moments, params);
+  SampleSource of_sample(context, sample);
+  const GridMoments sample_moments = kmeans::measure_moments(context, of_sample.get(), grid, params.n_components);
   const Floor floor(grid, moments, params);
   const std::vector<float> center = center_of(grid, moments);
   std::vector<Model> models;
-  for (const kmeans::Model& clusters : cluster(context, grid, sample, params)) {
+  for (const kmeans::Model& clusters : cluster(context, grid, of_sample, sample_moments, params)) {
     Model& model = models.emplace_back(start);
     model.missing_at_random = false;  // the sample is filled
     model.means.assign(clusters.cluster_centers.begin(), clusters.cluster_centers.end());
     maximise(model, hard_moments(model, sample, nearest_clusters(context, sample, clusters), center), center, floor);
   }
   if (params.init == Init::short_em) {
-    run_short(context, grid, sample, params, models);
+    run_short(context, grid, of_sample, sample_moments, params, models);
     models = likeliest(models, start);
   }
   for (std::size_t i = 0; i < models.size(); ++i) {

@@ -175,9 +175,11 @@ void find_needing(const Strip& strip, StripScan& scan, std::int32_t group) {
   const auto drift = hn::Set(d, strip.drifts.group[group]);
   scan.needing.clear();
   for (std::int64_t i = 0; i < strip.n_rows; i += static_cast<std::int64_t>(hn::Lanes(d))) {
-    const auto excluded = hn::Gt(hn::Sub(hn::LoadU(d, lower + i), drift), hn::LoadU(d, scan.reach.data() + i));
+    const auto reach = hn::LoadU(d, scan.reach.data() + i);
+    const auto in_doubt = hn::Gt(reach, hn::Set(d, -kInfinity));  // no row beyond the last is
+    const auto excluded = hn::Gt(hn::Sub(hn::LoadU(d, lower + i), drift), reach);
     const auto own = hn::RebindMask(d, hn::Eq(hn::LoadU(di, scan.own.data() + i), hn::Set(di, group)));
-    append_rows(hn::Or(hn::Not(excluded), own), i, scan.needing);
+    append_rows(hn::Or(hn::AndNot(excluded, in_doubt), own), i, scan.needing);
   }
 }
 
@@ -256,7 +258,7 @@ void write_lower(const Strip& strip, const StripScan& scan, std::int32_t group) 
   for (std::size_t i = 0; i < static_cast<std::size_t>(strip.n_rows); i += hn::Lanes(d)) {
     const std::size_t at = static_cast<std::size_t>(group * kStripRows) + i;
     const auto lowest = hn::LoadU(d, scan.lowest.data() + at);
-    const auto own_group = hn::ShiftRight<4>(hn::LoadU(di, scan.place.data() + i));
+    const auto own_group = hn::ShiftRight<std::countr_zero(static_cast<unsigned>(kGroupWidth))>(hn::LoadU(di, scan.place.data() + i));
     const auto is_own = hn::RebindMask(d, hn::Eq(own_group, hn::Set(di, group)));
     const auto result = hn::IfThenElse(is_own, hn::LoadU(d, scan.next.data() + at), lowest);
     const auto distance = lower_distance(d, errors, hn::LoadU(d, strip.length + i), result);
@@ -272,6 +274,7 @@ void scan_groups(const Strip& strip, StripScan& scan) {
   const bool chooses = is_tightened(strip);
   if (chooses) {
     tighten(strip, scan);
+    if (scan.doubtful.empty()) return;
     std::fill(scan.own.begin(), scan.own.end(), -1);
     for (const std::int32_t row : scan.doubtful.items())
       if (const std::int32_t label = strip.bounds.label[row]; label >= 0)

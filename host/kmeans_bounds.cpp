@@ -18,11 +18,7 @@ float rounded_up(double value) { return std::nextafter(static_cast<float>(value 
 std::vector<double> movements(std::span<const float> from, std::span<const float> to, std::size_t n_columns) {
   std::vector<double> movement(from.size() / n_columns);
   for (std::size_t k = 0; k < movement.size(); ++k) {
-    double square = 0;
-    for (std::size_t i = k * n_columns; i < (k + 1) * n_columns; ++i) {
-      const double by = static_cast<double>(to[i]) - static_cast<double>(from[i]);
-      square += by * by;
-    }
+    const double square = nearest::squared_distance(to.data() + k * n_columns, from.data() + k * n_columns, n_columns);
     movement[k] = std::sqrt(square) * (1 + 0x1p-24);  // far above the rounding of fewer than 2^27 columns
   }
   return movement;
@@ -34,7 +30,7 @@ RowBounds::RowBounds(std::int32_t n_clusters, std::int32_t n_columns)
     : n_columns_(n_columns),
       order_(static_cast<std::size_t>(n_clusters)),
       center_drifts_(order_.size()),
-      group_drifts_((order_.size() + nearest::kGroupWidth - 1) / nearest::kGroupWidth),
+      group_drifts_(static_cast<std::size_t>(nearest::groups_of(n_clusters))),
       center_drift_(order_.size() + 1),
       group_drift_(group_drifts_.size()) {
   std::iota(order_.begin(), order_.end(), 0);
@@ -81,8 +77,7 @@ void RowBounds::group_anew(std::span<const float> cluster_centers) {
 }
 
 std::int64_t RowBounds::block_bytes(std::int32_t n_clusters) {
-  const std::int64_t n_groups = (n_clusters + nearest::kGroupWidth - 1) / nearest::kGroupWidth;
-  return (2 + n_groups) * kBlockRows * static_cast<std::int64_t>(sizeof(float));
+  return (2 + nearest::groups_of(n_clusters)) * kBlockRows * static_cast<std::int64_t>(sizeof(float));
 }
 
 bool RowBounds::grow(std::int64_t n_blocks, MemoryLedger& memory) {
@@ -101,6 +96,13 @@ bool RowBounds::grow(std::int64_t n_blocks, MemoryLedger& memory) {
     std::fill_n(bounds, kBlockRows, kInfinity);
   }
   return true;
+}
+
+void RowBounds::give_up() {
+  blocks_.clear();
+  labels_.clear();
+  bounds_.clear();
+  memory_.clear();
 }
 
 nearest::StripBounds RowBounds::strip(std::int64_t block, std::int64_t row) const {

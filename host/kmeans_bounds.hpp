@@ -36,6 +36,7 @@ class RowBounds {
 
   // Makes room for the rows up to block n_blocks; false when the ledger has not twice as much left: caches go first.
   bool grow(std::int64_t n_blocks, MemoryLedger& memory);
+  void give_up();  // forgets all rows, and gives their memory back
   static std::int64_t block_bytes(std::int32_t n_clusters);
   nearest::StripBounds strip(std::int64_t block, std::int64_t row) const;
 

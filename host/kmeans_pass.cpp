@@ -188,8 +188,14 @@ class CpuPass final : public Pass {
   }
 
   void make_room(std::int64_t n_blocks) {
-    for (Memory* memory : recalled_) memory->keeps_rows = memory->keeps_rows && memory->bounds->grow(n_blocks, context_.memory());
-    keeps_rounded_ = keeps_rounded_ && rounded_.grow(n_blocks, n_columns_, context_.memory());
+    for (Memory* memory : recalled_) {
+      if (!memory->keeps_rows || memory->bounds->grow(n_blocks, context_.memory())) continue;
+      memory->keeps_rows = false;
+      memory->bounds->give_up();
+    }
+    if (!keeps_rounded_ || rounded_.grow(n_blocks, n_columns_, context_.memory())) return;
+    keeps_rounded_ = false;
+    rounded_ = {};
   }
 
   // What the sweep starts from: the sums of the sweep before, which this one only changes.
@@ -297,7 +303,6 @@ class CpuPass final : public Pass {
     std::vector<std::int32_t> rows(static_cast<std::size_t>(place.n_rows));
     std::iota(rows.begin(), rows.end(), 0);
     nearest::scan_exact(place.x, rows, *scanned_[m].exact, worker.exact);
-    scan.moves.clear();
     for (const std::int32_t row : rows) {
       const std::int32_t label = worker.exact.label[static_cast<std::size_t>(row)], before = std::exchange(bounds.label[row], label);
       if (before != label) scan.moves.add({row, before, label});

@@ -18,7 +18,7 @@ constexpr std::int32_t kFewCenters = 48;
 
 // Neighbours in different groups: then the two nearest centers of a row rarely share one, and single rivals are told.
 std::vector<std::int32_t> spread_out(std::span<const std::int32_t> by_proximity) {
-  const std::size_t n_groups = (by_proximity.size() + nearest::kGroupWidth - 1) / nearest::kGroupWidth;
+  const auto n_groups = static_cast<std::size_t>(nearest::groups_of(static_cast<std::int32_t>(by_proximity.size())));
   std::vector<std::int32_t> order;
   for (std::size_t group = 0; group < n_groups; ++group)
     for (std::size_t i = group; i < by_proximity.size(); i += n_groups) order.push_back(by_proximity[i]);

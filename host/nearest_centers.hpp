@@ -31,7 +31,6 @@ class Centers {
  public:
   Centers() = default;
   Centers(std::span<const float> cluster_centers, std::int32_t n_clusters, std::int32_t n_columns);  // (n_clusters, n_columns)
-  std::int32_t n_clusters() const { return n_clusters_; }
   std::int32_t n_columns() const { return n_columns_; }
   std::int32_t n_groups() const { return (n_clusters_ + kGroup - 1) / kGroup; }
   const double* exact(std::int32_t group) const { return exact_.data() + offset(group); }  // (n_columns, kGroup), +inf beyond n_clusters

@@ -63,8 +63,8 @@ void sort_records(Context& context, std::vector<ScoreRecord>& records) {
     });
 }
 
-std::vector<RankedScores> rank_by_sorting(Context& context, const ScoredRows& rows, std::int32_t n_segments) {
-  std::vector<ScoreRecord> records = counted_records(rows, n_segments);
+std::vector<RankedScores> rank_by_sorting(Context& context, const ScoredRows& rows, std::int32_t n_segments, std::size_t n_counted) {
+  std::vector<ScoreRecord> records = counted_records(rows, n_segments, n_counted);
   sort_records(context, records);
   std::vector<RankedScores> ranked(static_cast<std::size_t>(n_segments) + 1);
   ranked.back().groups = tied(records);
@@ -175,18 +175,18 @@ std::vector<double> cuts_by_histogram(std::span<const double> score) {
   return cuts;
 }
 
-std::size_t count(const ScoredRows& rows, std::int32_t n_segments) {
+}  // namespace
+
+std::size_t count_rows(const ScoredRows& rows) {
+  check(rows);
   std::size_t n_counted = 0;
-  for_each_counted(rows, n_segments, [&](double, std::int32_t, std::int32_t, bool) { ++n_counted; });
+  for_each_counted(rows, 0, [&](double, std::int32_t, std::int32_t, bool) { ++n_counted; });
   return n_counted;
 }
 
-}  // namespace
-
-std::vector<ScoreRecord> counted_records(const ScoredRows& rows, std::int32_t n_segments) {
-  check(rows);
+std::vector<ScoreRecord> counted_records(const ScoredRows& rows, std::int32_t n_segments, std::size_t n_counted) {
   std::vector<ScoreRecord> records;
-  records.reserve(count(rows, n_segments));
+  records.reserve(n_counted);
   for_each_counted(rows, n_segments, [&](double score, std::int32_t weight, std::int32_t segment, bool positive) {
     records.push_back({score + 0.0, weight, 2 * segment + (positive ? 1 : 0)});  // -0.0 ties with 0.0
   });
@@ -194,12 +194,11 @@ std::vector<ScoreRecord> counted_records(const ScoredRows& rows, std::int32_t n_
 }
 
 std::vector<RankedScores> rank_scores(Context& context, const ScoredRows& rows, std::int32_t n_segments) {
-  check(rows);
-  const std::size_t n_counted = count(rows, n_segments);
+  const std::size_t n_counted = count_rows(rows);
   // Records, the copy that merging and parting want, and the groups of the population and of all segments.
   const auto bytes = static_cast<std::int64_t>(n_counted * (2 * sizeof(ScoreRecord) + (n_segments > 0 ? 2 : 1) * sizeof(TiedScore)));
   Reservation memory;
-  if (context.memory().try_reserve(bytes, memory)) return rank_by_sorting(context, rows, n_segments);
+  if (context.memory().try_reserve(bytes, memory)) return rank_by_sorting(context, rows, n_segments, n_counted);
   return rank_by_histogram(context, rows, n_segments);
 }
 

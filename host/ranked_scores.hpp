@@ -38,8 +38,9 @@ struct ScoreRecord {  // a row that counts
   constexpr bool positive() const { return (segment_and_outcome & 1) != 0; }
 };
 
-// What there is to sort, in the order of the rows, -0.0 as 0.0. ArgumentError as rank_scores().
-std::vector<ScoreRecord> counted_records(const ScoredRows& rows, std::int32_t n_segments);
+// How many rows count, and those rows: what there is to sort, in the order of the rows, -0.0 as 0.0. ArgumentError as rank_scores().
+std::size_t count_rows(const ScoredRows& rows);
+std::vector<ScoreRecord> counted_records(const ScoredRows& rows, std::int32_t n_segments, std::size_t n_counted);
 
 // One entry per segment, then the population. A sort of 16 bytes per row where it and its groups fit the memory ledger,
 // else a histogram. ArgumentError: spans of other lengths, an infinite or missing score. ResourceError: not even the histogram fits.

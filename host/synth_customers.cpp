@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "host/calibration.hpp"
 #include "host/error.hpp"
 #include "host/synth_columns.hpp"
 #include "host/tile.hpp"
@@ -14,6 +15,7 @@ namespace coterie {
 namespace {
 
 using namespace synth;
+using calibration::logistic;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 

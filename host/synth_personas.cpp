@@ -1,7 +1,5 @@
 #include "host/synth_personas.hpp"
 
-#include "host/calibration.hpp"
-
 namespace coterie::synth {
 namespace {
 
@@ -125,8 +123,6 @@ constexpr std::array<Persona, 6> kPersonas{{
 }  // namespace
 
 std::span<const Persona> personas() { return kPersonas; }
-
-double logistic(double log_odds) { return calibration::logistic(log_odds); }
 
 Latent draw_latent(const Draws& draws) {
   double u = draws.uniform(Stream::persona);

@@ -107,6 +107,4 @@ struct Purchases {
 };
 Purchases simulate_purchases(const Latent& latent, std::int32_t month);
 
-double logistic(double log_odds);
-
 }  // namespace coterie::synth

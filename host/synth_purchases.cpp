@@ -1,10 +1,13 @@
 // The purchases of a synthetic customer, one after the other.
 #include <algorithm>
 
+#include "host/calibration.hpp"
 #include "host/synth_personas.hpp"
 
 namespace coterie::synth {
 namespace {
+
+using calibration::logistic;
 
 constexpr double kLeastInterval = 1;  // days
 
@@ -35,7 +38,6 @@ class Process {
   }
 
   bool is_gone_before(double day) const { return gone_ && left_ <= day; }
-  const Purchases& purchases() const { return purchases_; }
   Purchases& purchases() { return purchases_; }
 
  private:

@@ -10,22 +10,17 @@
 #include "host/random.hpp"
 #include "tests/reference/evaluation.hpp"
 #include "tests/support/fixtures.hpp"
+#include "tests/support/scored_columns.hpp"
 
 namespace coterie {
 namespace {
 
+using Columns = testing::ScoredColumns;
 using evaluation::Evaluation;
 using reference::ScoredRow;
 
 // Sums of some hundred terms below 1, in another order.
 constexpr double kRounding = 1e-13;
-
-struct Columns {
-  std::vector<double> score;
-  std::vector<std::int8_t> outcome;
-  std::vector<std::int32_t> weight, label;
-  ScoredRows rows() const { return {score, outcome, weight, label}; }
-};
 
 // Scores on a coarse grid, so that many tie.
 Columns coarse_scores(std::int64_t n_rows) {

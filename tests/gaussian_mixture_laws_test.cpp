@@ -1,5 +1,4 @@
 // What a fit of any mixture must do: climb, count rows by their weights, follow columns and components.
-#include <random>
 
 #include "tests/support/mixture_laws.hpp"
 
@@ -8,18 +7,10 @@ namespace {
 
 using testing::size_for;
 
-std::vector<double> heavy_tails(std::int64_t n, std::int32_t d) {
-  std::mt19937 generator(5);
-  std::normal_distribution<double> normal;
-  std::vector<double> values;
-  for (std::int64_t i = 0; i < n * d; ++i) values.push_back(std::exp(2.0 * normal(generator)));
-  return values;
-}
-
 TEST(GaussianMixtureFit, LikelihoodNeverFalls) {
   for (const CovarianceType type : kTypes) {
     SCOPED_TRACE(static_cast<int>(type));
-    Problem problem{.rows = testing::on_grid(heavy_tails(size_for(6000, 300), 4), 4),
+    Problem problem{.rows = testing::on_grid(testing::heavy_tails(size_for(6000, 300), 4, 2), 4),
                     .weights = {},
                     .params = {{.n_components = 9, .covariance_type = type, .n_init = 2, .max_iter = 60, .tol = 0, .reg_covar = 0}}};
     const Model model = fit_one(problem);

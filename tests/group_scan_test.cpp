@@ -189,6 +189,21 @@ TEST(GroupScanRange, RowsFarOutAreLeftToTheDefinition) {
   });
 }
 
+// A row that lost all beside a group of far centers that is not full: the places without a center must not hide them.
+TEST(GroupScanRange, RowsAndCentersFarOutMeet) {
+  std::vector<float> x, centers;
+  for (int i = 0; i < 300; ++i) x.push_back(0.125f * static_cast<float>(i % 7));
+  x[4] = 1e28f;
+  for (int k = 0; k < 9; ++k) centers.insert(centers.end(), {1e13f, 1e10f * static_cast<float>(k), 0});
+  testing::for_each_instruction_set([&] {
+    Scene scene(x, 3, centers);
+    ASSERT_TRUE(scene.groups().usable());
+    scene.scan();
+    scene.expect_two_nearest();
+    scene.expect_right_answers();
+  });
+}
+
 // A center of its own for a row far out must not blur the others.
 TEST(GroupScanRange, OneFarCenterLeavesTheOthersCertain) {
   std::vector<double> values = testing::blobs(256 + 20, 4, 5, 3, 7);

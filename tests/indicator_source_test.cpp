@@ -9,7 +9,6 @@
 namespace coterie {
 namespace {
 
-template <class Cell>
 std::vector<double> all_cells(TileSource& source) {
   std::vector<double> cells;
   source.rewind();
@@ -27,12 +26,12 @@ void expect_levels_behind_columns() {
   const std::vector<IndicatorColumns> categories = {{{1, 0, -1}, {0, 1}}, {{2, 2, 0}, {2, -2}}};
   IndicatorSource source(rows, categories);
   EXPECT_EQ(source.n_columns(), 6);
-  const std::vector<double> cells = all_cells<Cell>(source);
+  const std::vector<double> cells = all_cells(source);
   const std::vector<double> expected = {1, 2, 0, 1, 1, 0, 3, 4, 1, 0, 1, 0};
   for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(cells[i], expected[i]) << i;
   EXPECT_TRUE(std::isnan(cells[14]) && std::isnan(cells[15]));
   EXPECT_EQ(cells[16], 0);
-  EXPECT_EQ(all_cells<Cell>(source)[4], cells[4]);  // a second sweep
+  EXPECT_EQ(all_cells(source)[4], cells[4]);  // a second sweep
 }
 
 TEST(IndicatorSource, MarksLevelsBehindTheColumns) {
@@ -47,7 +46,7 @@ TEST(IndicatorSource, IgnoresTileRows) {
   for (std::size_t row = 0; row < x.size(); ++row) categories[0].codes.push_back(static_cast<std::int8_t>(row % 5));
   MemoryTileSource whole{std::span<const float>(x), 1, 3 * kBlockRows}, parts{std::span<const float>(x), 1, kBlockRows};
   IndicatorSource a(whole, categories), b(parts, categories);
-  EXPECT_EQ(all_cells<float>(a), all_cells<float>(b));
+  EXPECT_EQ(all_cells(a), all_cells(b));
 }
 
 TEST(IndicatorSource, RefusesCodesOfAnotherLength) {

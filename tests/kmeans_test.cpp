@@ -34,14 +34,6 @@ void expect_matches_reference(Problem problem) {
   EXPECT_NEAR(model.inertia, expected.inertia * problem.weights.step, kInertia * expected.inertia * problem.weights.step);
 }
 
-std::vector<double> heavy_tails(std::int64_t n, std::int32_t d) {
-  std::mt19937 generator(5);
-  std::normal_distribution<double> normal;
-  std::vector<double> values;
-  for (std::int64_t i = 0; i < n * d; ++i) values.push_back(std::exp(2.5 * normal(generator)));
-  return values;
-}
-
 TEST(KMeansFit, MatchesReferenceOnBlobs) {
   expect_matches_reference(blobs_problem(20011, 7, 5, 4));
   expect_matches_reference(blobs_problem(9000, 3, 12, 0.5));
@@ -98,7 +90,8 @@ TEST(KMeansFit, MatchesReferenceOnColumnsOfMixedScales) {
 }
 
 TEST(KMeansFit, MatchesReferenceOnHeavyTails) {
-  expect_matches_reference({.rows = testing::on_grid(heavy_tails(20000, 6), 6), .weights = {}, .params = {{.n_clusters = 8}}});
+  expect_matches_reference(
+      {.rows = testing::on_grid(testing::heavy_tails(20000, 6, 2.5), 6), .weights = {}, .params = {{.n_clusters = 8}}});
 }
 
 TEST(KMeansFit, MatchesReferenceOnIntegersFullOfTies) {

@@ -11,20 +11,10 @@ namespace {
 // Sums of 10^4 doubles, and of 256 float32 products at a time; both about sums of magnitudes up to ten times as large.
 constexpr double kDouble = 1e-12, kFloat = 1e-5;
 
-Problem weighted_problem(std::int64_t n, std::int32_t d) {
-  Problem problem = drawn_problem(n, d, -1, 5, 3, 0.2);
-  std::vector<double> weights;
-  for (std::int64_t i = 0; i < n; ++i) {
-    weights.push_back(i % 11 == 0 ? 0 : 1 + 0.25 * static_cast<double>(i % 5));
-    problem.fold.push_back(static_cast<std::int8_t>(i % 7 - 1));
-  }
-  problem.weights = quantise_weights(weights);
-  return problem;
-}
-
-SweepStatistics sweep(const Problem& problem, std::span<const Model* const> models, bool on_device, std::int64_t tile_rows) {
+SweepStatistics sweep(const Problem& problem, std::span<const Model* const> models, bool on_device, std::int64_t tile_rows,
+                      std::int64_t gpu_memory = 0) {
   Context context({.threads = 1});
-  const auto backend = on_device ? testing::make_backend(context) : make_cpu_backend(context);
+  const auto backend = on_device ? testing::make_backend(context, gpu_memory) : make_cpu_backend(context);
   MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns, tile_rows);
   ZippedSource source(rows, problem.side_columns());
   const GridMoments moments = kmeans::measure_moments(context, source, problem.grid(), 1);
@@ -87,6 +77,8 @@ TEST(LogisticRegressionDevice, GivesTheStatisticsOfTheCpu) {
   }
 }
 
+constexpr std::int64_t kLittleMemory = 7 << 20;  // the rows fit, and the terms of two blocks do not fit into a sixty-fourth
+
 // The grid of blocks and the tiles decide who adds what when, and nothing else.
 TEST(LogisticRegressionDevice, IgnoresTileRows) {
   for (const auto& [n, d, n_models] : {std::tuple{3 * kBlockRows + 17, 3, 5}, {kBlockRows + 17, 193, 1}}) {  // of narrow and of wide rows
@@ -94,7 +86,8 @@ TEST(LogisticRegressionDevice, IgnoresTileRows) {
     const std::vector<Model> models = models_of(problem);
     std::vector<const Model*> pointers;
     for (std::int32_t m = 0; m < n_models; ++m) pointers.push_back(&models[static_cast<std::size_t>(m)]);
-    const SweepStatistics expected = sweep(problem, pointers, true, kBlockRows), all = sweep(problem, pointers, true, 8 * kBlockRows);
+    const SweepStatistics expected = sweep(problem, pointers, true, kBlockRows);
+    const SweepStatistics all = sweep(problem, pointers, true, 8 * kBlockRows, kLittleMemory);  // wide rows go in slices of a block
     for (std::size_t m = 0; m < pointers.size(); ++m) {
       expect_near(all.models[m].gradient, expected.models[m].gradient, 0, "gradient");
       expect_near(all.models[m].hessian, expected.models[m].hessian, 0, "Hessian");

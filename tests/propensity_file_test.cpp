@@ -24,6 +24,7 @@ PropensityModels sample_models() {
   models.transform.names = {"plan=Gold", "spend"};
   models.raw_columns = {{"spend", ""}, {"plan=Gold", "plan"}};
   models.seed = 0xfedcba9876543210u;
+  models.where = "spend > 0";
   StoredTarget churn{.name = "churn", .positive = "Yes"};
   churn.model.penalty = logistic_regression::Penalty::firth;
   churn.model.n_columns = 2;
@@ -34,6 +35,7 @@ PropensityModels sample_models() {
   churn.percentile_cuts.front() = -INFINITY;
   churn.base_rate = 0.2;
   churn.events = 1000;
+  churn.C = 3;
   churn.min_events = 100;
   StoredTarget buy = churn;
   buy.name = "buy";
@@ -46,19 +48,19 @@ PropensityModels sample_models() {
 
 class PropensityFile : public ::testing::Test {
  protected:
-  void write(const PropensityModels& models) {
+  void write(const PropensityModels* models) {  // nullptr: a file without any
     AtomicOutput output({.path = path, .overwrite = true});
     H5adWriter file(output, result_options(1, "id"));
     const std::int64_t id = 1;
     const Cells cells = std::span<const std::int64_t>(&id, 1);
     file.open_rows({{.name = "id", .type = CellType::int64}}).write(0, {&cells, 1});
-    write_propensities(file, models);
+    if (models != nullptr) write_propensities(file, *models);
     file.commit();
   }
   void expect_refused(const std::function<void(PropensityModels&)>& change, const std::string& field) {
     PropensityModels models = sample_models();
     change(models);
-    write(models);
+    write(&models);
     EXPECT_THAT([&] { read_propensities(path); }, ThrowsMessage<ContentsError>(AllOf(HasSubstr(field), HasSubstr("result.h5ad")))) << field;
   }
 
@@ -68,13 +70,20 @@ class PropensityFile : public ::testing::Test {
 
 TEST_F(PropensityFile, ReadsBackWhatItWrote) {
   const PropensityModels written = sample_models();
-  write(written);
+  write(&written);
   EXPECT_TRUE(has_propensities(path));
   const PropensityModels read = read_propensities(path);
   EXPECT_EQ(read.seed, written.seed);
   EXPECT_EQ(read.transform.names, written.transform.names);
+  EXPECT_EQ(read.where, written.where);
   ASSERT_EQ(read.transform.columns.size(), 2u);
-  EXPECT_EQ(read.raw_columns[1].onehot_of, "plan");
+  for (std::size_t j = 0; j < 2; ++j) {
+    EXPECT_EQ(read.transform.columns[j].source, written.transform.columns[j].source);
+    EXPECT_EQ(read.transform.columns[j].center, written.transform.columns[j].center);
+    EXPECT_EQ(read.transform.columns[j].scale, written.transform.columns[j].scale);
+    EXPECT_EQ(read.raw_columns[j].name, written.raw_columns[j].name);
+    EXPECT_EQ(read.raw_columns[j].onehot_of, written.raw_columns[j].onehot_of);
+  }
   EXPECT_EQ(read.raw_columns[1].level(), "Gold");
   ASSERT_EQ(read.targets.size(), 2u);
   for (std::size_t t = 0; t < 2; ++t) {
@@ -91,6 +100,10 @@ TEST_F(PropensityFile, ReadsBackWhatItWrote) {
     EXPECT_EQ(a.percentile_cuts, b.percentile_cuts);
     EXPECT_EQ(a.base_rate, b.base_rate);
     EXPECT_EQ(a.events, b.events);
+    EXPECT_EQ(a.min_events, b.min_events);
+    EXPECT_EQ(a.C, b.C);
+    EXPECT_EQ(a.segment_names, b.segment_names);
+    EXPECT_EQ(a.calibrator.scores, b.calibrator.scores);
   }
 }
 
@@ -107,12 +120,7 @@ TEST_F(PropensityFile, RefusesWhatCannotScore) {
 }
 
 TEST_F(PropensityFile, SaysWhereThereAreNone) {
-  AtomicOutput output({.path = path});
-  H5adWriter file(output, result_options(1, "id"));
-  const std::int64_t id = 1;
-  const Cells cells = std::span<const std::int64_t>(&id, 1);
-  file.open_rows({{.name = "id", .type = CellType::int64}}).write(0, {&cells, 1});
-  file.commit();
+  write(nullptr);
   EXPECT_FALSE(has_propensities(path));
   EXPECT_THAT([&] { read_propensities(path); }, ThrowsMessage<InputError>(HasSubstr("coterie propensity")));
 }

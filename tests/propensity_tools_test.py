@@ -257,6 +257,30 @@ class Refusals(PropensityCase):
         self.refuse(4, ["train"], "propensity", self.input, "-o", "r.h5ad", "--target", "churn", "--split", "two")
         self.refuse(2, ["--csv"], "propensity", self.input, "--target", "churn", "--csv", "s.csv")
 
+    def test_what_belongs_to_targets_needs_one(self):
+        for arguments in (["--goal", "churn:1:2"], ["--penalty", "none"], ["--split", "side"]):
+            self.refuse(2, [arguments[0], "--target"], "run", self.input, "-o", "r.h5ad", *arguments)
+
+    def test_a_csv_never_replaces_what_is_read(self):
+        self.succeed("cluster", self.input, "-o", "segments.h5ad", "--n-clusters", 2)
+        before = digest(self.folder / "segments.h5ad")
+        self.refuse(2, ["segments.h5ad"], "propensity", self.input, "-o", "r.h5ad", "--target", "churn", "--segments", "segments.h5ad",
+                    "--csv", "segments.h5ad", "--overwrite")
+        self.refuse(2, ["segments.h5ad"], "assign", self.input, "--model", "segments.h5ad", "-o", "r.h5ad", "--csv", "segments.h5ad", "--overwrite")
+        self.assertEqual(digest(self.folder / "segments.h5ad"), before)
+
+    def test_cross_fitting_judges_only_what_a_fold_has_scored(self):
+        x = np.arange(600)[:, None].astype(np.float32)
+        write_h5ad(self.folder / "single.h5ad", x, {"churn": (np.arange(600) == 300).astype(float)}, ["a"])
+        fit = self.fit("single.h5ad", "--target", "churn", "--holdout", 0, "--folds", 5)
+        self.assertIn("not judged on every fold", " ".join(fit["warnings"]))
+        self.assertIsNone(fit["auc"])  # the one who left lies in the fold whose model has seen nobody leave
+
+    def test_a_calibration_on_its_own_customers_is_said(self):
+        arguments = ["--target", "churn", "--ignore", "written_later", "--folds", 5, "--calibration", "isotonic"]
+        self.assertIn("judged on the customers it was fitted on", " ".join(self.fit(self.input, "--holdout", 0, *arguments)["warnings"]))
+        self.assertNotIn("judged on the customers it was fitted on", " ".join(self.fit(self.input, *arguments)["warnings"]))
+
     def test_floor(self):
         done = self.succeed("propensity", self.input, "-o", "few.h5ad", "--target", "rare", "--ignore", "written_later", "--holdout", 0)
         self.assertIn("too few to score", done.stderr)

@@ -11,18 +11,14 @@
 #include "host/error.hpp"
 #include "host/random.hpp"
 #include "tests/support/backends.hpp"
+#include "tests/support/scored_columns.hpp"
 
 namespace coterie {
 namespace {
 
-constexpr std::int32_t kSegments = 5;  // segment 3 holds nobody
+using Columns = testing::ScoredColumns;
 
-struct Columns {
-  std::vector<double> score;
-  std::vector<std::int8_t> outcome;
-  std::vector<std::int32_t> weight, label;
-  ScoredRows rows() const { return {score, outcome, weight, label}; }
-};
+constexpr std::int32_t kSegments = 5;  // segment 3 holds nobody
 
 // A third of the scores stand alone, the others tie, some at both zeros; outcomes unknown, weights 0 and rows of no segment among them.
 Columns drawn(std::int64_t n_rows) {
@@ -96,8 +92,11 @@ TEST_F(RankedScoresTest, NeedsNeitherWeightsNorSegments) {
 TEST_F(RankedScoresTest, OfNobodyHasNoGroups) {
   Columns columns = drawn(20);
   columns.outcome.assign(20, -1);
-  for (const RankedScores& ranked : backend_->rank_scores(columns.rows(), 2)) EXPECT_TRUE(ranked.groups.empty());
-  for (const RankedScores& ranked : backend_->rank_scores({}, 2)) EXPECT_TRUE(ranked.groups.empty());
+  for (const ScoredRows& nobody : {columns.rows(), ScoredRows{}}) {
+    const auto ranked = backend_->rank_scores(nobody, 2);
+    ASSERT_EQ(ranked.size(), 3u);
+    for (const RankedScores& of_segment : ranked) EXPECT_TRUE(of_segment.groups.empty());
+  }
 }
 
 TEST_F(RankedScoresTest, RefusesInfiniteScores) {

@@ -96,7 +96,7 @@ void score(const AssignOptions& options, Session& session) {
   Seconds seconds;
   io::PropensityModels models = io::read_propensities(options.model);
   Input input(session, options.input, models.where);
-  PropensityOutput output(session.context(), options.output, input, 1, {options.model});
+  PropensityOutput output(session.context(), options.output, input, models.targets.size(), {options.model});
   StoredPropensities stored(session, input, std::move(models), options.model);
   {
     const Stopwatch stopwatch(seconds.predict);
@@ -159,7 +159,9 @@ void assign(const AssignOptions& options) {
   if (options.probabilities && std::holds_alternative<kmeans::Model>(model.fit))
     throw ArgumentError(fmt::format("--probabilities: the model in '{}' is k-means, which has none. Nothing was written.", options.model));
   const std::int32_t n_clusters = io::n_segments(model.fit);
-  ResultOutput output(session.context(), options.output, input, placement_bytes(n_clusters, options.probabilities), {options.model});
+  const std::int64_t row_bytes =
+      placement_bytes(n_clusters, options.probabilities) + score_bytes(propensities ? propensities->targets.size() : 0);
+  ResultOutput output(session.context(), options.output, input, row_bytes, options.model);
   Placement placement;
   {
     const Stopwatch stopwatch(seconds.predict);

@@ -60,7 +60,7 @@ void export_csv(const ExportOptions& options) {
   const io::ResultReader reader(options.path);
   if (path && !reader.contains(*path))
     throw ContentsError(fmt::format("file '{}' holds no table {} ({}). Nothing was written.", options.path, options.table, *path));
-  CsvOutput output(options.csv, options.overwrite, options.path);
+  CsvOutput output(options.csv, options.overwrite, {options.path});
   if (path)
     io::write_csv(output.writer(), reader.frame(*path));
   else

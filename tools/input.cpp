@@ -9,14 +9,13 @@
 
 namespace coterie::tools {
 
-namespace {
-
-[[noreturn]] void throw_unknown(const char* option, const std::string& name, const std::vector<std::string>& known,
-                                const std::string& where) {
+void throw_unknown(const char* option, const std::string& name, const std::vector<std::string>& known, const std::string& where) {
   const std::string near = nearest(name, known);
   throw ArgumentError(fmt::format("{} {}: {} has no such column.{} `coterie inspect` lists them.", option, name, where,
                                   near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
 }
+
+namespace {
 
 Weights read_weights(const io::FeatureFile& file, const std::string& column, const std::vector<double>& weights) {
   try {

@@ -16,6 +16,10 @@
 
 namespace coterie::tools {
 
+// ArgumentError that names the nearest of the known columns. where: "the file", say.
+[[noreturn]] void throw_unknown(const char* option, const std::string& name, const std::vector<std::string>& known,
+                                const std::string& where);
+
 class Input {
  public:
   // InputError, ContentsError as FeatureFile::open; ArgumentError for a column that the file does not have; ContentsError

@@ -75,15 +75,6 @@ template CLI::Option* add_number(CLI::App&, const std::string&, std::optional<do
 
 namespace {
 
-// The choice that `text` names, or the ArgumentError that lists them.
-template <class Enum>
-Enum choose(const std::string& text, const std::string& option, const std::map<std::string, Enum>& choices) {
-  if (const auto found = choices.find(text); found != choices.end()) return found->second;
-  std::vector<std::string> known;
-  for (const auto& [choice, ignored] : choices) known.push_back(choice);
-  throw ArgumentError(fmt::format("{} {}: expected one of {}.", option, text, fmt::join(known, ", ")));
-}
-
 void add_bytes(CLI::App& app, const std::string& name, std::int64_t& bytes, const std::string& description) {
   const auto set = [&bytes, name](const std::string& text) { bytes = parse_bytes(text, name); };
   app.add_option_function<std::string>(name, set, description);
@@ -91,14 +82,9 @@ void add_bytes(CLI::App& app, const std::string& name, std::int64_t& bytes, cons
 
 }  // namespace
 
-template <class Enum>
-void add_choice(CLI::App& app, const std::string& name, Enum& value, const std::map<std::string, Enum>& choices, const std::string& chosen,
-                const std::string& description) {
-  const auto set = [&value, name, choices](const std::string& text) { value = choose(text, name, choices); };
-  app.add_option_function<std::string>(name, set, description)->default_str(chosen);
+void refuse_choice(const std::string& option, const std::string& text, const std::vector<std::string>& known) {
+  throw ArgumentError(fmt::format("{} {}: expected one of {}.", option, text, fmt::join(known, ", ")));
 }
-
-template void add_choice(CLI::App&, const std::string&, bool&, const std::map<std::string, bool>&, const std::string&, const std::string&);
 
 CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example) {
   CLI::App* app = root.add_subcommand(name, description);

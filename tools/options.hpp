@@ -79,10 +79,24 @@ template <class Number>
 CLI::Option* add_number(CLI::App& app, const std::string& names, std::optional<Number>& value, Number low, Number high,
                         const std::string& description);
 
-// One of a few words.
+[[noreturn]] void refuse_choice(const std::string& option, const std::string& text, const std::vector<std::string>& known);
+
+// The choice that `text` names, or the ArgumentError that lists them.
+template <class Enum>
+Enum choose(const std::string& text, const std::string& option, const std::map<std::string, Enum>& choices) {
+  if (const auto found = choices.find(text); found != choices.end()) return found->second;
+  std::vector<std::string> known;
+  for (const auto& [choice, ignored] : choices) known.push_back(choice);
+  refuse_choice(option, text, known);
+}
+
+// One of a few words; `chosen` is the one of `value`.
 template <class Enum>
 void add_choice(CLI::App& app, const std::string& name, Enum& value, const std::map<std::string, Enum>& choices, const std::string& chosen,
-                const std::string& description);
+                const std::string& description) {
+  const auto set = [&value, name, choices](const std::string& text) { value = choose(text, name, choices); };
+  app.add_option_function<std::string>(name, set, description)->default_str(chosen);
+}
 
 // A subcommand with one example line, shown by --help.
 CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& description, const std::string& example);

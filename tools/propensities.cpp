@@ -34,7 +34,7 @@ std::vector<std::string> excluded_names(const Input& input, const PropensityOpti
 
 // Cross-fitting serves a calibration that will be asked for, and an evaluation where nothing is held out.
 std::int32_t folds_needed(const PropensityOptions& options) {
-  if (options.split.folds > 1) return options.split.folds;
+  if (options.split.folds > 0) return options.split.folds > 1 ? options.split.folds : 0;
   const bool holds_out = options.split.holdout > 0 || !options.split.column.empty();
   switch (options.calibration) {
     case CalibrationChoice::none: return 0;
@@ -92,8 +92,7 @@ Propensities::Propensities(Session& session, Input& input, const PropensityOptio
   std::vector<std::string> names;
   for (std::int32_t t = 0; t < targets_.size(); ++t) names.push_back(targets_[t].name);
   goals_ = parse_goals(options.goals, names);
-  n_fitted_ = std::count_if(fold_.begin(), fold_.end(), [](std::int8_t fold) { return fold >= 0; });
-  const bool holds_out = n_fitted_ < input.n_rows();
+  const bool holds_out = std::any_of(fold_.begin(), fold_.end(), [](std::int8_t fold) { return fold < 0; });
   judged_ = holds_out ? Judged::held_out : (n_folds_ > 0 ? Judged::cross_fitted : Judged::in_sample);
   choose_columns(options);
   fit(options);
@@ -178,9 +177,9 @@ void Propensities::score() {
     for (std::size_t row = 0; row < n_rows; ++row)
       for (std::size_t t = 0; t < n_targets; ++t) {
         const std::size_t at = static_cast<std::size_t>(first_row) + row, from = row * models.size() + t * (n_folds + 1);
-        log_odds_[at * n_targets + t] = prediction.log_odds[from];
-        if (n_folds > 0)
-          cross_fitted_[at * n_targets + t] = prediction.log_odds[from + static_cast<std::size_t>(1 + std::max<int>(fold_[at], 0))];
+        const std::size_t to = t * fold_.size() + at;
+        log_odds_[to] = prediction.log_odds[from];
+        if (n_folds > 0) cross_fitted_[to] = prediction.log_odds[from + static_cast<std::size_t>(1 + std::max<int>(fold_[at], 0))];
       }
   };
   map_tiles(session_.context(), *staged_, *predictor, std::span<const logistic_regression::Model* const>(models), copy);
@@ -193,31 +192,35 @@ std::vector<std::int8_t> Propensities::outcomes_where(std::int32_t t, bool fitte
   return outcomes;
 }
 
-std::vector<double> Propensities::scores_of(const std::vector<double>& scores, std::int32_t t) const {
-  if (targets_.size() == 1) return scores;
-  std::vector<double> column;
-  for (std::size_t cell = static_cast<std::size_t>(t); cell < scores.size(); cell += static_cast<std::size_t>(targets_.size()))
-    column.push_back(scores[cell]);
-  return column;
+std::span<const double> Propensities::of_target(const std::vector<double>& scores, std::int32_t t) const {
+  return std::span(scores).subspan(static_cast<std::size_t>(t) * fold_.size(), fold_.size());
+}
+
+const logistic_regression::Model& Propensities::fold_model(std::int32_t t, std::int32_t fold) const {
+  return fold_models_[static_cast<std::size_t>(t) * static_cast<std::size_t>(n_folds_) + static_cast<std::size_t>(fold)];
+}
+
+bool Propensities::has_every_fold(std::int32_t t) const {
+  for (std::int32_t fold = 0; fold < n_folds_; ++fold)
+    if (!fold_model(t, fold).refusal.empty()) return false;
+  return n_folds_ > 0;
 }
 
 void Propensities::calibrate(const PropensityOptions& options, std::int32_t t) {
   Propensity& result = results_[static_cast<std::size_t>(t)];
-  result.percentile_cuts = session_.backend().percentile_cuts(scores_of(log_odds_, t));
+  result.percentile_cuts = session_.backend().percentile_cuts(of_target(log_odds_, t));
   if (options.calibration == CalibrationChoice::none) {
     result.calibration_reason = "none, as asked for";
     return;
   }
-  const auto first = fold_models_.begin() + std::ptrdiff_t{t} * n_folds_;
-  const bool usable = n_folds_ > 0 && std::all_of(first, first + n_folds_, [](const auto& model) { return model.refusal.empty(); });
-  if (!usable) {
+  if (!has_every_fold(t)) {
     result.calibration_reason = "none: no customer is left to calibrate on";
     if (options.calibration != CalibrationChoice::automatic)
       session_.warn(fmt::format("{}: not calibrated, because a fold lacks one of the outcomes", result.target.name));
     return;
   }
   const std::vector<std::int8_t> outcomes = outcomes_where(t, true);
-  const auto ranked = session_.backend().rank_scores({scores_of(cross_fitted_, t), outcomes, input_.weights().steps, {}}, 0);
+  const auto ranked = session_.backend().rank_scores({of_target(cross_fitted_, t), outcomes, input_.weights().steps, {}}, 0);
   ChosenCalibration chosen = choose_calibration(options.calibration, ranked.front().groups);
   result.calibrator = std::move(chosen.calibrator);
   result.calibration_reason = std::move(chosen.reason);
@@ -225,8 +228,11 @@ void Propensities::calibrate(const PropensityOptions& options, std::int32_t t) {
 
 void Propensities::evaluate(std::int32_t t) {
   Propensity& result = results_[static_cast<std::size_t>(t)];
-  const std::vector<std::int8_t> outcomes = outcomes_where(t, judged_ != Judged::held_out);
-  const std::vector<double> scores = scores_of(judged_ == Judged::cross_fitted ? cross_fitted_ : log_odds_, t);
+  std::vector<std::int8_t> outcomes = outcomes_where(t, judged_ != Judged::held_out);
+  if (judged_ == Judged::cross_fitted)  // a fold without a model has no scores
+    for (std::size_t row = 0; row < outcomes.size(); ++row)
+      if (!fold_model(t, fold_[row]).refusal.empty()) outcomes[row] = -1;
+  const std::span<const double> scores = of_target(judged_ == Judged::cross_fitted ? cross_fitted_ : log_odds_, t);
   for (const RankedScores& ranked :
        session_.backend().rank_scores({scores, outcomes, input_.weights().steps, segments_.labels}, segments_.size()))
     result.evaluations.push_back(evaluation::evaluate(ranked, result.calibrator));
@@ -250,6 +256,10 @@ void Propensities::warn_about(std::int32_t t, std::int64_t min_events) {
   else if (result.events() < kFewEvents)
     warn(fmt::format("only {} customers of the rarer outcome; fewer than {} leave scores uncertain", with_separators(result.events()),
                      kFewEvents));
+  if (judged_ == Judged::cross_fitted && !has_every_fold(t))
+    warn("not judged on every fold, because without some folds one of the outcomes is missing; ask for fewer with --folds");
+  if (judged_ == Judged::cross_fitted && result.calibrator.method != calibration::Method::none)
+    warn("its calibration is judged on the customers it was fitted on, which flatters it; --holdout judges on others");
   if (judged_ == Judged::in_sample) warn("judged in sample, on the customers it was fitted on, which flatters it");
   if (judged_ == Judged::held_out && std::isnan(result.everybody().auc))
     warn("the customers held out are all of one outcome, so nothing could be judged");

@@ -1,10 +1,10 @@
 // Propensities from input to probabilities: outcomes, split, predictors, fit with its cross-fitted folds in shared sweeps, scores,
-// calibration, and an evaluation on customers that neither the fit nor the calibration has seen.
+// calibration, and an evaluation on customers that the fit has not seen: held-out ones, whom the calibration has not seen either, or by
+// cross-fitting. Where that is not to be had, a warning says so.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,11 +55,10 @@ class Propensities {
   const std::vector<Goal>& goals() const { return goals_; }  // one per target
   const Transform& transform() const { return chosen_.transform; }
   Judged judged() const { return judged_; }
-  std::int64_t n_fitted() const { return n_fitted_; }
   std::span<const std::int8_t> folds() const { return fold_; }
 
-  // Log-odds of the model before calibration, for every row and target: (n_rows, n_targets).
-  std::span<const double> log_odds() const { return log_odds_; }
+  // Log-odds of a target's model before calibration: (n_rows).
+  std::span<const double> log_odds(std::int32_t t) const { return of_target(log_odds_, t); }
   io::PropensityModels models() const;
   // Clustering units, with labels where the models have segment effects; where the backend wants them.
   TileSource& rows() { return *staged_; }
@@ -71,7 +70,9 @@ class Propensities {
   void calibrate(const PropensityOptions& options, std::int32_t t);
   void evaluate(std::int32_t t);
   std::vector<std::int8_t> outcomes_where(std::int32_t t, bool fitted) const;  // -1 for the other rows
-  std::vector<double> scores_of(const std::vector<double>& scores, std::int32_t t) const;
+  std::span<const double> of_target(const std::vector<double>& scores, std::int32_t t) const;
+  const logistic_regression::Model& fold_model(std::int32_t t, std::int32_t fold) const;
+  bool has_every_fold(std::int32_t t) const;  // a model that is fitted
   void warn_about(std::int32_t t, std::int64_t min_events);
 
   Session& session_;
@@ -89,10 +90,9 @@ class Propensities {
   logistic_regression::Grid grid_;
   std::vector<Propensity> results_;
   std::vector<logistic_regression::Model> fold_models_;  // (n_targets, n_folds)
-  std::vector<double> log_odds_, cross_fitted_;          // (n_rows, n_targets)
+  std::vector<double> log_odds_, cross_fitted_;          // (n_targets, n_rows)
   Reservation memory_;
   Judged judged_ = Judged::held_out;
-  std::int64_t n_fitted_ = 0;
   double C_ = 1;
   std::int64_t min_events_ = 0;
 };

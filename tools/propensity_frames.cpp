@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -74,16 +73,17 @@ struct GoalCell {
 std::vector<GoalCell> goal_cells(const Propensities& propensities, const Goal& goal, std::size_t t, const Weights& weights) {
   const std::vector<std::string> names = with_everybody(propensities.segments().names);
   const Propensity& propensity = propensities.results()[t];
-  const std::size_t n_targets = propensities.results().size(), everybody = names.size() - 1;
+  const std::size_t everybody = names.size() - 1;
   const double break_even = goal.cost / goal.value;
   std::vector<GoalCell> cells;
   for (const std::string& name : names) cells.push_back({.segment = name, .goal = goal.name, .break_even = break_even});
   std::vector<ExactSum> expected(names.size()), profit(names.size());
   std::vector<std::int64_t> weight(names.size());
   const auto labels = propensities.segments().labels;
-  for (std::size_t row = 0; row * n_targets < propensities.log_odds().size(); ++row) {
+  const std::span<const double> log_odds = propensities.log_odds(static_cast<std::int32_t>(t));
+  for (std::size_t row = 0; row < log_odds.size(); ++row) {
     const std::int32_t steps = weights.steps.empty() ? 1 : weights.steps[row];
-    const double p = propensity.calibrator.probability(propensities.log_odds()[row * n_targets + t]);
+    const double p = propensity.calibrator.probability(log_odds[row]);
     const auto count = [&](std::size_t s) {
       ++cells[s].n;
       weight[s] += steps;

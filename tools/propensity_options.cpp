@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "host/error.hpp"
 
@@ -12,21 +11,6 @@ namespace coterie::tools {
 namespace {
 
 using logistic_regression::Penalty;
-
-template <class Enum>
-void add_names(CLI::App& app, const std::string& option, Enum& value, const std::map<std::string, Enum>& names, const std::string& chosen,
-               const std::string& description) {
-  const auto set = [&value, option, names](const std::string& text) {
-    const auto found = names.find(text);
-    if (found == names.end()) {
-      std::vector<std::string> known;
-      for (const auto& [name, ignored] : names) known.push_back(name);
-      throw ArgumentError(fmt::format("{} {}: expected one of {}.", option, text, fmt::join(known, ", ")));
-    }
-    value = found->second;
-  };
-  app.add_option_function<std::string>(option, set, description)->default_str(chosen);
-}
 
 Goal parse_goal(const std::string& text) {
   constexpr double kMost = 1e15;
@@ -44,22 +28,22 @@ void add_propensity_options(CLI::App& app, PropensityOptions& options) {
   app.add_option("--target", options.targets, "Outcome columns to predict, NAME or NAME=LEVEL where LEVEL is what counts as 1")
       ->delimiter(',');
   app.add_option("--positive", options.positive, "The level that counts as 1 in targets without one of their own");
-  add_names<Penalty>(app, "--penalty", options.params.penalty, {{"l2", Penalty::l2}, {"none", Penalty::none}, {"firth", Penalty::firth}},
-                     "l2", "l2, none, or firth (finite estimates where a column separates the outcomes)");
+  add_choice<Penalty>(app, "--penalty", options.params.penalty, {{"l2", Penalty::l2}, {"none", Penalty::none}, {"firth", Penalty::firth}},
+                      "l2", "l2, none, or firth (finite estimates where a column separates the outcomes)");
   add_number(app, "--C", options.params.C, 1e-12, 1e12, "Inverse strength of the l2 penalty, in clustering units");
   add_number(app, "--holdout", options.split.holdout, 0.0, 0.9,
              "Share of the customers, by a hash of seed and id, that no fit sees and that judge it; 0: judged in sample, which flatters");
   app.add_option("--split", options.split.column,
                  "Column beside the matrix with a given split: fitted where it says train, held out elsewhere");
   add_number(app, "--folds", options.split.folds, 0, 100,
-             "Folds of cross-fitting; 0: 5 where a calibration needs them. With --holdout 0 they judge the fit");
-  add_names<CalibrationChoice>(app, "--calibration", options.calibration,
-                               {{"auto", CalibrationChoice::automatic},
-                                {"none", CalibrationChoice::none},
-                                {"platt", CalibrationChoice::platt},
-                                {"isotonic", CalibrationChoice::isotonic}},
-                               "auto",
-                               "Of probabilities, on cross-fitted scores: none, platt, isotonic, or auto (platt where it is needed)");
+             "Folds of cross-fitting; 0: 5 where a calibration needs them, 1: none. With --holdout 0 they judge the fit");
+  add_choice<CalibrationChoice>(app, "--calibration", options.calibration,
+                                {{"auto", CalibrationChoice::automatic},
+                                 {"none", CalibrationChoice::none},
+                                 {"platt", CalibrationChoice::platt},
+                                 {"isotonic", CalibrationChoice::isotonic}},
+                                "auto",
+                                "Of probabilities, on cross-fitted scores: none, platt, isotonic, or auto (platt where it is needed)");
   add_number<std::int64_t>(app, "--min-events", options.min_events, 1, std::int64_t{1} << 40,
                            "Customers of the rarer outcome that scores of single customers need; below it models and tables only");
   app.add_option("--goal", options.goals, "What a contact costs and a success is worth, NAME:COST:VALUE, for the segment x goal table")

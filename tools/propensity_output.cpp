@@ -15,7 +15,6 @@ namespace coterie::tools {
 namespace {
 
 constexpr char kCustomers[] = "uns/propensity/customers";
-constexpr std::int64_t kBytesPerTarget = 64;  // of a customer: five columns and three reasons
 
 io::RowColumn id_column(const io::FeatureFile& input) {
   const io::IdFormat ids = id_format(input);
@@ -27,7 +26,7 @@ io::RowColumn id_column(const io::FeatureFile& input) {
 
 io::OutputRequest request(const OutputOptions& options, const io::FeatureFile& input, std::size_t n_targets,
                           const std::vector<std::string>& inputs) {
-  const auto bytes = static_cast<std::int64_t>(n_targets) * kBytesPerTarget + input.longest_id();
+  const auto bytes = score_bytes(n_targets) + input.longest_id();
   io::OutputRequest request{options.path, options.overwrite, {input.path()}, input.n_rows() * bytes};
   request.inputs.insert(request.inputs.end(), inputs.begin(), inputs.end());
   return request;
@@ -45,6 +44,7 @@ std::int64_t n_cells(const io::Cells& cells) {
 
 // From chosen rows to rows of the file (spread_rows.hpp).
 void spread_cells(const RowSelection* selection, const RowCells& chosen, const std::function<void(const RowCells&)>& sink) {
+  if (selection == nullptr) return sink(chosen);
   const std::vector<std::int32_t> no_label(static_cast<std::size_t>(chosen.n_rows));
   spread_rows(selection, {chosen.first_row, no_label, no_label, chosen.cells, {}}, [&](const PlacedRows& piece) {
     sink({piece.first_row, std::ssize(piece.label), piece.cells});
@@ -89,7 +89,7 @@ PropensityOutput::PropensityOutput(Context& context, const OutputOptions& option
   if (options.csv.empty()) return;
   if (std::filesystem::weakly_canonical(options.csv) == std::filesystem::weakly_canonical(options.path))
     throw ArgumentError(fmt::format("--csv {} and -o name the same file. Nothing was written; give each its own name.", options.csv));
-  csv_.emplace(options.csv, options.overwrite, input_.path().string());
+  csv_.emplace(options.csv, options.overwrite, request(options, input_, n_targets, inputs).inputs);
 }
 
 void PropensityOutput::write(Session& session, Propensities& propensities, const io::DataFrame& goals) {

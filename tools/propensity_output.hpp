@@ -15,6 +15,9 @@
 
 namespace coterie::tools {
 
+// Bytes of a customer in the columns of so many targets, before compression: five numbers and three reasons each.
+constexpr std::int64_t score_bytes(std::size_t n_targets) { return 64 * static_cast<std::int64_t>(n_targets); }
+
 // Calls sink(first_row, cells) for every tile of `rows`: the columns of PropensityRows. `rows` carries labels where the models have
 // segment effects, and lies where the backend wants it.
 template <class Sink>

@@ -37,20 +37,21 @@ std::string command_line() {
 
 }  // namespace
 
-CsvOutput::CsvOutput(const std::string& path, bool overwrite, const std::string& input_path) {
+CsvOutput::CsvOutput(const std::string& path, bool overwrite, std::vector<std::filesystem::path> inputs) {
   if (path == "-") {
     writer_.emplace(std::cout);
   } else {
-    file_.emplace(io::OutputRequest{path, overwrite, {input_path}, 0});
+    file_.emplace(io::OutputRequest{path, overwrite, std::move(inputs), 0});
     writer_.emplace(*file_);
   }
 }
 
-void write_customers(const io::ResultReader& reader, io::CsvWriter& csv) {
+void write_customers(const io::ResultReader& reader, io::CsvWriter& csv, const Context* context) {
   constexpr std::int64_t kRowsAtOnce = 1 << 16;  // the chunk of the file
   const std::vector<io::RowColumn>& columns = reader.columns();
   io::write_csv_header(csv, columns);
   for (std::int64_t row = 0; row < reader.n_rows(); row += kRowsAtOnce) {
+    if (context != nullptr) context->check_cancelled();
     std::vector<io::ColumnCells> owned;
     std::vector<io::Cells> cells;
     for (const io::RowColumn& column : columns) owned.push_back(reader.rows(column, row, std::min(kRowsAtOnce, reader.n_rows() - row)));
@@ -61,7 +62,8 @@ void write_customers(const io::ResultReader& reader, io::CsvWriter& csv) {
 
 ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int64_t row_bytes,
                            const std::string& model)
-    : input_(input.file()),
+    : context_(context),
+      input_(input.file()),
       selection_(input.selection()),
       path_(options.path),
       columns_(io::customer_columns(id_format(input_), {"S1"})),
@@ -70,7 +72,7 @@ ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const
   if (options.csv.empty()) return;
   if (std::filesystem::weakly_canonical(options.csv) == std::filesystem::weakly_canonical(options.path))
     throw ArgumentError(fmt::format("--csv {} and -o name the same file. Nothing was written; give each its own name.", options.csv));
-  csv_.emplace(options.csv, options.overwrite, input_.path().string());
+  csv_.emplace(options.csv, options.overwrite, request(options, input_, model, 0).inputs);
 }
 
 void ResultOutput::begin_rows(const std::vector<std::string>& segment_names, std::vector<io::RowColumn> more_columns, bool probabilities) {
@@ -99,8 +101,12 @@ void ResultOutput::commit() {
   if (csv_ && !more_to_come_) csv_->commit();
   file_.commit();
   if (!csv_ || !more_to_come_) return;
-  write_customers(io::ResultReader(path_), csv_->writer());
-  csv_->commit();
+  try {
+    write_customers(io::ResultReader(path_), csv_->writer(), &context_);
+    csv_->commit();
+  } catch (const OutputError& error) {
+    throw OutputError(fmt::format("{} The result '{}' is complete: `coterie export` writes its CSV.", error.what(), path_));
+  }
 }
 
 std::int64_t placement_bytes(std::int32_t n_segments, bool probabilities) {

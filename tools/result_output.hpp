@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -23,7 +24,7 @@ namespace coterie::tools {
 class CsvOutput {
  public:
   // OutputError, ArgumentError as AtomicOutput.
-  CsvOutput(const std::string& path, bool overwrite, const std::string& input_path);
+  CsvOutput(const std::string& path, bool overwrite, std::vector<std::filesystem::path> inputs);
   io::CsvWriter& writer() { return *writer_; }
   void commit() { writer_->finish(); }
 
@@ -32,8 +33,8 @@ class CsvOutput {
   std::optional<io::CsvWriter> writer_;
 };
 
-// Every column of the customers of a result.
-void write_customers(const io::ResultReader& reader, io::CsvWriter& csv);
+// Every column of the customers of a result. context: of a session, which a signal cancels.
+void write_customers(const io::ResultReader& reader, io::CsvWriter& csv, const Context* context = nullptr);
 
 class ResultOutput {
  public:
@@ -53,6 +54,7 @@ class ResultOutput {
  private:
   void write_file_rows(const PlacedRows& rows);  // of the file
 
+  const Context& context_;
   const io::FeatureFile& input_;
   const RowSelection* selection_;  // nullptr: every row
   std::string path_;

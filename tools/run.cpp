@@ -13,10 +13,10 @@ namespace coterie::tools {
 namespace {
 
 // The range that people give names to; finer segmentations are for machines and ask for --n-clusters.
-const std::vector<std::int32_t> kPersonaCounts{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+constexpr std::int32_t kPersonaCounts[] = {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 
 void run(const JobOptions& options) {
-  Job job(options, kPersonaCounts);
+  Job job(options, {std::begin(kPersonaCounts), std::end(kPersonaCounts)});
   const std::vector<io::FittedModel> models = job.fit();
   std::optional<io::DataFrame> sweep;
   Choice choice;
@@ -45,6 +45,9 @@ Verb add_run(CLI::App& root) {
   auto options = std::make_shared<JobOptions>();
   add_job(*app, *options);
   add_propensity_options(*app, options->propensity);
+  for (const char* of_targets :
+       {"--positive", "--penalty", "--C", "--holdout", "--split", "--folds", "--calibration", "--min-events", "--goal"})
+    app->get_option(of_targets)->needs("--target");
   add_number(*app, "-k,--n-clusters,--n-components", options->n_clusters, 1, kMaxClusters,
              "Number of segments; without it, one is chosen among 2..12")
       ->default_str("");

@@ -6,8 +6,6 @@
 #include <charconv>
 #include <cmath>
 #include <functional>
-#include <limits>
-#include <optional>
 
 #include "host/error.hpp"
 #include "host/random.hpp"
@@ -36,9 +34,7 @@ Wanted parse(const std::string& text, const std::vector<std::string>& known) {
   const auto equals = text.find('=');
   Wanted wanted{text.substr(0, equals), equals == std::string::npos ? "" : text.substr(equals + 1)};
   if (std::find(known.begin(), known.end(), wanted.name) != known.end()) return wanted;
-  const std::string near = nearest(wanted.name, known);
-  throw ArgumentError(fmt::format("--target {}: the file has no such column.{} `coterie inspect` lists them.", wanted.name,
-                                  near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
+  throw_unknown("--target", wanted.name, known, "the file");
 }
 
 [[noreturn]] void refuse(const Input& input, const std::string& name, const std::string& what) {
@@ -165,9 +161,9 @@ class CustomerHash {
 
 // (n_rows) 1 where the given split fits the row.
 std::vector<bool> given_split(const Input& input, const std::string& column) {
-  const auto& obs = input.file().obs();
-  if (std::none_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == column; }))
-    throw ArgumentError(fmt::format("--split {}: the file has no such column beside the matrix. `coterie inspect` lists them.", column));
+  std::vector<std::string> names;
+  for (const io::ObsColumn& beside : input.file().obs()) names.push_back(beside.name);
+  if (std::find(names.begin(), names.end(), column) == names.end()) throw_unknown("--split", column, names, "obs of the file");
   const io::Categories split = input.categories(column);
   const auto train = std::find(split.levels.begin(), split.levels.end(), "train") - split.levels.begin();
   std::vector<bool> fitted;
@@ -195,7 +191,7 @@ Targets::Targets(Session& session, Input& input, const std::vector<std::string>&
     for (std::size_t row = 0; row < n_rows; ++row) {
       const std::int8_t y = outcome(row);
       outcomes_[row * wanted.size() + t] = y;
-      ++(y < 0 ? target.n_unknown : (y == 1 ? target.n_positive : target.n_negative));
+      if (y >= 0) ++(y == 1 ? target.n_positive : target.n_negative);
     }
     require_both_classes(input, target);
     targets_.push_back(std::move(target));

@@ -15,7 +15,7 @@ namespace coterie::tools {
 struct Target {
   std::string name;
   std::string positive;  // the level or number that counts as 1
-  std::int64_t n_positive = 0, n_negative = 0, n_unknown = 0;
+  std::int64_t n_positive = 0, n_negative = 0;
 };
 
 class Targets {

@@ -47,4 +47,13 @@ inline std::vector<double> blobs(std::int64_t n_rows, std::int32_t n_columns, st
   return values;
 }
 
+// Log-normal cells whose logarithms spread by `spread`.
+inline std::vector<double> heavy_tails(std::int64_t n_rows, std::int32_t n_columns, double spread) {
+  std::mt19937 generator(5);
+  std::normal_distribution<double> normal;
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < n_rows * n_columns; ++i) values.push_back(std::exp(spread * normal(generator)));
+  return values;
+}
+
 }  // namespace coterie::testing

@@ -52,15 +52,9 @@ inline void expect_matches_reference(const Problem& problem) {
   }
 }
 
-// Every penalty, three targets of which some outcomes are unknown, weights, and a fold left out.
+// A weighted problem of every penalty, with a fold left out.
 inline Problem mixed_problem(std::int64_t n = 3001, std::int32_t d = 4) {
-  Problem problem = drawn_problem(n, d, -1, 5, 3, 0.2);
-  std::vector<double> weights;
-  for (std::int64_t i = 0; i < n; ++i) {
-    weights.push_back(i % 11 == 0 ? 0 : 1 + 0.25 * static_cast<double>(i % 5));
-    problem.fold.push_back(static_cast<std::int8_t>(i % 7 - 1));
-  }
-  problem.weights = quantise_weights(weights);
+  Problem problem = weighted_problem(n, d);
   problem.params = for_this_backend({{.penalty = Penalty::none, .tol = kTight},
                                      {.target = 1, .penalty = Penalty::l2, .C = 0.01, .tol = kTight},
                                      {.target = 2, .left_out_fold = 3, .penalty = Penalty::none, .tol = kTight},

@@ -91,4 +91,16 @@ inline Problem drawn_problem(std::int64_t n, std::int32_t d, double intercept, s
   return problem;
 }
 
+// Three targets of which some outcomes are unknown, weights of which some are zero, and folds of which one is of no model.
+inline Problem weighted_problem(std::int64_t n, std::int32_t d) {
+  Problem problem = drawn_problem(n, d, -1, 5, 3, 0.2);
+  std::vector<double> weights;
+  for (std::int64_t i = 0; i < n; ++i) {
+    weights.push_back(i % 11 == 0 ? 0 : 1 + 0.25 * static_cast<double>(i % 5));
+    problem.fold.push_back(static_cast<std::int8_t>(i % 7 - 1));
+  }
+  problem.weights = quantise_weights(weights);
+  return problem;
+}
+
 }  // namespace coterie::logistic_regression
