@@ -1,6 +1,6 @@
-// What bench/gpu measures on a GPU: the roofs of the device, then every pass at the shapes of the targets (gpu_bench roofs|kmeans|
-// predict|profile|mixture|regression, or all of them). Some rows are made again on the host and labelled by the definition. One JSON object
-// per line.
+// What bench/gpu measures on a GPU: the roofs of the device, then every pass at the shapes of the targets (gpu_bench [all|roofs|kmeans|
+// predict|profile|mixture|regression [SHAPE]]; SHAPE, as 10000000x32x64x1, leaves one of them, for a profiler). Some rows are made again on
+// the host and labelled by the definition. One JSON object per line.
 #include <bit>
 #include <cstdio>
 #include <cstring>
@@ -59,7 +59,7 @@ bool move_centers(kmeans::Model& model, const kmeans::Statistics& s, std::int64_
 
 // An iteration: sweep, statistics to the host, new centers; and the sweep alone.
 void measure_kmeans(Bench& bench, const Shape& shape) {
-  if (!fits(bench, shape)) return;
+  if (!is_wanted(bench, shape)) return;
   DeviceContext& device = bench.device;
   const DeviceBuffer<float> x = make_rows(device, shape.n_rows, shape.n_columns);
   const kmeans::Grid grid{.steps = std::vector<double>(static_cast<std::size_t>(shape.n_columns), kStep)};
@@ -95,7 +95,7 @@ void measure_kmeans(Bench& bench, const Shape& shape) {
 }
 
 void measure_predictor(Bench& bench, const Shape& shape) {
-  if (!fits(bench, shape)) return;
+  if (!is_wanted(bench, shape)) return;
   const DeviceBuffer<float> x = make_rows(bench.device, shape.n_rows, shape.n_columns);
   const kmeans::Model model = start_model(shape, 0);
   const auto predictor = make_kmeans_predictor(bench.device);
@@ -109,7 +109,7 @@ void measure_predictor(Bench& bench, const Shape& shape) {
 
 // One sweep of each kind: counts, the first digit of the quantiles, a later one, moments. `check` looks at the statistics.
 void measure_profile(Bench& bench, const Shape& shape) {
-  if (!fits(bench, shape)) return;
+  if (!is_wanted(bench, shape)) return;
   DeviceContext& device = bench.device;
   const DeviceBuffer<float> x = make_rows(device, shape.n_rows, shape.n_columns);
   const DeviceBuffer<std::int32_t> label(static_cast<std::size_t>(shape.n_rows));
@@ -184,10 +184,11 @@ void measure(Bench& bench, const char* stages) {
   }
 }
 
-void run(const char* stages) {
+void run(const char* stages, const char* shape) {
   const Devices devices = probe();
   if (devices.usable.empty()) throw DeviceError("no device: " + devices.reason);
   Bench bench;
+  bench.shape = shape;
   bench.device.device = devices.usable.front();
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, bench.device.device.index));
@@ -204,7 +205,7 @@ void run(const char* stages) {
 
 int main(int argc, char** argv) {
   try {
-    coterie::gpu::run(argc == 2 ? argv[1] : "all");
+    coterie::gpu::run(argc > 1 ? argv[1] : "all", argc > 2 ? argv[2] : "");
     return 0;
   } catch (const coterie::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());

@@ -58,6 +58,8 @@ inline bool likelihood_is_right(const MixtureShape& shape, const gaussian_mixtur
 // Bytes: of the rows, once. Operations: multiplications and additions of squares and sums for every row and component, of
 // full covariances the triangles, as if no responsibility were zero.
 inline void measure_mixture(Bench& bench, const MixtureShape& shape) {
+  const Shape plain{shape.n_rows, shape.n_columns, shape.n_components, 1};
+  if (!is_wanted(bench, plain)) return;
   DeviceContext& device = bench.device;
   const DeviceBuffer<float> x = make_rows(device, shape.n_rows, shape.n_columns);
   const auto d = static_cast<std::size_t>(shape.n_columns);
@@ -83,7 +85,6 @@ inline void measure_mixture(Bench& bench, const MixtureShape& shape) {
   const double log_likelihood = static_cast<double>(sweep(512).models.front().log_likelihood.value(0)) *
                                 gaussian_mixture::Quanta(model, grid, moments).log_likelihood();
   const bool full = shape.type == gaussian_mixture::CovarianceType::full;
-  const Shape plain{shape.n_rows, shape.n_columns, shape.n_components, 1};
   const Work work{.bytes = 4 * plain.cells(),
                   .operations = plain.cells() * shape.n_components * (full ? 2.0 * (shape.n_columns + 1) : 8.0),
                   .operations_per_second = bench.roofs.float32};

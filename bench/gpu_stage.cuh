@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string>
 
 #include "bench/gpu_roofs.cuh"
 #include "bench/gpu_rows.cuh"
@@ -13,6 +14,7 @@ namespace coterie::gpu {
 struct Bench {
   DeviceContext device;
   Roofs roofs{};
+  std::string shape;  // the only one to measure; empty: all
 };
 
 struct Shape {
@@ -45,8 +47,13 @@ inline DeviceBuffer<float> make_rows(const DeviceContext& device, std::int64_t n
   return x;
 }
 
-inline bool fits(const Bench& bench, const Shape& shape) {
-  return static_cast<std::int64_t>(shape.cells()) * 4 < bench.device.device.memory_bytes / 10 * 8;
+// Asked for, and rows that leave the device room.
+inline bool is_wanted(const Bench& bench, const Shape& shape) {
+  char name[64];
+  std::snprintf(name, sizeof name, "%lldx%dx%dx%d", static_cast<long long>(shape.n_rows), shape.n_columns, shape.n_clusters,
+                shape.n_models);
+  return (bench.shape.empty() || bench.shape == name) &&
+         static_cast<std::int64_t>(shape.cells()) * 4 < bench.device.device.memory_bytes / 10 * 8;
 }
 
 inline Tile tile_of(const DeviceBuffer<float>& x, const Shape& shape) {

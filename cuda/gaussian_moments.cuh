@@ -189,16 +189,26 @@ struct MemberRows {
 template <class T, class Weight>
 __device__ void load_members(const MemberRows<T, Weight>& members, int first, int n_rows, int stride, T* z, T* r) {
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, d = members.n_columns;
-  for (int i = warp; i < n_rows; i += kStripWarps) {
-    const int row = members.row != nullptr ? members.row[first + i] : first + i;
-    const float* const x = members.x + static_cast<std::int64_t>(row) * d;
-    for (int j = lane; j < stride; j += 32) {
-      T cell = j == d ? T{1} : T{0};
-      if (j < d) cell = static_cast<T>(x[j]) - members.center[j] - (members.pivot != nullptr ? members.pivot[j] : T{0});
-      z[i * stride + j] = cell;
+  const auto row_of = [&](int i) { return members.row != nullptr ? members.row[first + i] : first + i; };
+  for (int j = lane; j < stride; j += 32) {
+    const bool exists = j < d;
+    const T center = exists ? members.center[j] : T{0}, pivot = exists && members.pivot != nullptr ? members.pivot[j] : T{0};
+    for (int begin = warp; begin < n_rows; begin += kRowsInFlight * kStripWarps) {
+      float cell[kRowsInFlight];
+#pragma unroll
+      for (int i = 0; i < kRowsInFlight; ++i) {
+        const int row = begin + i * kStripWarps;
+        cell[i] = exists && row < n_rows ? members.x[static_cast<std::int64_t>(row_of(row)) * d + j] : 0.0f;
+      }
+#pragma unroll
+      for (int i = 0; i < kRowsInFlight; ++i) {
+        const int row = begin + i * kStripWarps;
+        if (row < n_rows) z[row * stride + j] = exists ? static_cast<T>(cell[i]) - center - pivot : (j == d ? T{1} : T{0});
+      }
     }
-    if (lane == 0) r[i] = members.weight != nullptr ? static_cast<T>(members.weight[first + i]) : T{1};
   }
+  for (int i = static_cast<int>(threadIdx.x); i < n_rows; i += kStripThreads)
+    r[i] = members.weight != nullptr ? static_cast<T>(members.weight[first + i]) : T{1};
 }
 
 // Calls add(i, j, sum) for the lower triangle of the sum of r z z^T over the members, z with a 1 after its last column; sums

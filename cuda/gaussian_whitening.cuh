@@ -32,16 +32,37 @@ struct HalfStrip {
 // per row, two columns per lane and turn.
 __device__ inline void load_halves(const float* x, int n_tile_rows, int n_columns, const float* center, const float* scales, int first_row,
                                    int n_rows, const HalfStrip& strip) {
+  constexpr int kAhead = kRowsInFlight;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  for (int i = warp; i < n_rows; i += kStripWarps) {
-    const float* const row = x + static_cast<std::int64_t>(first_row + i) * n_columns;
-    const auto cell = [&](int j) { return first_row + i < n_tile_rows && j < n_columns ? (row[j] - center[j]) * scales[j] : 0.0f; };
-    for (int word = lane; word < strip.words; word += 32) {
-      const float first = cell(2 * word), second = cell(2 * word + 1);
-      const std::uint32_t high = pack_halves(first, second);
-      const float2 rounded = unpack_halves(high);
-      strip.high[i * strip.words + word] = high;
-      strip.low[i * strip.words + word] = pack_halves(first - rounded.x, second - rounded.y);
+  const float* const rows = x + static_cast<std::int64_t>(first_row) * n_columns;
+  for (int word = lane; word < strip.words; word += 32) {
+    float pivot[2], scale[2];
+    for (int i = 0; i < 2; ++i) {
+      const int j = 2 * word + i;
+      pivot[i] = j < n_columns ? center[j] : 0.0f;
+      scale[i] = j < n_columns ? scales[j] : 0.0f;
+    }
+    for (int first = warp; first < n_rows; first += kAhead * kStripWarps) {
+      float cell[kAhead][2];
+#pragma unroll
+      for (int r = 0; r < kAhead; ++r) {
+        const int row = first + r * kStripWarps;
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const int j = 2 * word + i;
+          const bool exists = row < n_rows && first_row + row < n_tile_rows && j < n_columns;
+          cell[r][i] = exists ? (rows[static_cast<std::int64_t>(row) * n_columns + j] - pivot[i]) * scale[i] : 0.0f;
+        }
+      }
+#pragma unroll
+      for (int r = 0; r < kAhead; ++r) {
+        const int row = first + r * kStripWarps;
+        if (row >= n_rows) continue;
+        const std::uint32_t high = pack_halves(cell[r][0], cell[r][1]);
+        const float2 rounded = unpack_halves(high);
+        strip.high[row * strip.words + word] = high;
+        strip.low[row * strip.words + word] = pack_halves(cell[r][0] - rounded.x, cell[r][1] - rounded.y);
+      }
     }
   }
 }
@@ -76,19 +97,27 @@ __device__ inline void add_whitened_squares(const DeviceWhitening& whitening, co
       load_left(strip.high + 16 * h * strip.words + 8 * step, strip.words, high[h]);
       load_left(strip.low + 16 * h * strip.words + 8 * step, strip.words, low[h]);
     }
+    // Two tiles side by side have the same steps: below the diagonal P is zero.
 #pragma unroll
-    for (int t = 0; t < kTilesAtOnce; ++t) {
-      const int tile = first_tile + t;
-      if (tile >= whitening.n_tiles || step > tile / 2) continue;  // below the diagonal P is zero
-      const WhiteningFragment p = fragments[static_cast<std::int64_t>(first_fragment(tile) + step) * 32 + lane];
+    for (int pair = 0; pair < kTilesAtOnce; pair += 2) {
+      const int tile = first_tile + pair;
+      if (tile >= whitening.n_tiles || step > tile / 2) continue;
+      WhiteningFragment p[2];
 #pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        float product[4] = {};
-        mma_fp16(product, high[h], p.low);
-        mma_fp16(product, low[h], p.high);
-        mma_fp16(product, high[h], p.high);
+      for (int t = 0; t < 2; ++t)
+        p[t] = fragments[static_cast<std::int64_t>(first_fragment(min(tile + t, whitening.n_tiles - 1)) + step) * 32 + lane];
 #pragma unroll
-        for (int i = 0; i < 4; ++i) y[h][t][i] += product[i];
+      for (int t = 0; t < 2; ++t) {
+        if (tile + t >= whitening.n_tiles) continue;
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          float product[4] = {};
+          mma_fp16(product, high[h], p[t].low);
+          mma_fp16(product, low[h], p[t].high);
+          mma_fp16(product, high[h], p[t].high);
+#pragma unroll
+          for (int i = 0; i < 4; ++i) y[h][pair + t][i] += product[i];
+        }
       }
     }
   }

@@ -41,7 +41,7 @@ struct Sweep {
 
 // Offsets into dynamic shared memory, in 4-byte words, every one a multiple of 4.
 struct SweepMemory {
-  int strips, centers, fragments, norms, lowest, sums, weights, pending, counts, labels, ambiguous, words;
+  int strips, centers, fragments, norms, lowest, limits, candidates, sums, weights, pending, counts, labels, ambiguous, words;
 
   // n_clusters and n_cells: whose sums are in shared memory
   __host__ __device__ SweepMemory(const SweepShape& shape, int n_groups, int n_clusters, std::int64_t n_cells, int n_limbs) {
@@ -51,12 +51,14 @@ struct SweepMemory {
       at += static_cast<int>((count + 3) / 4 * 4);
       return begin;
     };
-    strips = take(2 * shape.rows * shape.stride);
+    strips = take(shape.strips * shape.rows * shape.stride);
     const bool tensor = shape.steps > 0;
     centers = take(tensor ? 0 : std::int64_t{n_groups} * kGroup * shape.padded_columns);
     fragments = take(shape.rows * shape.steps * kStepColumns / 2);
     norms = take(tensor ? 2 * shape.rows : 0);
     lowest = take(tensor ? kScanWarps * kWarpRows * static_cast<int>(sizeof(LowestTwo) / 4) : 0);
+    limits = take(tensor ? shape.rows : 0);
+    candidates = take(tensor ? static_cast<int>(sizeof(Candidates) / 4) : 0);
     sums = take(n_cells * n_limbs);
     weights = take(n_limbs > 1 ? 2 * n_clusters : 0);
     pending = take(n_clusters);
@@ -72,18 +74,20 @@ template <bool kWithWeights, bool kOnTensorCores>
 struct SweepBlock {
   static constexpr bool kWeighted = kWithWeights, kTensor = kOnTensorCores;
   const Sweep& sweep;
-  float* strips;         // (2, rows, stride)
+  float* strips;         // (shape.strips, rows, stride)
   float* own_centers;    // packed, of the group, but with tensor cores
   const float* centers;  // where to read them
   Fragment* fragments;   // (rows / 16, steps, 32)
   RowNorms* norms;       // (rows)
   LowestTwo* lowest;     // (kScanWarps * kWarpRows / rows, rows)
-  int* sums;             // (limbs, group_cells)
-  int* weights;          // (2, group clusters) low 16 bits and the rest
-  int* pending;          // (group clusters) rows in `sums`
-  int* counts;           // (group clusters) rows of this strip
-  int* labels;           // (rows)
-  int* ambiguous;        // (rows) rows for the exact chain
+  float* limits;         // (rows) upper bounds of the nearest centers of ambiguous rows
+  Candidates* candidates;
+  int* sums;       // (limbs, group_cells)
+  int* weights;    // (2, group clusters) low 16 bits and the rest
+  int* pending;    // (group clusters) rows in `sums`
+  int* counts;     // (group clusters) rows of this strip
+  int* labels;     // (rows)
+  int* ambiguous;  // (rows) rows whose certificate failed
   int* n_ambiguous;
   // Of this block so far, as SweepTally.
   std::int64_t* n_rechecked;
@@ -99,6 +103,8 @@ struct SweepBlock {
     fragments = reinterpret_cast<Fragment*>(memory + at.fragments);
     norms = reinterpret_cast<RowNorms*>(memory + at.norms);
     lowest = reinterpret_cast<LowestTwo*>(memory + at.lowest);
+    limits = reinterpret_cast<float*>(memory + at.limits);
+    candidates = reinterpret_cast<Candidates*>(memory + at.candidates);
     sums = memory + at.sums;
     weights = memory + at.weights;
     pending = memory + at.pending;
@@ -114,7 +120,7 @@ struct SweepBlock {
 template <class Block>
 __device__ void prepare_block(const Block& block) {
   const Sweep& sweep = block.sweep;
-  fill_shared(block.strips, 2 * sweep.shape.rows * sweep.shape.stride, 0.0f);  // the padding stays zero
+  fill_shared(block.strips, sweep.shape.strips * sweep.shape.rows * sweep.shape.stride, 0.0f);  // the padding stays zero
   if (!Block::kTensor || sweep.shared_sums) {
     fill_shared(block.sums, sweep.group_cells * Limbs<Block::kWeighted>::kCount, 0);
     if (Block::kWeighted) fill_shared(block.weights, 2 * sweep.group.n_clusters, 0);
@@ -122,7 +128,10 @@ __device__ void prepare_block(const Block& block) {
     fill_shared(block.counts, sweep.group.n_clusters, 0);
   }
   if (threadIdx.x == 0) *block.n_rechecked = *block.n_exact = *block.n_ambiguous = 0;
-  if constexpr (Block::kTensor) return;
+  if constexpr (Block::kTensor) {
+    fill_shared(block.candidates->count, kWarpRows, 0);
+    return;
+  }
   const int n_centers = sweep.group.n_groups * kGroup * sweep.shape.padded_columns;
   for (int i = static_cast<int>(threadIdx.x); i < n_centers; i += kSweepThreads)
     block.own_centers[i] = sweep.centers[sweep.group.centers + i];

@@ -41,7 +41,7 @@ class KMeansPass final : public kmeans::Pass {
     models_.assign(models.begin(), models.end());
     packed_.upload(models, n_columns_, stream());
     tensor_ = takes_tensor_cores(n_columns_, packed_.n_clusters(), device_.shared_bytes);
-    shape_ = choose_shape(n_columns_, device_.shared_bytes, tensor_);
+    shape_ = choose_shape(n_columns_, packed_.n_clusters(), device_.shared_bytes, tensor_);
     if (tensor_) fragments_.upload(models, n_columns_, stream());
     for (const bool weighted : {false, true})
       groups_[weighted] = group_models(packed_, shape_, device_.shared_bytes, weighted ? kLimbs : 1);
@@ -221,7 +221,7 @@ class KMeansPredictor final : public kmeans::Predictor {
     n_clusters_ = model.n_clusters;
     const kmeans::Model* const models[] = {&model};
     packed_.upload(models, model.n_columns, device_.compute.get());
-    shape_ = choose_shape(model.n_columns, device_.shared_bytes, true);
+    shape_ = choose_shape(model.n_columns, 0, device_.shared_bytes, true);
     tensor_ = takes_tensor_cores(model.n_columns, model.n_clusters, device_.shared_bytes);
     if (tensor_) fragments_.upload(models, model.n_columns, device_.compute.get());
   }

@@ -66,63 +66,78 @@ __device__ void count_rows(const Block& block, const PackedModel& model) {
   }
 }
 
-// columns_at_once threads add one row.
+inline constexpr int kRowsAhead = 4;  // that a thread has in flight
+
+// Calls add(row, label, j, q) for the cells of a strip that this thread takes, q = x / step: columns_at_once threads add one row. Without
+// weights every row of the tile counts; with weights label may be kSkip.
+template <class Block, class Add>
+__device__ void for_each_labelled_cell(const Block& block, const float* strip, int first_row, Add&& add) {
+  const SweepShape& shape = block.sweep.shape;
+  const int n_rows = min(shape.rows, block.sweep.tile.n_rows - first_row);
+  const int at_once = shape.columns_at_once, step = kSweepThreads / at_once, own_row = static_cast<int>(threadIdx.x) / at_once;
+  for (int j = static_cast<int>(threadIdx.x) % at_once; j < shape.n_columns; j += at_once) {
+    const float scale[2] = {block.sweep.scale[j], block.sweep.scale[shape.n_columns + j]};
+    const auto quotient = [&](float cell) { return __float2int_rn(cell * scale[0] * scale[1]); };
+    const float* cells = strip + own_row * shape.stride + j;
+    int row = own_row;
+    for (; row + (kRowsAhead - 1) * step < n_rows; row += kRowsAhead * step) {
+      int label[kRowsAhead], q[kRowsAhead];
+#pragma unroll
+      for (int i = 0; i < kRowsAhead; ++i, cells += step * shape.stride) {
+        label[i] = block.labels[row + i * step];
+        q[i] = quotient(*cells);
+      }
+#pragma unroll
+      for (int i = 0; i < kRowsAhead; ++i) add(row + i * step, label[i], j, q[i]);
+    }
+    for (; row < n_rows; row += step, cells += step * shape.stride) add(row, block.labels[row], j, quotient(*cells));
+  }
+}
+
 template <class Block>
 __device__ void add_strip(const Block& block, const float* strip, int first_row, const PackedModel& model) {
   const Sweep& sweep = block.sweep;
-  const int at_once = sweep.shape.columns_at_once, n_columns = sweep.shape.n_columns;
   int* const sums = block.sums + (model.cells - sweep.group.cells);
   int* const weights = block.weights + (model.clusters - sweep.group.clusters);
-  const int lane = static_cast<int>(threadIdx.x) % at_once;
-  for (int row = static_cast<int>(threadIdx.x) / at_once; row < sweep.shape.rows; row += kSweepThreads / at_once) {
-    const int label = block.labels[row];
-    if (label == kSkip) continue;
-    const int w = Block::kWeighted ? sweep.weight[first_row + row] : 1;
-    if (Block::kWeighted && lane == 0) {
-      atomicAdd(&weights[label], w & 0xffff);
-      atomicAdd(&weights[sweep.group.n_clusters + label], w >> 16);
-    }
-    for (int j = lane; j < n_columns; j += at_once) {
-      const int q = __float2int_rn(strip[row * sweep.shape.stride + j] * sweep.scale[j] * sweep.scale[n_columns + j]);
-      int* const sum = sums + std::int64_t{label} * n_columns + j;
-      if (Block::kWeighted) {
-        const std::int64_t product = std::int64_t{w} * q;
-        atomicAdd(sum, static_cast<int>(product & 0xffff));
-        atomicAdd(sum + sweep.group_cells, static_cast<int>(product >> 16 & 0xffff));
-        atomicAdd(sum + 2 * sweep.group_cells, static_cast<int>(product >> 32));
-      } else {
-        atomicAdd(sum, q);
+  for_each_labelled_cell(block, strip, first_row, [&](int row, int label, int j, int q) {
+    int* const sum = sums + label * sweep.shape.n_columns + j;
+    if constexpr (Block::kWeighted) {
+      if (label == kSkip) return;
+      const int w = sweep.weight[first_row + row];
+      if (j == 0) {
+        atomicAdd(&weights[label], w & 0xffff);
+        atomicAdd(&weights[sweep.group.n_clusters + label], w >> 16);
       }
+      const std::int64_t product = std::int64_t{w} * q;
+      atomicAdd(sum, static_cast<int>(product & 0xffff));
+      atomicAdd(sum + sweep.group_cells, static_cast<int>(product >> 16 & 0xffff));
+      atomicAdd(sum + 2 * sweep.group_cells, static_cast<int>(product >> 32));
+    } else {
+      atomicAdd(sum, q);
     }
-  }
+  });
 }
 
 // The same into the sums of the device. A product without weights fits in the first limb, where it may be negative.
 template <class Block>
 __device__ void add_strip_to_device(const Block& block, const float* strip, int first_row, const PackedModel& model) {
   const Sweep& sweep = block.sweep;
-  const int at_once = sweep.shape.columns_at_once, n_columns = sweep.shape.n_columns;
-  const int lane = static_cast<int>(threadIdx.x) % at_once;
-  for (int row = static_cast<int>(threadIdx.x) / at_once; row < sweep.shape.rows; row += kSweepThreads / at_once) {
-    const int label = block.labels[row];
-    if (label == kSkip) continue;
+  for_each_labelled_cell(block, strip, first_row, [&](int row, int label, int j, int q) {
+    if (Block::kWeighted && label == kSkip) return;
     const int w = Block::kWeighted ? sweep.weight[first_row + row] : 1;
-    if (lane == 0) {
+    if (j == 0) {
       atomic_add(&sweep.weights[model.clusters + label], w);
       atomic_add(&sweep.rows[model.clusters + label], 1);
     }
-    for (int j = lane; j < n_columns; j += at_once) {
-      const int q = __float2int_rn(strip[row * sweep.shape.stride + j] * sweep.scale[j] * sweep.scale[n_columns + j]);
-      std::int64_t* const sum = sweep.sums + model.cells + std::int64_t{label} * n_columns + j;
-      if (Block::kWeighted) {
-        const std::int64_t product = std::int64_t{w} * q;
-        atomic_add(sum, product & 0xffffffff);
-        atomic_add(sum + 2 * sweep.n_cells, product >> 32);
-      } else {
-        atomic_add(sum, q);
-      }
+    std::int64_t* const sum = sweep.sums + model.cells + std::int64_t{label} * sweep.shape.n_columns + j;
+    if constexpr (Block::kWeighted) {
+      const std::int64_t product = std::int64_t{w} * q;
+      atomic_add(sum, product & 0xffffffff);
+      atomic_add(sum + 2 * sweep.n_cells, product >> 32);
+    } else {
+      atomic_add(sum, q);
     }
-  }
+  });
 }
 
 // All of it, for one model; ends with a barrier.

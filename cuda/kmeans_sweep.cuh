@@ -2,9 +2,11 @@
 //
 // Persistent blocks of kSweepThreads take strips of rows. For each model: a fast scan with a certificate, in float32
 // (nearest::Certainty; threads_per_row threads share a row) or on tensor cores (tensor_scan.cuh); for rows that stay ambiguous the
-// definition itself, one warp each, after another try in float32 where the first was in half precision; then the sums.
+// definition itself, one warp each, after another try in float32 where the first was in half precision, for the few centers that it
+// has left; then the sums.
 #pragma once
 
+#include "cuda/fixed_point.cuh"
 #include "cuda/kmeans_sums.cuh"
 
 namespace coterie::COTERIE_GPU {
@@ -62,25 +64,48 @@ __device__ void label_strip_by_products(const Block& block, int first_row, const
     const LowestTwo top = merge_parts(block.lowest, rows, row);
     const RowNorms norms = block.norms[row];
     const float norm = norm_of(sweep.tensor.pairs + model.pairs, top.index);
-    const bool certain = is_certain(sweep.tensor, norms, bound_error(model, norms), top.best, norm, top.second);
-    set_label(block, first_row, row, certain, top.index);
+    block.limits[row] = upper_bound(sweep.tensor, norms, bound_error(model, norms), top.best, norm);
+    set_label(block, first_row, row, top.second > block.limits[row], top.index);
   }
 }
 
-// By one warp, one center per lane and turn. centers: packed, of the model; all lanes return the same.
-__device__ inline TopTwo<float> nearest_fast_by_warp(const SweepShape& shape, const float* x, const float* centers, int n_clusters) {
+// Some centers of a packed model: those listed, or the first n where `listed` is nullptr.
+struct CenterList {
+  const float* packed;
+  const int* listed;
+  int n;
+
+  __device__ int at(int i) const { return listed != nullptr ? listed[i] : i; }
+};
+
+// By one warp, four lanes per center and turn; all lanes return the same.
+__device__ inline TopTwo<float> nearest_fast_by_warp(const SweepShape& shape, const float* x, const CenterList& centers) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
   TopTwo<float> top;
-  for (int cluster = static_cast<int>(threadIdx.x) % 32; cluster < n_clusters; cluster += 32)
-    top.offer(squared_distance<float>(x, shape.n_columns, centers, shape.padded_columns, cluster), cluster);
-  for (int other = 16; other > 0; other /= 2) merge_across_lanes(top, other);
+  for (int first = 0; first < centers.n; first += 8) {
+    const int i = first + lane / 4, cluster = centers.at(min(i, centers.n - 1));
+    const float* const center =
+        centers.packed + static_cast<std::int64_t>(cluster / kGroup) * kGroup * shape.padded_columns + cluster % kGroup;
+    float s = 0;
+#pragma unroll 4
+    for (int j = lane % 4; j < shape.n_columns; j += 4) {
+      const float t = x[j] - center[j * kGroup];
+      s = __fmaf_rn(t, t, s);
+    }
+    s = add_lanes(s, 1, 2);
+    if (i < centers.n) top.offer(s, cluster);
+  }
+  for (int other = 4; other < 32; other *= 2) merge_across_lanes(top, other);
   return top;
 }
-__device__ inline int nearest_exact_by_warp(const SweepShape& shape, const float* x, const float* centers, int n_clusters) {
+// The definition, one lane per center and turn.
+__device__ inline int nearest_exact_by_warp(const SweepShape& shape, const float* x, const CenterList& centers) {
   double best = __builtin_huge_val();
-  int label = n_clusters;
-  for (int cluster = static_cast<int>(threadIdx.x) % 32; cluster < n_clusters; cluster += 32) {
-    const auto s = squared_distance<double>(x, shape.n_columns, centers, shape.padded_columns, cluster);
-    if (s < best) {
+  int label = 0x7fffffff;  // of no center
+  for (int i = static_cast<int>(threadIdx.x) % 32; i < centers.n; i += 32) {
+    const int cluster = centers.at(i);
+    const auto s = squared_distance<double>(x, shape.n_columns, centers.packed, shape.padded_columns, cluster);
+    if (s < best || (s == best && cluster < label)) {
       best = s;
       label = cluster;
     }
@@ -96,26 +121,54 @@ __device__ inline int nearest_exact_by_warp(const SweepShape& shape, const float
   return label;
 }
 
-// One warp per ambiguous row.
+// Of one row, by one warp.
 template <class Block>
-__device__ void label_ambiguous_rows(const Block& block, const float* strip, const PackedModel& model) {
-  const Sweep& sweep = block.sweep;
-  const float* centers = block.centers + (model.centers - sweep.group.centers);
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  for (int i = warp; i < *block.n_ambiguous; i += kSweepThreads / 32) {
-    const int row = block.ambiguous[i];
-    const float* const x = strip + row * sweep.shape.stride;
-    if constexpr (Block::kTensor) {
-      const TopTwo<float> top = nearest_fast_by_warp(sweep.shape, x, centers, model.n_clusters);
-      if (is_certain(sweep, top)) {
-        if (lane == 0) block.labels[row] = top.best_index;
-        continue;
-      }
+__device__ void label_ambiguous_row(const Block& block, const float* x, int row, const CenterList& centers) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  if constexpr (Block::kTensor) {
+    const TopTwo<float> top = nearest_fast_by_warp(block.sweep.shape, x, centers);
+    if (is_certain(block.sweep, top)) {
+      if (lane == 0) block.labels[row] = top.best_index;
+      return;
     }
-    const int label = nearest_exact_by_warp(sweep.shape, x, centers, model.n_clusters);
-    if (lane != 0) continue;
-    block.labels[row] = label;
-    atomicAdd(block.n_exact, 1);
+  }
+  const int label = nearest_exact_by_warp(block.sweep.shape, x, centers);
+  if (lane != 0) return;
+  block.labels[row] = label;
+  atomicAdd(block.n_exact, 1);
+}
+
+// One warp per ambiguous row. Tensor cores list the centers that may be nearest, for kWarpRows rows at a time.
+template <class Block>
+__device__ void label_ambiguous_rows(const Block& block, const float* strip, int m) {
+  const Sweep& sweep = block.sweep;
+  const PackedModel& model = sweep.models[m];
+  const int warp = static_cast<int>(threadIdx.x) / 32, n_ambiguous = *block.n_ambiguous, stride = sweep.shape.stride;
+  const CenterList all{block.centers + (model.centers - sweep.group.centers), nullptr, model.n_clusters};
+  if constexpr (Block::kTensor) {
+    Candidates& candidates = *block.candidates;
+    for (int first = 0; first < n_ambiguous; first += kWarpRows) {
+      const int n = min(kWarpRows, n_ambiguous - first);
+      if (static_cast<int>(threadIdx.x) < n) candidates.chosen[threadIdx.x] = block.ambiguous[first + static_cast<int>(threadIdx.x)];
+      __syncthreads();
+      find_candidates(sweep.tensor, sweep.tensor.models[m], model.n_clusters, sweep.shape.steps, block.fragments, block.norms, block.limits,
+                      n, candidates);
+      __syncthreads();
+      for (int i = warp; i < n; i += kSweepThreads / 32) {
+        const int row = candidates.chosen[i], count = candidates.count[i];
+        const bool few = count > 0 && count <= kMostCandidates;
+        label_ambiguous_row(block, strip + row * stride, row, {all.packed, few ? candidates.center[i] : nullptr, few ? count : all.n});
+        __syncwarp();
+        if (threadIdx.x % 32 == 0) candidates.count[i] = 0;
+      }
+      __syncthreads();
+    }
+  } else {
+    for (int i = warp; i < n_ambiguous; i += kSweepThreads / 32) {
+      const int row = block.ambiguous[i];
+      label_ambiguous_row(block, strip + row * stride, row, all);
+    }
+    __syncthreads();
   }
 }
 
@@ -132,15 +185,13 @@ __device__ void sweep_strip(const Block& block, const float* strip, int first_ro
     } else {
       label_strip(block, strip, first_row, sweep.models[m]);
     }
-    const PackedModel model = sweep.models[m];
     __syncthreads();
-    label_ambiguous_rows(block, strip, model);
-    __syncthreads();
+    label_ambiguous_rows(block, strip, m);
     if (threadIdx.x == 0) {
       *block.n_rechecked += *block.n_ambiguous;
       *block.n_ambiguous = 0;
     }
-    sum_strip(block, strip, first_row, model);
+    sum_strip(block, strip, first_row, sweep.models[m]);
   }
 }
 

@@ -19,13 +19,20 @@ struct GramTask {
 };
 
 // panel: (kPanelRows, kPanelStride) becomes the cells of kPanel columns from first_column on; zero beyond the columns and the rows.
+// A thread has one column of every so many-th row.
 __device__ inline void load_panel(const NewtonSweep& sweep, std::int64_t first_row, int n_rows, int first_column, float* panel) {
-  const int n = sweep.n_cells - 1;
-  for (int i = static_cast<int>(threadIdx.x); i < kPanelRows * kPanel; i += kStripThreads) {
-    const int row = i / kPanel, j = first_column + i % kPanel;
-    float cell = 0;
-    if (row < n_rows && j < n) cell = (sweep.x[(first_row + row) * n + j] - sweep.center[j]) * sweep.scale[j];
-    panel[row * kPanelStride + i % kPanel] = row < n_rows && j == n ? 1.0f : cell;
+  constexpr int kStep = kStripThreads / kPanel, kCells = kPanelRows / kStep;
+  const int n = sweep.n_cells - 1, i = static_cast<int>(threadIdx.x) % kPanel, j = first_column + i;
+  const int own_row = static_cast<int>(threadIdx.x) / kPanel;
+  const float* const from = sweep.x + (first_row + own_row) * n + j;
+  const float center = j < n ? sweep.center[j] : 0.0f, scale = j < n ? sweep.scale[j] : 0.0f;
+  float cell[kCells];
+#pragma unroll
+  for (int r = 0; r < kCells; ++r) cell[r] = own_row + r * kStep < n_rows && j < n ? from[std::int64_t{r} * kStep * n] : 0.0f;
+#pragma unroll
+  for (int r = 0; r < kCells; ++r) {
+    const bool exists = own_row + r * kStep < n_rows;
+    panel[(own_row + r * kStep) * kPanelStride + i] = exists && j < n ? (cell[r] - center) * scale : (exists && j == n ? 1.0f : 0.0f);
   }
 }
 

@@ -69,14 +69,17 @@ struct NewtonRows {
   double partial[2][kStripThreads];
 };
 
+// cells: (strip_rows, stride) becomes z for the rows from `first` on, zero beyond n_rows of them.
 __device__ inline void load_cells(const NewtonSweep& sweep, std::int64_t first, int n_rows, int stride, float* cells) {
   const int n = sweep.n_cells - 1;
-  for (int i = static_cast<int>(threadIdx.x); i < sweep.strip_rows * stride; i += kStripThreads) {
-    const int row = i / stride, j = i % stride;
-    float cell = 0;
-    if (row < n_rows && j < n) cell = (sweep.x[(first + row) * n + j] - sweep.center[j]) * sweep.scale[j];
-    cells[i] = row < n_rows && j == n ? 1.0f : cell;
-  }
+  for_each_strip_cell(
+      sweep.x + first * n, n_rows, n, sweep.strip_rows, stride,
+      [&](int j) {
+        return [=, center = sweep.center[j], scale = sweep.scale[j]](int row, float cell) {
+          cells[row * stride + j] = (cell - center) * scale;
+        };
+      },
+      [&](int row, int j) { cells[row * stride + j] = j == n && row < n_rows ? 1.0f : 0.0f; });
 }
 
 // row: (n_cells) at a multiple of 16 bytes.
@@ -229,7 +232,7 @@ __device__ inline void add_strip(const NewtonSweep& sweep, const NewtonModel& mo
 }
 
 // Dynamic shared memory: (strip_rows, strip_stride(n_cells - 1)) cells. One block of rows per turn.
-__global__ void __launch_bounds__(kStripThreads) add_newton_sums_kernel(NewtonSweep sweep) {
+__global__ void __launch_bounds__(kStripThreads, 2) add_newton_sums_kernel(NewtonSweep sweep) {
   SHARED_BYTES(memory);
   SHARED(rows, NewtonRows);
   auto* const cells = reinterpret_cast<float*>(memory);

@@ -32,19 +32,43 @@ __host__ __device__ constexpr int strip_stride(int n_columns) {
   return padded % 8 == 0 ? padded + 4 : padded;
 }
 
+inline constexpr int kRowsInFlight = 4;  // whose cells a lane has asked for before it stores the first
+
+// A warp takes every kStripWarps-th of n_rows rows, a lane one column at a time: calls column(j) for 0 <= j < n_columns, and what that
+// returns for every row, as store(row, cell); then blank(row, j) for the cells that do not exist, beyond the n_there rows and the
+// columns of x. x: (n_there, n_columns); blank cells end at `stride`.
+template <class Column, class Blank>
+__device__ void for_each_strip_cell(const float* x, int n_there, int n_columns, int n_rows, int stride, Column&& column, Blank&& blank) {
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, rows = min(n_there, n_rows);
+  const std::int64_t step = std::int64_t{kStripWarps} * n_columns;
+  for (int j = lane; j < n_columns; j += 32) {
+    const auto store = column(j);
+    const float* from = x + std::int64_t{warp} * n_columns + j;
+    int row = warp;
+    for (; row + (kRowsInFlight - 1) * kStripWarps < rows; row += kRowsInFlight * kStripWarps) {
+      float cell[kRowsInFlight];
+#pragma unroll
+      for (int i = 0; i < kRowsInFlight; ++i, from += step) cell[i] = *from;
+#pragma unroll
+      for (int i = 0; i < kRowsInFlight; ++i) store(row + i * kStripWarps, cell[i]);
+    }
+    for (; row < rows; row += kStripWarps, from += step) store(row, *from);
+  }
+  const int missing = stride - n_columns;
+  for (int i = static_cast<int>(threadIdx.x); i < n_rows * missing; i += kStripThreads) blank(i / missing, n_columns + i % missing);
+  for (int row = rows + warp; row < n_rows; row += kStripWarps)
+    for (int j = lane; j < n_columns; j += 32) blank(row, j);
+}
+
 // strip: (n_rows, stride) becomes x - center for the rows from first_row on, zero beyond the columns and beyond the tile.
-// x: (n_tile_rows, n_columns); center: (n_columns). One warp per row, one column per lane and turn.
+// x: (n_tile_rows, n_columns); center: (n_columns).
 template <class T>
 __device__ void load_strip(const float* x, int n_tile_rows, int n_columns, const T* center, int first_row, int n_rows, int stride,
                            T* strip) {
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  for (int i = warp; i < n_rows; i += kStripWarps) {
-    const bool exists = first_row + i < n_tile_rows;
-    const float* const row = x + static_cast<std::int64_t>(first_row + i) * n_columns;
-    for (int j = lane; j < stride; j += 32) {
-      strip[i * stride + j] = exists && j < n_columns ? static_cast<T>(row[j]) - center[j] : T{0};
-    }
-  }
+  for_each_strip_cell(
+      x + static_cast<std::int64_t>(first_row) * n_columns, n_tile_rows - first_row, n_columns, n_rows, stride,
+      [&](int j) { return [=, pivot = center[j]](int row, float cell) { strip[row * stride + j] = static_cast<T>(cell) - pivot; }; },
+      [&](int row, int j) { strip[row * stride + j] = 0; });
 }
 
 }  // namespace coterie::COTERIE_GPU

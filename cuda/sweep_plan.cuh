@@ -10,33 +10,52 @@
 
 namespace coterie::COTERIE_GPU {
 
-// Up to 128 rows per strip, 256 with tensor cores, halved until two strips and their fragments leave 2/5 of the shared memory to
-// centers and sums, but not below 8 (32, of one warp, with tensor cores); rows is 0 when even those take more than 9/10.
-inline SweepShape choose_shape(int n_columns, std::size_t shared_bytes, bool tensor) {
+inline SweepShape make_shape(int n_columns, bool tensor, int rows, int strips) {
   SweepShape shape{.n_columns = n_columns,
                    .padded_columns = (n_columns + 3) / 4 * 4,
                    .steps = tensor ? (n_columns + kStepColumns - 1) / kStepColumns : 0,
                    .stride = 0,
-                   .rows = tensor ? kScanWarps * kWarpRows : 128,
-                   .threads_per_row = 2,
+                   .rows = rows,
+                   .strips = strips,
+                   .threads_per_row = kSweepThreads / rows,
                    .columns_at_once = 32,
-                   .copy_bytes = 4};
-  const int strip_columns = tensor ? shape.steps * kStepColumns : shape.padded_columns, least = tensor ? kWarpRows : 8;
+                   .copy_bytes = n_columns % 4 == 0   ? 16
+                                 : n_columns % 2 == 0 ? 8
+                                                      : 4};
+  const int strip_columns = tensor ? shape.steps * kStepColumns : shape.padded_columns;
   shape.stride = strip_columns + (strip_columns % 8 == 0 ? 4 : 0);
-  const auto row_bytes = static_cast<std::size_t>(2 * 4 * shape.stride + 2 * shape.steps * kStepColumns);
-  while (shape.rows > least && static_cast<std::size_t>(shape.rows) * row_bytes > shared_bytes / 5 * 3) shape.rows /= 2;
-  if (static_cast<std::size_t>(shape.rows) * row_bytes > shared_bytes / 10 * 9) shape.rows = 0;
-  if (shape.rows > 0) shape.threads_per_row = kSweepThreads / shape.rows;
   while (shape.columns_at_once / 2 >= n_columns) shape.columns_at_once /= 2;
-  if (n_columns % 2 == 0) shape.copy_bytes = n_columns % 4 == 0 ? 16 : 8;
   return shape;
+}
+
+// As many rows per strip as leave a multiprocessor room for so many blocks that one works while others wait, with their share of the
+// shared memory for strips and for the sums of n_clusters centers, unless these take more than half of it: then for strips alone. Up to
+// 128 rows, 256 with tensor cores, but not below 8 (32, of one warp, with tensor cores); rows is 0 where one block has no room even
+// for those.
+inline SweepShape choose_shape(int n_columns, std::int64_t n_clusters, std::size_t shared_bytes, bool tensor) {
+  const std::int64_t n_cells = n_clusters * n_columns, share = static_cast<std::int64_t>(shared_bytes) / (tensor ? 2 : 3) - 1024;
+  const bool with_sums = 4 * n_cells <= share / 2;
+  const auto bytes = [&](const SweepShape& shape) {
+    const int n_groups = with_sums ? static_cast<int>((n_clusters + kGroup - 1) / kGroup) : 0;
+    return 4 * std::int64_t{SweepMemory(shape, n_groups, with_sums ? static_cast<int>(n_clusters) : 0, with_sums ? n_cells : 0, 1).words};
+  };
+  const int least = tensor ? kWarpRows : 8;
+  for (int rows = tensor ? kScanWarps * kWarpRows : 128; rows >= least; rows /= 2) {
+    for (const int strips : {2, 1}) {
+      const SweepShape shape = make_shape(n_columns, tensor, rows, strips);
+      if (bytes(shape) <= share) return shape;
+    }
+  }
+  SweepShape smallest = make_shape(n_columns, tensor, least, 1);
+  if (bytes(smallest) > static_cast<std::int64_t>(shared_bytes / 10 * 9)) smallest.rows = 0;
+  return smallest;
 }
 
 // Whether a sweep takes tensor cores: where a multiply-add in float32 for every cell and center takes longer than reading the row, from
 // 14 centers on by arithmetic (128 multiply-adds a clock and multiprocessor against 14 bytes of memory), and rows fit. Products take
 // whole steps of columns and pairs of tiles of centers.
 inline bool takes_tensor_cores(int n_columns, std::int64_t n_clusters, std::size_t shared_bytes) {
-  return n_clusters >= kPairCenters && n_columns >= kStepColumns / 2 && choose_shape(n_columns, shared_bytes, true).rows > 0;
+  return n_clusters >= kPairCenters && n_columns >= kStepColumns / 2 && choose_shape(n_columns, 0, shared_bytes, true).rows > 0;
 }
 
 struct SweepGroup {

@@ -3,7 +3,8 @@
 //
 // With rho = what the row lost + of_norm * |row| + constant, the computed sum is within rho * |e_k| of s_k. A center wins for certain
 // when its upper bound, its lower bound + 2 rho |e_k|, lies below the lower bound of every other center; then the definition of
-// host/kmeans.hpp, whose own rounding `margin` covers, names the same one.
+// host/kmeans.hpp, whose own rounding `margin` covers, names the same one. Where it does not, only the centers whose lower bounds are
+// not above that upper bound can win: a second scan, of such rows only, lists these candidates.
 #pragma once
 
 #include "cuda/center_fragments.hpp"
@@ -85,25 +86,36 @@ struct LowestThree {
 // column, and the readers on different banks.
 __device__ inline int fragment_of_lane(int group, int member) { return 4 * group + (member ^ group / 2); }
 
-// One row, shared by threads_per_row neighbours, to fragments and norms. x: (steps * kStepColumns) one row, zeros beyond its columns,
-// aligned to 16 bytes; fragments: (rows / 16, steps, 32).
+// Two neighbouring columns of a row as halves; adds the squares of what they are and of what rounding took away.
+__device__ __forceinline__ std::uint32_t round_pair(float first, float second, float& square, float& lost_square) {
+  const std::uint32_t pair = pack_halves(first, second);
+  const float2 rounded = unpack_halves(pair);
+  const float lost[2] = {first - rounded.x, second - rounded.y};  // exact
+  square = __fmaf_rn(rounded.x, rounded.x, __fmaf_rn(rounded.y, rounded.y, square));
+  lost_square = __fmaf_rn(lost[0], lost[0], __fmaf_rn(lost[1], lost[1], lost_square));
+  return pair;
+}
+
+// One row, shared by threads_per_row neighbours, which take whole steps, to fragments and norms. x: (steps * kStepColumns) one row,
+// zeros beyond its columns, aligned to 16 bytes; fragments: (rows / 16, steps, 32).
 __device__ inline void convert_row(const TensorCenters& centers, int steps, const float* x, int row, int part, int threads_per_row,
                                    Fragment* fragments, RowNorms* norms) {
-  auto* const words = reinterpret_cast<std::uint32_t*>(fragments + row / 16 * steps * 32);
+  auto* const words = reinterpret_cast<std::uint32_t*>(fragments + row / 16 * steps * 32) + row / 8 % 2;
+  const float scale = centers.scale;
   float square = 0, lost_square = 0;
-  for (int column = 4 * part; column < steps * kStepColumns; column += 4 * threads_per_row) {
-    const float4 value = *reinterpret_cast<const float4*>(x + column), pivot = *reinterpret_cast<const float4*>(centers.pivot + column);
-    const float y[4] = {(value.x - pivot.x) * centers.scale, (value.y - pivot.y) * centers.scale, (value.z - pivot.z) * centers.scale,
-                        (value.w - pivot.w) * centers.scale};
+  for (int step = part; step < steps; step += threads_per_row) {
+    const auto* const cells = reinterpret_cast<const float4*>(x + step * kStepColumns);
+    const auto* const pivots = reinterpret_cast<const float4*>(centers.pivot + step * kStepColumns);
+    std::uint32_t* const of_step = words + step * 32 * 4;
 #pragma unroll
-    for (int i = 0; i < 4; i += 2) {
-      const std::uint32_t pair = pack_halves(y[i], y[i + 1]);
-      const float2 rounded = unpack_halves(pair);
-      const float lost[2] = {y[i] - rounded.x, y[i + 1] - rounded.y};  // exact
-      square = __fmaf_rn(rounded.x, rounded.x, __fmaf_rn(rounded.y, rounded.y, square));
-      lost_square = __fmaf_rn(lost[0], lost[0], __fmaf_rn(lost[1], lost[1], lost_square));
-      const int member = (column + i) % 8 / 2, half = row / 8 % 2 + 2 * (column % kStepColumns / 8);
-      words[(column / kStepColumns * 32 + fragment_of_lane(row % 8, member)) * 4 + half] = pair;
+    for (int i = 0; i < kStepColumns / 4; ++i) {
+      const float4 value = cells[i], pivot = pivots[i];
+      std::uint32_t* const of_half = of_step + i / 2 * 2;  // columns 8 further are in words 2 further
+      const int member = i % 2 * 2;
+      of_half[4 * fragment_of_lane(row % 8, member)] =
+          round_pair((value.x - pivot.x) * scale, (value.y - pivot.y) * scale, square, lost_square);
+      of_half[4 * fragment_of_lane(row % 8, member + 1)] =
+          round_pair((value.z - pivot.z) * scale, (value.w - pivot.w) * scale, square, lost_square);
     }
   }
   for (int other = 1; other < threads_per_row; other *= 2) {
@@ -121,10 +133,10 @@ __device__ inline float bound_error(const TensorModel& model, const RowNorms& no
 
 __device__ inline float norm_of(const CenterPair* pairs, int center) { return pairs[center / 8 * 4 + center % 8 / 2].norm[center % 2]; }
 
-// Whether `best` of this bound lies below every center from `next` on.
-__device__ inline bool is_certain(const TensorCenters& centers, const RowNorms& norms, float error, float best, float norm, float next) {
+// The upper bound of a center whose lower bound is `bound`: centers whose lower bounds lie above it are farther for certain.
+__device__ inline float upper_bound(const TensorCenters& centers, const RowNorms& norms, float error, float bound, float norm) {
   const float square = __fmaf_rn(norms.row, norms.row, norms.lost * norms.lost);
-  return next > __fmaf_rn(2 * error, norm, __fmaf_rn(square, centers.margin, best));
+  return __fmaf_rn(2 * error, norm, __fmaf_rn(square, centers.margin, bound));
 }
 
 // kPairs pairs of tiles from first_pair on, for the kWarpRows rows of one warp. rows: (2, steps, 32) fragments.
@@ -202,6 +214,72 @@ __device__ Lowest merge_parts(const Lowest* lowest, int n_rows, int row) {
   Lowest top = lowest[row];
   for (int part = 1; part < kScanWarps * kWarpRows / n_rows; ++part) top.merge(lowest[part * n_rows + row]);
   return top;
+}
+
+inline constexpr int kMostCandidates = 16;  // of a row; one that has more is measured against all centers
+
+// Rows whose certificate failed, up to kWarpRows at a time: row i is chosen[i] of the strip, and may be nearest to center[i][0 ..
+// count[i] - 1], in any order.
+struct Candidates {
+  int chosen[kWarpRows], count[kWarpRows], center[kWarpRows][kMostCandidates];
+};
+
+// What lane holds of 16 rows anywhere in a strip in one step, as Fragment of the scan. row: of its group, and 8 places further.
+__device__ inline void gather_left(const Fragment* rows, int steps, int step, const int (&row)[2], std::uint32_t (&a)[4]) {
+  const int member = static_cast<int>(threadIdx.x) % 4;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const auto* const words =
+        reinterpret_cast<const std::uint32_t*>(rows + (row[i] / 16 * steps + step) * 32 + fragment_of_lane(row[i] % 8, member)) +
+        row[i] / 8 % 2;
+    a[i] = words[0];
+    a[i + 2] = words[2];
+  }
+}
+
+// Lists the centers of a model whose lower bounds are not above limits[row]. count: zeros before; limits: by row of the strip. All
+// warps, each some of the centers. A bound that is not a number excludes nothing.
+__device__ inline void find_candidates(const TensorCenters& centers, const TensorModel& model, int n_clusters, int steps,
+                                       const Fragment* rows, const RowNorms* norms, const float* limits, int n_chosen,
+                                       Candidates& candidates) {
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4, member = lane % 4;
+  int row[2][2];
+  float error[kLaneRows], limit[kLaneRows];
+  for (int i = 0; i < kLaneRows; ++i) {
+    row[i / 2][i % 2] = candidates.chosen[min(group + 8 * i, n_chosen - 1)];
+    error[i] = bound_error(model, norms[row[i / 2][i % 2]]);
+    limit[i] = limits[row[i / 2][i % 2]];
+  }
+  for (int pair = warp; pair < model.n_pairs; pair += kScanWarps) {
+    const CenterPair* const own = centers.pairs + model.pairs + pair * 8 + member;
+    const Fragment* const fragments = centers.fragments + model.fragments + std::int64_t{pair} * steps * 32 + lane;
+    float sum[2][2][4];
+    for (int tile = 0; tile < 2; ++tile) {
+      for (int i = 0; i < 4; ++i) sum[0][tile][i] = sum[1][tile][i] = own[tile * 4].half_square[i % 2];
+    }
+    for (int step = 0; step < steps; ++step) {
+      const Fragment of_centers = fragments[step * 32];
+      const std::uint32_t b[2][2] = {{of_centers.x, of_centers.y}, {of_centers.z, of_centers.w}};
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        std::uint32_t a[4];
+        gather_left(rows, steps, step, row[half], a);
+        mma_fp16(sum[half][0], a, b[0]);
+        mma_fp16(sum[half][1], a, b[1]);
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kLaneRows; ++i) {
+#pragma unroll
+      for (int of_lane = 0; of_lane < 4; ++of_lane) {
+        const int tile = of_lane / 2, column = of_lane % 2, center = (pair * 2 + tile) * 8 + 2 * member + column, place = group + 8 * i;
+        const float bound = __fmaf_rn(-error[i], own[tile * 4].norm[column], sum[i / 2][tile][i % 2 * 2 + column]);
+        if (bound > limit[i] || center >= n_clusters || place >= n_chosen) continue;
+        const int at = atomicAdd(&candidates.count[place], 1);
+        if (at < kMostCandidates) candidates.center[place][at] = center;
+      }
+    }
+  }
 }
 
 }  // namespace coterie::COTERIE_GPU
