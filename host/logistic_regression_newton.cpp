@@ -93,7 +93,8 @@ Vector pivots_of(const Matrix& hessian, double least) {
   std::vector<Eigen::Index> order(static_cast<std::size_t>(n));
   std::iota(order.begin() + 1, order.end(), Eigen::Index{0});
   order[0] = n - 1;
-  Matrix factor = Matrix::Zero(n, n);
+  using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;  // that lie as they are multiplied
+  Rows factor = Rows::Zero(n, n);
   Vector pivots = Vector::Zero(n);
   for (Eigen::Index a = 0; a < n; ++a) {
     const Eigen::Index i = order[static_cast<std::size_t>(a)];
