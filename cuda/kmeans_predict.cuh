@@ -123,7 +123,7 @@ __device__ inline TopTwo<double> two_nearest_by_warp(const Prediction& job, cons
   return top;
 }
 
-// One warp per ambiguous row, kWarpRows rows at a time. All threads.
+// One warp per ambiguous row, kWarpRows rows at a time. All threads; n_ambiguous is 0 again for the next strip.
 __device__ inline void finish_ambiguous_rows(const Prediction& job, const TensorModel& model, const PredictBlock& block, const float* strip,
                                              int first_row) {
   const int warp = static_cast<int>(threadIdx.x) / 32, n_ambiguous = *block.n_ambiguous;
@@ -139,12 +139,14 @@ __device__ inline void finish_ambiguous_rows(const Prediction& job, const Tensor
       const bool few = count > 1 && count <= kMostCandidates;
       const TopTwo<double> top =
           two_nearest_by_warp(job, strip + row * job.shape.stride, few ? candidates.center[i] : nullptr, few ? count : job.n_clusters);
+      __syncwarp();  // all lanes have read the count
       if (threadIdx.x % 32 != 0) continue;
       write_result(job.output, first_row + row, top);
       candidates.count[i] = 0;
     }
     __syncthreads();
   }
+  if (n_ambiguous > 0 && threadIdx.x == 0) *block.n_ambiguous = 0;
 }
 
 __global__ void __launch_bounds__(kSweepThreads, 2) predict_rows_kernel(Prediction job) {
@@ -172,7 +174,6 @@ __global__ void __launch_bounds__(kSweepThreads, 2) predict_rows_kernel(Predicti
       finish_row(job, model, block, strip + row * shape.stride, first_row + row, row);
     __syncthreads();
     finish_ambiguous_rows(job, model, block, strip, first_row);
-    if (threadIdx.x == 0) *block.n_ambiguous = 0;
     __syncthreads();
   });
 }

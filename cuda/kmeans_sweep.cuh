@@ -138,12 +138,13 @@ __device__ void label_ambiguous_row(const Block& block, const float* x, int row,
   atomicAdd(block.n_exact, 1);
 }
 
-// One warp per ambiguous row. Tensor cores list the centers that may be nearest, for kWarpRows rows at a time.
+// One warp per ambiguous row. Tensor cores list the centers that may be nearest, for kWarpRows rows at a time. Ends with a barrier where
+// there is such a row.
 template <class Block>
-__device__ void label_ambiguous_rows(const Block& block, const float* strip, int m) {
+__device__ void label_ambiguous_rows(const Block& block, const float* strip, int m, int n_ambiguous) {
   const Sweep& sweep = block.sweep;
   const PackedModel& model = sweep.models[m];
-  const int warp = static_cast<int>(threadIdx.x) / 32, n_ambiguous = *block.n_ambiguous, stride = sweep.shape.stride;
+  const int warp = static_cast<int>(threadIdx.x) / 32, stride = sweep.shape.stride;
   const CenterList all{block.centers + (model.centers - sweep.group.centers), nullptr, model.n_clusters};
   if constexpr (Block::kTensor) {
     Candidates& candidates = *block.candidates;
@@ -168,7 +169,7 @@ __device__ void label_ambiguous_rows(const Block& block, const float* strip, int
       const int row = block.ambiguous[i];
       label_ambiguous_row(block, strip + row * stride, row, all);
     }
-    __syncthreads();
+    if (n_ambiguous > 0) __syncthreads();
   }
 }
 
@@ -186,9 +187,10 @@ __device__ void sweep_strip(const Block& block, const float* strip, int first_ro
       label_strip(block, strip, first_row, sweep.models[m]);
     }
     __syncthreads();
-    label_ambiguous_rows(block, strip, m);
-    if (threadIdx.x == 0) {
-      *block.n_rechecked += *block.n_ambiguous;
+    const int n_ambiguous = *block.n_ambiguous;
+    label_ambiguous_rows(block, strip, m, n_ambiguous);
+    if (n_ambiguous > 0 && threadIdx.x == 0) {  // where it is 0, no barrier has told that all have read it
+      *block.n_rechecked += n_ambiguous;
       *block.n_ambiguous = 0;
     }
     sum_strip(block, strip, first_row, sweep.models[m]);
