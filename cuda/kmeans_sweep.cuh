@@ -87,7 +87,7 @@ __device__ inline TopTwo<float> nearest_fast_by_warp(const SweepShape& shape, co
     const float* const center =
         centers.packed + static_cast<std::int64_t>(cluster / kGroup) * kGroup * shape.padded_columns + cluster % kGroup;
     float s = 0;
-#pragma unroll 4
+#pragma unroll 2
     for (int j = lane % 4; j < shape.n_columns; j += 4) {
       const float t = x[j] - center[j * kGroup];
       s = __fmaf_rn(t, t, s);

@@ -36,17 +36,6 @@ constexpr double prepared(const ColumnTransform& column, double x) {
   return column.log1p ? log1p(bounded(column, x)) : bounded(column, x);
 }
 
-// The same for a strip, decided once and not for every cell, so that the loops vectorise.
-inline void prepare(const ColumnTransform column, std::span<double> strip) {  // by value: the strip cannot alias it
-  if (column.answered) {
-    for (double& x : strip) x = is_known(x) ? 1.0 : 0.0;
-    return;
-  }
-  for (double& x : strip) x = bounded(column, x);
-  if (!column.log1p) return;
-  for (double& x : strip) x = log1p(x);
-}
-
 // In clustering units, before the grid.
 constexpr double clustering_value(const ColumnTransform& column, double prepared_value) {
   return (prepared_value - column.center) / column.scale;

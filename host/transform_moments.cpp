@@ -4,6 +4,7 @@
 
 #include "host/passes.hpp"
 #include "host/transform_cells.hpp"
+#include "host/transform_strip.hpp"
 
 namespace coterie {
 namespace {
@@ -91,7 +92,7 @@ class MomentsPass {
 
   static void add(Sums& sums, const ColumnTransform& column, const FixedPoint& point, std::span<double> strip) {
     const double units = 1 / point.unit;
-    prepare(column, strip);
+    prepare_strip(column, strip);
     for (double& x : strip) {
       const double steps = (x - point.origin) * units;
       x = round_to_even(steps > -kMostUnits ? (steps < kMostUnits ? steps : kMostUnits) : -kMostUnits);

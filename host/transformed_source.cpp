@@ -9,6 +9,7 @@
 #include "host/error.hpp"
 #include "host/transform.hpp"
 #include "host/transform_cells.hpp"
+#include "host/transform_strip.hpp"
 
 namespace coterie {
 namespace {
@@ -24,26 +25,6 @@ std::int64_t rows_per_tile(std::int64_t n_rows, std::int64_t n_columns, int thre
 bool is_unusable(const ColumnTransform& column, double x) {
   const double known = is_known(x) ? x : (column.answered ? 0.0 : column.fill);
   return !(magnitude(known) <= kLargestCell);
-}
-
-// NaN for missing cells, to be added to the values that stand in for them.
-std::array<float, kStripRows> missing_cells(std::span<const double> strip) {
-  std::array<float, kStripRows> missing{};
-  for (std::size_t i = 0; i < strip.size(); ++i)
-    if (!is_known(strip[i])) missing[i] = std::numeric_limits<float>::quiet_NaN();
-  return missing;
-}
-
-// One strip of one column, from raw doubles to float32 with a distance of `stride` between rows.
-void transform_strip(const ColumnTransform& column, bool keep_missing, std::span<double> strip, float* out, std::int64_t stride) {
-  const double most = most_steps(column.step), steps_per_unit = 1 / column.step;  // exact: powers of two
-  std::array<float, kStripRows> values, missing;
-  const bool keeps = keep_missing && !column.answered;
-  if (keeps) missing = missing_cells(strip);
-  prepare(column, strip);
-  for (std::size_t i = 0; i < strip.size(); ++i) values[i] = on_grid(clustering_value(column, strip[i]), column.step, steps_per_unit, most);
-  for (std::size_t i = 0; keeps && i < strip.size(); ++i) values[i] += missing[i];
-  for (std::size_t i = 0; i < strip.size(); ++i) out[static_cast<std::int64_t>(i) * stride] = values[i];
 }
 
 class TransformedSource final : public TileSource {
@@ -112,12 +93,8 @@ class TransformedSource final : public TileSource {
     context_.parallel_for((last - first + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int) {
       const std::int64_t from = first + block * kBlockRows, to = std::min(from + kBlockRows, last);
       for_each_strip(tile, from, to, sources_, [&](std::size_t j, std::int64_t row, std::span<double> strip) {
-        const ColumnTransform& column = transform_.columns[j];
-        std::int64_t unusable = 0;
-        for (const double x : strip) unusable += is_unusable(column, x);
-        if (unusable > 0) refused = true;
-        transform_strip(column, transform_.keep_missing, strip, out + (row - first) * n_columns() + static_cast<std::int64_t>(j),
-                        n_columns());
+        float* const values = out + (row - first) * n_columns() + static_cast<std::int64_t>(j);
+        if (!transform_strip(transform_.columns[j], transform_.keep_missing, strip, values, n_columns())) refused = true;
       });
     });
     if (refused) refuse_first(tile, first, last);

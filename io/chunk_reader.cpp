@@ -11,8 +11,6 @@
 namespace coterie::io {
 namespace {
 
-constexpr std::int64_t kBatchBytes = std::int64_t{2} << 20;  // of cells for each thread: several chunks, so that none waits long
-
 // zlib's own bound for incompressible data, and a checksum; larger chunks are damaged.
 std::int64_t largest_stored(std::int64_t chunk_bytes) { return chunk_bytes + chunk_bytes / 1000 + 64; }
 
@@ -73,19 +71,13 @@ bool ChunkReader::find_plan(const hdf5::Dataset& dataset, Plan& plan) {
   return true;
 }
 
-std::int64_t ChunkReader::batch_rows(const Plan& plan, int threads) {
-  return std::max<std::int64_t>(1, threads * kBatchBytes / (plan.chunk_bytes * plan.chunks_across));
-}
-
 std::unique_ptr<ChunkReader> ChunkReader::make(Context& context, const hdf5::Dataset& dataset) {
   Plan plan{};
   if (!find_plan(dataset, plan)) return nullptr;
-  const std::int64_t stored = batch_rows(plan, context.threads()) * plan.chunks_across * largest_stored(plan.chunk_bytes);
   const std::int64_t carry = plan.chunk_rows * plan.n_columns * 8;  // as float64 at most
-  const auto decoders =
-      context.threads() * static_cast<std::int64_t>(ChunkDecoder::memory_bytes(static_cast<std::size_t>(plan.chunk_bytes)));
+  const auto decoder = static_cast<std::int64_t>(ChunkDecoder::memory_bytes(static_cast<std::size_t>(plan.chunk_bytes)));
   Reservation memory;
-  if (!context.memory().try_reserve(stored + carry + decoders, memory)) return nullptr;
+  if (!context.memory().try_reserve(carry + context.threads() * (largest_stored(plan.chunk_bytes) + decoder), memory)) return nullptr;
   return std::unique_ptr<ChunkReader>(new ChunkReader(context, dataset, std::move(plan), std::move(memory)));
 }
 
@@ -94,7 +86,7 @@ ChunkReader::ChunkReader(Context& context, const hdf5::Dataset& dataset, Plan pl
       dataset_(dataset),
       plan_(std::move(plan)),
       memory_(std::move(memory)),
-      decoders_(static_cast<std::size_t>(context.threads())) {}
+      workers_(static_cast<std::size_t>(context.threads())) {}
 
 template <class T>
 void ChunkReader::read(std::int64_t first_row, std::int64_t n_rows, T* cells) {
@@ -104,12 +96,12 @@ void ChunkReader::read(std::int64_t first_row, std::int64_t n_rows, T* cells) {
   carry_.resize(static_cast<std::size_t>(plan_.chunk_rows * plan_.n_columns) * sizeof(T));
   carry_row_ = carry_end_ = 0;  // nothing, should a chunk be damaged
   const Target<T> target{row, end_row, cells + (row - first_row) * plan_.n_columns, reinterpret_cast<T*>(carry_.data())};
-  const std::int64_t end_chunk_row = (end_row - 1) / plan_.chunk_rows + 1, step = batch_rows(plan_, context_.threads());
-  for (std::int64_t chunk_row = row / plan_.chunk_rows; chunk_row < end_chunk_row; chunk_row += step) {
-    fetch(chunk_row, std::min(chunk_row + step, end_chunk_row));
-    context_.parallel_for(static_cast<std::int64_t>(chunks_.size()),
-                          [&](std::int64_t i, int worker) { decode(chunks_[static_cast<std::size_t>(i)], worker, target); });
-  }
+  const std::int64_t chunk_row = row / plan_.chunk_rows, end_chunk_row = (end_row - 1) / plan_.chunk_rows + 1;
+  context_.parallel_for((end_chunk_row - chunk_row) * plan_.chunks_across, [&](std::int64_t i, int thread) {
+    Worker& worker = workers_[static_cast<std::size_t>(thread)];
+    const std::int64_t down = chunk_row + i / plan_.chunks_across, across = i % plan_.chunks_across;
+    decode(fetch(down * plan_.chunk_rows, across * plan_.chunk_columns, worker), worker, target);
+  });
   carry_row_ = end_row;
   carry_end_ = std::min(end_chunk_row * plan_.chunk_rows, plan_.n_rows);
 }
@@ -125,14 +117,7 @@ std::int64_t ChunkReader::take_carry(std::int64_t first_row, std::int64_t n_rows
   return rows;
 }
 
-void ChunkReader::fetch(std::int64_t first_chunk_row, std::int64_t end_chunk_row) {
-  stored_.clear();
-  chunks_.clear();
-  for (std::int64_t row = first_chunk_row; row < end_chunk_row; ++row)
-    for (std::int64_t across = 0; across < plan_.chunks_across; ++across) fetch_chunk(row * plan_.chunk_rows, across * plan_.chunk_columns);
-}
-
-void ChunkReader::fetch_chunk(std::int64_t row, std::int64_t column) {
+ChunkReader::StoredChunk ChunkReader::fetch(std::int64_t row, std::int64_t column, Worker& worker) const {
   const hdf5::Lock lock;
   const auto what = [&] { return fmt::format("read the chunk at row {}, column {}", row, column); };
   const hsize_t offset[] = {static_cast<hsize_t>(row), static_cast<hsize_t>(column)};
@@ -143,20 +128,18 @@ void ChunkReader::fetch_chunk(std::int64_t row, std::int64_t column) {
         fmt::format("{}: the chunk at row {}, column {} takes {} bytes in the file but {} in memory; the file is damaged; nothing was "
                     "written",
                     hdf5::describe(dataset_.id()), row, column, bytes, plan_.chunk_bytes));
-  const std::size_t begin = (stored_.size() + 7) / 8 * 8;  // cells may be used where they lie, when only a checksum follows them
-  stored_.resize(begin + bytes);
+  worker.stored.resize(static_cast<std::size_t>(largest_stored(plan_.chunk_bytes)));
   std::uint32_t skipped = 0;
-  hdf5::check(H5Dread_chunk(dataset_.id(), H5P_DEFAULT, offset, &skipped, stored_.data() + begin), dataset_.id(), what());
-  chunks_.push_back({row, column, begin, bytes, skipped});
+  hdf5::check(H5Dread_chunk(dataset_.id(), H5P_DEFAULT, offset, &skipped, worker.stored.data()), dataset_.id(), what());
+  return {row, column, std::span(worker.stored).first(bytes), skipped};
 }
 
 template <class T>
-void ChunkReader::decode(const StoredChunk& chunk, int worker, const Target<T>& target) {
-  std::unique_ptr<ChunkDecoder>& decoder = decoders_[static_cast<std::size_t>(worker)];
-  if (!decoder)
-    decoder = std::make_unique<ChunkDecoder>(plan_.filters, static_cast<std::size_t>(plan_.cell_bytes),
-                                             static_cast<std::size_t>(plan_.chunk_bytes));
-  const auto cells = decoder->decode(std::span(stored_).subspan(chunk.begin, chunk.size), chunk.skipped);
+void ChunkReader::decode(const StoredChunk& chunk, Worker& worker, const Target<T>& target) const {
+  if (!worker.decoder)
+    worker.decoder = std::make_unique<ChunkDecoder>(plan_.filters, static_cast<std::size_t>(plan_.cell_bytes),
+                                                    static_cast<std::size_t>(plan_.chunk_bytes));
+  const auto cells = worker.decoder->decode(chunk.bytes, chunk.skipped);
   if (cells.empty())
     throw InputError(
         fmt::format("{}: cannot read rows {} to {}: the checksum or the compression of their chunk at column {} is wrong; the file is "

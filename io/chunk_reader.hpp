@@ -1,10 +1,11 @@
-// Rows of a chunked matrix that is stored with gzip, shuffle and fletcher32: stored chunks are fetched one after the other and
-// decoded on all threads.
+// Rows of a chunked matrix that is stored with gzip, shuffle and fletcher32: every thread takes a chunk, fetches it when the library's
+// lock is free and decodes it while others fetch.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "host/context.hpp"
@@ -34,12 +35,16 @@ class ChunkReader {
     std::int64_t cell_bytes, chunk_bytes;
   };
   struct StoredChunk {
-    std::int64_t row, column;  // of its first cell
-    std::size_t begin, size;   // in `stored_`
-    std::uint32_t skipped;     // filters left out
+    std::int64_t row, column;          // of its first cell
+    std::span<const std::byte> bytes;  // as they lie in the file
+    std::uint32_t skipped;             // filters left out
+  };
+  struct Worker {
+    std::unique_ptr<ChunkDecoder> decoder;  // made when first used
+    std::vector<std::byte> stored;          // one chunk
   };
   template <class T>
-  struct Target {  // where cells of a batch go: rows before `end_row` to the caller, later ones into the carry
+  struct Target {  // where cells go: rows before `end_row` to the caller, later ones into the carry
     std::int64_t first_row, end_row;
     T* cells;
     T* carry;
@@ -47,13 +52,11 @@ class ChunkReader {
   ChunkReader(Context& context, const hdf5::Dataset& dataset, Plan plan, Reservation memory);
 
   static bool find_plan(const hdf5::Dataset& dataset, Plan& plan);
-  static std::int64_t batch_rows(const Plan& plan, int threads);
   template <class T>
   std::int64_t take_carry(std::int64_t first_row, std::int64_t n_rows, T* cells) const;
-  void fetch(std::int64_t first_chunk_row, std::int64_t end_chunk_row);
-  void fetch_chunk(std::int64_t row, std::int64_t column);
+  StoredChunk fetch(std::int64_t row, std::int64_t column, Worker& worker) const;
   template <class T>
-  void decode(const StoredChunk& chunk, int worker, const Target<T>& target);
+  void decode(const StoredChunk& chunk, Worker& worker, const Target<T>& target) const;
   template <class T, class Stored>
   void scatter(const StoredChunk& chunk, const Stored* decoded, const Target<T>& target) const;
 
@@ -61,10 +64,8 @@ class ChunkReader {
   const hdf5::Dataset& dataset_;
   Plan plan_;
   Reservation memory_;
-  std::vector<std::unique_ptr<ChunkDecoder>> decoders_;  // (threads), made when first used
-  std::vector<std::byte> stored_;                        // chunks of a batch, one after the other
-  std::vector<StoredChunk> chunks_;                      // of a batch
-  std::vector<std::byte> carry_;                         // decoded rows [carry_row_, carry_end_) beyond the last range
+  std::vector<Worker> workers_;   // (threads)
+  std::vector<std::byte> carry_;  // decoded rows [carry_row_, carry_end_) beyond the last range
   std::int64_t carry_row_ = 0, carry_end_ = 0;
 };
 

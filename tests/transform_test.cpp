@@ -7,8 +7,11 @@
 #include <cmath>
 
 #include "host/error.hpp"
+#include "host/transform_cells.hpp"
+#include "host/transform_strip.hpp"
 #include "tests/reference/transform.hpp"
 #include "tests/support/counting_source.hpp"
+#include "tests/support/instruction_sets.hpp"
 #include "tests/support/random_matrix.hpp"
 #include "tests/support/thread_communicator.hpp"
 #include "tests/support/transformed_rows.hpp"
@@ -182,6 +185,42 @@ TEST(Transform, CentersAndScalesByMeanAndDeviation) {
     }
     EXPECT_EQ(standardised, kind == TransformKind::automatic ? 5 : 7);
   }
+}
+
+// Reference: the formulas of transform_cells.hpp, one cell after the other.
+TEST(TransformStrip, HasTheSameBitsOnEveryInstructionSet) {
+  std::vector<double> raw = random_matrix(kStripRows - 3, {{Shape::log_normal, 0.1}});
+  raw.insert(raw.end(), {0.0, 1e-300, 3e38});
+  const ColumnTransform logged{
+      .source = 0, .log1p = true, .lower = 0, .upper = 1e30, .fill = 0.5, .center = 0.3, .scale = 1.7, .step = 0x1p-20};
+  ColumnTransform plain = logged;
+  plain.log1p = false;
+  for (const ColumnTransform& column : {logged, plain}) {
+    std::vector<float> expected;
+    for (const double x : raw)
+      expected.push_back(on_grid(clustering_value(column, prepared(column, x)), column.step, 1 / column.step, most_steps(column.step)));
+    testing::for_each_instruction_set([&] {
+      std::vector<double> strip = raw;
+      std::vector<float> out(2 * raw.size(), -1.0f), every_other;
+      EXPECT_TRUE(transform_strip(column, false, strip, out.data(), 2));
+      for (std::size_t i = 0; i < out.size(); i += 2) every_other.push_back(out[i]);
+      EXPECT_EQ(every_other, expected);
+      strip.front() = kInfinity;
+      EXPECT_FALSE(transform_strip(column, false, strip, out.data(), 2));
+    });
+  }
+}
+
+TEST(TransformStrip, KeepsMissingCellsWhereTheyAreWanted) {
+  const ColumnTransform column{.source = 0, .lower = -kInfinity, .upper = kInfinity, .fill = 2, .center = 0, .scale = 1, .step = 0x1p-10};
+  testing::for_each_instruction_set([&] {
+    std::vector<double> kept = {1, kNaN, 3}, filled = kept;
+    std::vector<float> out(3);
+    EXPECT_TRUE(transform_strip(column, true, kept, out.data(), 1));
+    EXPECT_THAT(out, ::testing::ElementsAre(1.0f, ::testing::NanSensitiveFloatEq(std::numeric_limits<float>::quiet_NaN()), 3.0f));
+    EXPECT_TRUE(transform_strip(column, false, filled, out.data(), 1));
+    EXPECT_THAT(out, ::testing::ElementsAre(1.0f, 2.0f, 3.0f));
+  });
 }
 
 TEST(Transform, ReadsRawOnceWhenEveryRowFits) {
