@@ -2,6 +2,7 @@
 // library becomes one line and its exit code.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
@@ -98,12 +99,22 @@ int run(int argc, char** argv) {
   return 0;
 }
 
+// What the memory ledger counts as free again, the system shall have again: otherwise the C library, once it has seen buffers of that size
+// come and go, keeps up to 32 MiB blocks in its heap.
+void return_large_blocks() {
+#ifdef M_MMAP_THRESHOLD
+  constexpr int kLargeBlock = 4 << 20;
+  mallopt(M_MMAP_THRESHOLD, kLargeBlock);
+#endif
+}
+
 }  // namespace
 }  // namespace coterie::tools
 
 int main(int argc, char** argv) {
   using namespace coterie;
   tools::open_standard_streams();
+  tools::return_large_blocks();
   try {
     return tools::run(argc, argv);
   } catch (const Error& error) {
