@@ -99,6 +99,7 @@ def main():
     parser.add_argument("--shapes", default=SHAPES)
     parser.add_argument("--output")
     arguments = parser.parse_args()
+    origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
     if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment())
     print(f"{'rows x columns x components':30}{'type':>10}{'coterie':>10}{'sklearn':>10}{'ratio':>8}{'cpu ratio':>11}")
@@ -113,7 +114,7 @@ def main():
                                 "ratio": {"sklearn": ratio}, "cpu_ratio": {"sklearn": cpu_ratio}})
     if arguments.output:
         with open(arguments.output, "w", encoding="utf-8") as file:
-            json.dump({**provenance(), "cpu": processor(), "threads": THREADS, "rounds": arguments.rounds, "results": results},
+            json.dump({**origin, "cpu": processor(), "threads": THREADS, "rounds": arguments.rounds, "results": results},
                       file, indent=1)
 
 

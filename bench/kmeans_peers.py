@@ -191,6 +191,7 @@ def main():
     parser.add_argument("--output")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
     if options.worker:
         peer, path, max_iter = options.worker
         print(json.dumps(WORKERS[peer](*load(path), int(max_iter))))
@@ -209,7 +210,7 @@ def main():
             describe(results[-1])
     if options.output:
         with open(options.output, "w", encoding="utf-8") as file:
-            json.dump({**provenance(), "cpu": cpu("model name"), "threads": options.threads, "rounds": options.rounds,
+            json.dump({**origin, "cpu": cpu("model name"), "threads": options.threads, "rounds": options.rounds,
                        "max_iter": MAX_ITER, "results": results}, file, indent=1)
 
 

@@ -136,6 +136,7 @@ def main():
     parser.add_argument("--shapes", default=SHAPES)
     parser.add_argument("--output")
     arguments = parser.parse_args()
+    origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
     if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment())
     results = []
@@ -147,7 +148,7 @@ def main():
         show(streamed)
     if arguments.output:
         with open(arguments.output, "w", encoding="utf-8") as file:
-            json.dump({**provenance(), "cpu": processor(), "threads": THREADS, "rounds": arguments.rounds, "results": results, "streamed": streamed},
+            json.dump({**origin, "cpu": processor(), "threads": THREADS, "rounds": arguments.rounds, "results": results, "streamed": streamed},
                       file, indent=1)
 
 

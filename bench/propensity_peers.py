@@ -62,9 +62,10 @@ def main():
     parser.add_argument("--shared", type=pathlib.Path, default=repository.parent / "shared")
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
+    origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
     with tempfile.TemporaryDirectory() as folder:
         rows = [compare(arguments, pathlib.Path(folder), name) for name in TABLES]
-    json.dump({**provenance(), "xgboost": xgboost.__version__, "trees": TREES, "seeds": arguments.seeds, "results": rows}, sys.stdout, indent=1)
+    json.dump({**origin, "xgboost": xgboost.__version__, "trees": TREES, "seeds": arguments.seeds, "results": rows}, sys.stdout, indent=1)
     print()
 
 

@@ -193,19 +193,11 @@ __device__ void load_members(const MemberRows<T, Weight>& members, int first, in
   for (int j = lane; j < stride; j += 32) {
     const bool exists = j < d;
     const T center = exists ? members.center[j] : T{0}, pivot = exists && members.pivot != nullptr ? members.pivot[j] : T{0};
-    for (int begin = warp; begin < n_rows; begin += kRowsInFlight * kStripWarps) {
-      float cell[kRowsInFlight];
-#pragma unroll
-      for (int i = 0; i < kRowsInFlight; ++i) {
-        const int row = begin + i * kStripWarps;
-        cell[i] = exists && row < n_rows ? members.x[static_cast<std::int64_t>(row_of(row)) * d + j] : 0.0f;
-      }
-#pragma unroll
-      for (int i = 0; i < kRowsInFlight; ++i) {
-        const int row = begin + i * kStripWarps;
-        if (row < n_rows) z[row * stride + j] = exists ? static_cast<T>(cell[i]) - center - pivot : (j == d ? T{1} : T{0});
-      }
-    }
+    const T rest = j == d ? T{1} : T{0};
+    for_rows_ahead(
+        warp, n_rows, kStripWarps,
+        [&](int i) { return exists ? static_cast<T>(members.x[static_cast<std::int64_t>(row_of(i)) * d + j]) - center - pivot : rest; },
+        [&](int i, T cell) { z[i * stride + j] = cell; });
   }
   for (int i = static_cast<int>(threadIdx.x); i < n_rows; i += kStripThreads)
     r[i] = members.weight != nullptr ? static_cast<T>(members.weight[first + i]) : T{1};

@@ -32,38 +32,27 @@ struct HalfStrip {
 // per row, two columns per lane and turn.
 __device__ inline void load_halves(const float* x, int n_tile_rows, int n_columns, const float* center, const float* scales, int first_row,
                                    int n_rows, const HalfStrip& strip) {
-  constexpr int kAhead = kRowsInFlight;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const float* const rows = x + static_cast<std::int64_t>(first_row) * n_columns;
   for (int word = lane; word < strip.words; word += 32) {
-    float pivot[2], scale[2];
-    for (int i = 0; i < 2; ++i) {
-      const int j = 2 * word + i;
-      pivot[i] = j < n_columns ? center[j] : 0.0f;
-      scale[i] = j < n_columns ? scales[j] : 0.0f;
-    }
-    for (int first = warp; first < n_rows; first += kAhead * kStripWarps) {
-      float cell[kAhead][2];
-#pragma unroll
-      for (int r = 0; r < kAhead; ++r) {
-        const int row = first + r * kStripWarps;
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const int j = 2 * word + i;
-          const bool exists = row < n_rows && first_row + row < n_tile_rows && j < n_columns;
-          cell[r][i] = exists ? (rows[static_cast<std::int64_t>(row) * n_columns + j] - pivot[i]) * scale[i] : 0.0f;
-        }
-      }
-#pragma unroll
-      for (int r = 0; r < kAhead; ++r) {
-        const int row = first + r * kStripWarps;
-        if (row >= n_rows) continue;
-        const std::uint32_t high = pack_halves(cell[r][0], cell[r][1]);
-        const float2 rounded = unpack_halves(high);
-        strip.high[row * strip.words + word] = high;
-        strip.low[row * strip.words + word] = pack_halves(cell[r][0] - rounded.x, cell[r][1] - rounded.y);
-      }
-    }
+    const int j = 2 * word;
+    const bool has[2] = {j < n_columns, j + 1 < n_columns};
+    const float pivot[2] = {has[0] ? center[j] : 0.0f, has[1] ? center[j + 1] : 0.0f};
+    const float scale[2] = {has[0] ? scales[j] : 0.0f, has[1] ? scales[j + 1] : 0.0f};
+    for_rows_ahead(
+        warp, n_rows, kStripWarps,
+        [&](int row) {
+          const float* const from = rows + std::int64_t{row} * n_columns + j;
+          const bool exists = first_row + row < n_tile_rows;
+          return float2{exists && has[0] ? (from[0] - pivot[0]) * scale[0] : 0.0f,
+                        exists && has[1] ? (from[1] - pivot[1]) * scale[1] : 0.0f};
+        },
+        [&](int row, const float2& cell) {
+          const std::uint32_t high = pack_halves(cell.x, cell.y);
+          const float2 rounded = unpack_halves(high);
+          strip.high[row * strip.words + word] = high;
+          strip.low[row * strip.words + word] = pack_halves(cell.x - rounded.x, cell.y - rounded.y);
+        });
   }
 }
 

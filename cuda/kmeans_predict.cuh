@@ -110,43 +110,28 @@ __device__ inline void finish_row(const Prediction& job, const TensorModel& mode
 }
 
 // By one warp, one center per lane and turn.
-__device__ inline TopTwo<double> two_nearest_by_warp(const Prediction& job, const float* x, const int* listed, int n) {
+__device__ inline TopTwo<double> two_nearest_by_warp(const SweepShape& shape, const float* x, const CenterList& centers) {
   TopTwo<double> top;
-  for (int i = static_cast<int>(threadIdx.x) % 32; i < n; i += 32) {
-    const int cluster = listed != nullptr ? listed[i] : i;
+  for (int i = static_cast<int>(threadIdx.x) % 32; i < centers.n; i += 32) {
     TopTwo<double> one;
-    one.best = squared_distance<double>(x, job.shape.n_columns, job.centers, job.shape.padded_columns, cluster);
-    one.best_index = cluster;
+    one.best_index = centers.at(i);
+    one.best = squared_distance<double>(x, shape.n_columns, centers.packed, shape.padded_columns, one.best_index);
     merge(top, one);
   }
   for (int other = 16; other > 0; other /= 2) merge_across_lanes(top, other);
   return top;
 }
 
-// One warp per ambiguous row, kWarpRows rows at a time. All threads; n_ambiguous is 0 again for the next strip.
+// One warp per ambiguous row. All threads; the list is empty again for the next strip.
 __device__ inline void finish_ambiguous_rows(const Prediction& job, const TensorModel& model, const PredictBlock& block, const float* strip,
                                              int first_row) {
-  const int warp = static_cast<int>(threadIdx.x) / 32, n_ambiguous = *block.n_ambiguous;
-  Candidates& candidates = *block.candidates;
-  for (int first = 0; first < n_ambiguous; first += kWarpRows) {
-    const int n = min(kWarpRows, n_ambiguous - first);
-    if (static_cast<int>(threadIdx.x) < n) candidates.chosen[threadIdx.x] = block.ambiguous[first + static_cast<int>(threadIdx.x)];
-    __syncthreads();
-    find_candidates(job.tensor, model, job.n_clusters, job.shape.steps, block.fragments, block.norms, block.limits, n, candidates);
-    __syncthreads();
-    for (int i = warp; i < n; i += kSweepThreads / 32) {
-      const int row = candidates.chosen[i], count = candidates.count[i];
-      const bool few = count > 1 && count <= kMostCandidates;
-      const TopTwo<double> top =
-          two_nearest_by_warp(job, strip + row * job.shape.stride, few ? candidates.center[i] : nullptr, few ? count : job.n_clusters);
-      __syncwarp();  // all lanes have read the count
-      if (threadIdx.x % 32 != 0) continue;
-      write_result(job.output, first_row + row, top);
-      candidates.count[i] = 0;
-    }
-    __syncthreads();
-  }
-  if (n_ambiguous > 0 && threadIdx.x == 0) *block.n_ambiguous = 0;
+  const int n_ambiguous = *block.n_ambiguous;
+  for_each_open_row(job.tensor, model, job.n_clusters, job.shape.steps, block.fragments, block.norms,
+                    {block.ambiguous, n_ambiguous, block.limits}, *block.candidates, [&](int row, const int* listed, int n) {
+                      const TopTwo<double> top = two_nearest_by_warp(job.shape, strip + row * job.shape.stride, {job.centers, listed, n});
+                      if (threadIdx.x % 32 == 0) write_result(job.output, first_row + row, top);
+                    });
+  if (n_ambiguous > 0 && threadIdx.x == 0) *block.n_ambiguous = 0;  // where it is 0, no barrier has told that all have read it
 }
 
 __global__ void __launch_bounds__(kSweepThreads, 2) predict_rows_kernel(Prediction job) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cuda/kmeans_block.cuh"
+#include "cuda/rows_ahead.cuh"
 
 namespace coterie::COTERIE_GPU {
 
@@ -66,31 +67,27 @@ __device__ void count_rows(const Block& block, const PackedModel& model) {
   }
 }
 
-inline constexpr int kRowsAhead = 4;  // that a thread has in flight
-
 // Calls add(row, label, j, q) for the cells of a strip that this thread takes, q = x / step: columns_at_once threads add one row. Without
 // weights every row of the tile counts; with weights label may be kSkip.
 template <class Block, class Add>
 __device__ void for_each_labelled_cell(const Block& block, const float* strip, int first_row, Add&& add) {
+  struct Labelled {
+    int label, q;
+  };
   const SweepShape& shape = block.sweep.shape;
-  const int n_rows = min(shape.rows, block.sweep.tile.n_rows - first_row);
-  const int at_once = shape.columns_at_once, step = kSweepThreads / at_once, own_row = static_cast<int>(threadIdx.x) / at_once;
+  const int n_rows = min(shape.rows, block.sweep.tile.n_rows - first_row), at_once = shape.columns_at_once;
+  const int step = kSweepThreads / at_once, own_row = static_cast<int>(threadIdx.x) / at_once;
   for (int j = static_cast<int>(threadIdx.x) % at_once; j < shape.n_columns; j += at_once) {
     const float scale[2] = {block.sweep.scale[j], block.sweep.scale[shape.n_columns + j]};
-    const auto quotient = [&](float cell) { return __float2int_rn(cell * scale[0] * scale[1]); };
-    const float* cells = strip + own_row * shape.stride + j;
-    int row = own_row;
-    for (; row + (kRowsAhead - 1) * step < n_rows; row += kRowsAhead * step) {
-      int label[kRowsAhead], q[kRowsAhead];
-#pragma unroll
-      for (int i = 0; i < kRowsAhead; ++i, cells += step * shape.stride) {
-        label[i] = block.labels[row + i * step];
-        q[i] = quotient(*cells);
-      }
-#pragma unroll
-      for (int i = 0; i < kRowsAhead; ++i) add(row + i * step, label[i], j, q[i]);
-    }
-    for (; row < n_rows; row += step, cells += step * shape.stride) add(row, block.labels[row], j, quotient(*cells));
+    const float* cell = strip + own_row * shape.stride + j;  // walks along: a product for every row would cost registers
+    for_rows_ahead(
+        own_row, n_rows, step,
+        [&](int row) {
+          const Labelled labelled{block.labels[row], __float2int_rn(*cell * scale[0] * scale[1])};
+          cell += step * shape.stride;
+          return labelled;
+        },
+        [&](int row, const Labelled& labelled) { add(row, labelled.label, j, labelled.q); });
   }
 }
 

@@ -69,15 +69,6 @@ __device__ void label_strip_by_products(const Block& block, int first_row, const
   }
 }
 
-// Some centers of a packed model: those listed, or the first n where `listed` is nullptr.
-struct CenterList {
-  const float* packed;
-  const int* listed;
-  int n;
-
-  __device__ int at(int i) const { return listed != nullptr ? listed[i] : i; }
-};
-
 // By one warp, four lanes per center and turn; all lanes return the same.
 __device__ inline TopTwo<float> nearest_fast_by_warp(const SweepShape& shape, const float* x, const CenterList& centers) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -138,34 +129,20 @@ __device__ void label_ambiguous_row(const Block& block, const float* x, int row,
   atomicAdd(block.n_exact, 1);
 }
 
-// One warp per ambiguous row. Tensor cores list the centers that may be nearest, for kWarpRows rows at a time. Ends with a barrier where
-// there is such a row.
+// One warp per ambiguous row; after tensor cores, only the centers that may be nearest. Ends with a barrier where there is such a row.
 template <class Block>
 __device__ void label_ambiguous_rows(const Block& block, const float* strip, int m, int n_ambiguous) {
   const Sweep& sweep = block.sweep;
   const PackedModel& model = sweep.models[m];
-  const int warp = static_cast<int>(threadIdx.x) / 32, stride = sweep.shape.stride;
+  const int stride = sweep.shape.stride;
   const CenterList all{block.centers + (model.centers - sweep.group.centers), nullptr, model.n_clusters};
   if constexpr (Block::kTensor) {
-    Candidates& candidates = *block.candidates;
-    for (int first = 0; first < n_ambiguous; first += kWarpRows) {
-      const int n = min(kWarpRows, n_ambiguous - first);
-      if (static_cast<int>(threadIdx.x) < n) candidates.chosen[threadIdx.x] = block.ambiguous[first + static_cast<int>(threadIdx.x)];
-      __syncthreads();
-      find_candidates(sweep.tensor, sweep.tensor.models[m], model.n_clusters, sweep.shape.steps, block.fragments, block.norms, block.limits,
-                      n, candidates);
-      __syncthreads();
-      for (int i = warp; i < n; i += kSweepThreads / 32) {
-        const int row = candidates.chosen[i], count = candidates.count[i];
-        const bool few = count > 0 && count <= kMostCandidates;
-        label_ambiguous_row(block, strip + row * stride, row, {all.packed, few ? candidates.center[i] : nullptr, few ? count : all.n});
-        __syncwarp();
-        if (threadIdx.x % 32 == 0) candidates.count[i] = 0;
-      }
-      __syncthreads();
-    }
+    for_each_open_row(sweep.tensor, sweep.tensor.models[m], model.n_clusters, sweep.shape.steps, block.fragments, block.norms,
+                      {block.ambiguous, n_ambiguous, block.limits}, *block.candidates, [&](int row, const int* listed, int n) {
+                        label_ambiguous_row(block, strip + row * stride, row, {all.packed, listed, n});
+                      });
   } else {
-    for (int i = warp; i < n_ambiguous; i += kSweepThreads / 32) {
+    for (int i = static_cast<int>(threadIdx.x) / 32; i < n_ambiguous; i += kSweepThreads / 32) {
       const int row = block.ambiguous[i];
       label_ambiguous_row(block, strip + row * stride, row, all);
     }

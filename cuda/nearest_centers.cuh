@@ -67,6 +67,15 @@ __device__ Real squared_distance(const float* x, int n_columns, const float* cen
   return s;
 }
 
+// Some centers of a packed model: those listed, or the first n where `listed` is nullptr.
+struct CenterList {
+  const float* packed;
+  const int* listed;
+  int n;
+
+  __device__ int at(int i) const { return listed != nullptr ? listed[i] : i; }
+};
+
 __device__ inline void add_column(float (&s)[kGroup], float value, const float4* column) {
   const float4 low = column[0], high = column[1];
   const float c[kGroup] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};

@@ -2,7 +2,7 @@
 // every pass that visits the cells of a row more than once.
 #pragma once
 
-#include "cuda/kernel.hpp"
+#include "cuda/rows_ahead.cuh"
 
 namespace coterie::COTERIE_GPU {
 
@@ -32,28 +32,15 @@ __host__ __device__ constexpr int strip_stride(int n_columns) {
   return padded % 8 == 0 ? padded + 4 : padded;
 }
 
-inline constexpr int kRowsInFlight = 4;  // whose cells a lane has asked for before it stores the first
-
 // A warp takes every kStripWarps-th of n_rows rows, a lane one column at a time: calls column(j) for 0 <= j < n_columns, and what that
 // returns for every row, as store(row, cell); then blank(row, j) for the cells that do not exist, beyond the n_there rows and the
 // columns of x. x: (n_there, n_columns); blank cells end at `stride`.
 template <class Column, class Blank>
 __device__ void for_each_strip_cell(const float* x, int n_there, int n_columns, int n_rows, int stride, Column&& column, Blank&& blank) {
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, rows = min(n_there, n_rows);
-  const std::int64_t step = std::int64_t{kStripWarps} * n_columns;
-  for (int j = lane; j < n_columns; j += 32) {
-    const auto store = column(j);
-    const float* from = x + std::int64_t{warp} * n_columns + j;
-    int row = warp;
-    for (; row + (kRowsInFlight - 1) * kStripWarps < rows; row += kRowsInFlight * kStripWarps) {
-      float cell[kRowsInFlight];
-#pragma unroll
-      for (int i = 0; i < kRowsInFlight; ++i, from += step) cell[i] = *from;
-#pragma unroll
-      for (int i = 0; i < kRowsInFlight; ++i) store(row + i * kStripWarps, cell[i]);
-    }
-    for (; row < rows; row += kStripWarps, from += step) store(row, *from);
-  }
+  for (int j = lane; j < n_columns; j += 32)
+    for_rows_ahead(
+        warp, rows, kStripWarps, [&](int row) { return x[std::int64_t{row} * n_columns + j]; }, column(j));
   const int missing = stride - n_columns;
   for (int i = static_cast<int>(threadIdx.x); i < n_rows * missing; i += kStripThreads) blank(i / missing, n_columns + i % missing);
   for (int row = rows + warp; row < n_rows; row += kStripWarps)

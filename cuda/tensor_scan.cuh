@@ -139,14 +139,14 @@ __device__ inline float upper_bound(const TensorCenters& centers, const RowNorms
   return __fmaf_rn(2 * error, norm, __fmaf_rn(square, centers.margin, bound));
 }
 
-// kPairs pairs of tiles from first_pair on, for the kWarpRows rows of one warp. rows: (2, steps, 32) fragments.
-template <int kPairs, class Lowest>
-__device__ __forceinline__ void scan_pairs(const Fragment* rows, int steps, const Fragment* fragments, const CenterPair* pairs,
-                                           int first_pair, const float (&error)[kLaneRows], Lowest (&lowest)[kLaneRows]) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4, member = lane % 4;
+// Calls offer(i, bound, center) for the kLaneRows rows of a lane and the lower bounds of its centers in kPairs pairs of tiles from
+// first_pair on. left(half, step, a): the fragment of 16 of the kWarpRows rows of the warp; error: of the lane's rows.
+template <int kPairs, class Left, class Offer>
+__device__ __forceinline__ void scan_pairs(Left&& left, int steps, const Fragment* fragments, const CenterPair* pairs, int first_pair,
+                                           const float (&error)[kLaneRows], Offer&& offer) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, member = lane % 4;
   const CenterPair* const own = pairs + first_pair * 8 + member;
   const Fragment* const own_fragments = fragments + std::int64_t{first_pair} * steps * 32 + lane;
-  const Fragment* const own_rows = rows + fragment_of_lane(group, member);
   float sum[2][2 * kPairs][4];
 #pragma unroll
   for (int tile = 0; tile < 2 * kPairs; ++tile) {
@@ -157,10 +157,7 @@ __device__ __forceinline__ void scan_pairs(const Fragment* rows, int steps, cons
   for (int step = 0; step < steps; ++step) {
     std::uint32_t a[2][4];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const Fragment of_rows = own_rows[(half * steps + step) * 32];
-      a[half][0] = of_rows.x, a[half][1] = of_rows.y, a[half][2] = of_rows.z, a[half][3] = of_rows.w;
-    }
+    for (int half = 0; half < 2; ++half) left(half, step, a[half]);
 #pragma unroll
     for (int pair = 0; pair < kPairs; ++pair) {
       const Fragment of_centers = own_fragments[(pair * steps + step) * 32];
@@ -179,7 +176,7 @@ __device__ __forceinline__ void scan_pairs(const Fragment* rows, int steps, cons
     for (int i = 0; i < kLaneRows; ++i) {
 #pragma unroll
       for (int column = 0; column < 2; ++column)
-        lowest[i].offer(__fmaf_rn(-error[i], own[tile * 4].norm[column], sum[i / 2][tile][i % 2 * 2 + column]), center + column);
+        offer(i, __fmaf_rn(-error[i], own[tile * 4].norm[column], sum[i / 2][tile][i % 2 * 2 + column]), center + column);
     }
   }
 }
@@ -191,16 +188,21 @@ __device__ void scan_strip(const TensorCenters& centers, const TensorModel& mode
                            int n_rows, Lowest* lowest) {
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int parts = kScanWarps * kWarpRows / n_rows, first_row = warp / parts * kWarpRows, part = warp % parts;
-  const Fragment* const own_rows = rows + first_row / 16 * steps * 32;
+  const Fragment* const own_rows = rows + first_row / 16 * steps * 32 + fragment_of_lane(lane / 4, lane % 4);
+  const auto left = [&](int half, int step, std::uint32_t(&a)[4]) {
+    const Fragment of_rows = own_rows[(half * steps + step) * 32];
+    a[0] = of_rows.x, a[1] = of_rows.y, a[2] = of_rows.z, a[3] = of_rows.w;
+  };
   const Fragment* const fragments = centers.fragments + model.fragments;
   const CenterPair* const pairs = centers.pairs + model.pairs;
   float error[kLaneRows];
   for (int i = 0; i < kLaneRows; ++i) error[i] = bound_error(model, norms[first_row + lane / 4 + 8 * i]);
   Lowest found[kLaneRows];
+  const auto offer = [&](int i, float bound, int center) { found[i].offer(bound, center); };
   int pair = model.n_pairs * part / parts;
   const int last = model.n_pairs * (part + 1) / parts;
-  for (; pair + kPairsAtOnce <= last; pair += kPairsAtOnce) scan_pairs<kPairsAtOnce>(own_rows, steps, fragments, pairs, pair, error, found);
-  if (pair < last) scan_pairs<1>(own_rows, steps, fragments, pairs, pair, error, found);
+  for (; pair + kPairsAtOnce <= last; pair += kPairsAtOnce) scan_pairs<kPairsAtOnce>(left, steps, fragments, pairs, pair, error, offer);
+  if (pair < last) scan_pairs<1>(left, steps, fragments, pairs, pair, error, offer);
   for (int i = 0; i < kLaneRows; ++i) {
     found[i].merge(found[i].of_lane(1));
     found[i].merge(found[i].of_lane(2));
@@ -242,7 +244,7 @@ __device__ inline void gather_left(const Fragment* rows, int steps, int step, co
 __device__ inline void find_candidates(const TensorCenters& centers, const TensorModel& model, int n_clusters, int steps,
                                        const Fragment* rows, const RowNorms* norms, const float* limits, int n_chosen,
                                        Candidates& candidates) {
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4, member = lane % 4;
+  const int warp = static_cast<int>(threadIdx.x) / 32, group = static_cast<int>(threadIdx.x) % 32 / 4;
   int row[2][2];
   float error[kLaneRows], limit[kLaneRows];
   for (int i = 0; i < kLaneRows; ++i) {
@@ -250,35 +252,45 @@ __device__ inline void find_candidates(const TensorCenters& centers, const Tenso
     error[i] = bound_error(model, norms[row[i / 2][i % 2]]);
     limit[i] = limits[row[i / 2][i % 2]];
   }
-  for (int pair = warp; pair < model.n_pairs; pair += kScanWarps) {
-    const CenterPair* const own = centers.pairs + model.pairs + pair * 8 + member;
-    const Fragment* const fragments = centers.fragments + model.fragments + std::int64_t{pair} * steps * 32 + lane;
-    float sum[2][2][4];
-    for (int tile = 0; tile < 2; ++tile) {
-      for (int i = 0; i < 4; ++i) sum[0][tile][i] = sum[1][tile][i] = own[tile * 4].half_square[i % 2];
+  const auto left = [&](int half, int step, std::uint32_t(&a)[4]) { gather_left(rows, steps, step, row[half], a); };
+  const auto offer = [&](int i, float bound, int center) {
+    const int place = group + 8 * i;
+    if (bound > limit[i] || center >= n_clusters || place >= n_chosen) return;
+    const int at = atomicAdd(&candidates.count[place], 1);
+    if (at < kMostCandidates) candidates.center[place][at] = center;
+  };
+  for (int pair = warp; pair < model.n_pairs; pair += kScanWarps)
+    scan_pairs<1>(left, steps, centers.fragments + model.fragments, centers.pairs + model.pairs, pair, error, offer);
+}
+
+// What tensor cores have left open of a strip.
+struct OpenRows {
+  const int* rows;      // (n) of the strip
+  int n;                // the same in all threads
+  const float* limits;  // by row of the strip
+};
+
+// Calls decide(row, listed, n_listed) for every open row, by one warp: the centers that may be nearest, or nullptr and all n_clusters
+// where these are too many. All threads; ends with a barrier where there is a row.
+template <class Decide>
+__device__ void for_each_open_row(const TensorCenters& centers, const TensorModel& model, int n_clusters, int steps,
+                                  const Fragment* fragments, const RowNorms* norms, const OpenRows& open, Candidates& candidates,
+                                  Decide&& decide) {
+  const auto thread = static_cast<int>(threadIdx.x);
+  for (int first = 0; first < open.n; first += kWarpRows) {
+    const int n = min(kWarpRows, open.n - first);
+    if (thread < n) candidates.chosen[thread] = open.rows[first + thread];
+    __syncthreads();
+    find_candidates(centers, model, n_clusters, steps, fragments, norms, open.limits, n, candidates);
+    __syncthreads();
+    for (int i = thread / 32; i < n; i += kScanWarps) {
+      const int count = candidates.count[i];
+      const bool few = count > 1 && count <= kMostCandidates;  // an open row has two at least
+      decide(candidates.chosen[i], few ? candidates.center[i] : nullptr, few ? count : n_clusters);
+      __syncwarp();  // all lanes have read the count
+      if (thread % 32 == 0) candidates.count[i] = 0;
     }
-    for (int step = 0; step < steps; ++step) {
-      const Fragment of_centers = fragments[step * 32];
-      const std::uint32_t b[2][2] = {{of_centers.x, of_centers.y}, {of_centers.z, of_centers.w}};
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        std::uint32_t a[4];
-        gather_left(rows, steps, step, row[half], a);
-        mma_fp16(sum[half][0], a, b[0]);
-        mma_fp16(sum[half][1], a, b[1]);
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kLaneRows; ++i) {
-#pragma unroll
-      for (int of_lane = 0; of_lane < 4; ++of_lane) {
-        const int tile = of_lane / 2, column = of_lane % 2, center = (pair * 2 + tile) * 8 + 2 * member + column, place = group + 8 * i;
-        const float bound = __fmaf_rn(-error[i], own[tile * 4].norm[column], sum[i / 2][tile][i % 2 * 2 + column]);
-        if (bound > limit[i] || center >= n_clusters || place >= n_chosen) continue;
-        const int at = atomicAdd(&candidates.count[place], 1);
-        if (at < kMostCandidates) candidates.center[place][at] = center;
-      }
-    }
+    __syncthreads();
   }
 }
 

@@ -10,6 +10,7 @@ namespace coterie::kmeans {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr double kFarthest = 0x1p60;  // sums of longer movements would leave no bound, or even no number
 
 // Sums of movements were rounded, and so are the few operations of a test with them.
 float rounded_up(double value) { return std::nextafter(static_cast<float>(value * (1 + 0x1p-21)), kInfinity); }
@@ -37,16 +38,18 @@ RowBounds::RowBounds(std::int32_t n_clusters, std::int32_t n_columns)
   center_drift_.front() = kInfinity;
 }
 
-void RowBounds::move_to(std::span<const float> cluster_centers, double scale) {
+bool RowBounds::move_to(std::span<const float> cluster_centers, double scale) {
   if (!centers_.empty()) {
     std::vector<double> movement = movements(centers_, cluster_centers, static_cast<std::size_t>(n_columns_));
     for (double& by : movement) by *= scale;
+    if (*std::max_element(movement.begin(), movement.end()) > kFarthest) return false;
     drift(movement);
   }
   if (n_groups() > 1 && (centers_.empty() || regroups())) group_anew(cluster_centers);
   centers_.assign(cluster_centers.begin(), cluster_centers.end());
   ++sweeps_;
   n_scans_ = 0;
+  return true;
 }
 
 // Neighbours are put together anew where bounds saved little, so that little is lost: more and more rarely, for there may be

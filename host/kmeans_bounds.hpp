@@ -28,8 +28,8 @@ class RowBounds {
   RowBounds(std::int32_t n_clusters, std::int32_t n_columns);
 
   // Before a sweep: lets the bounds drift from the centers of the sweep before to these, (n_clusters, n_columns). scale: of the
-  // units (rounded_rows.hpp) of the bounds.
-  void move_to(std::span<const float> cluster_centers, double scale);
+  // units (rounded_rows.hpp) of the bounds. False where a center moved so far that nothing is known any more: take new bounds.
+  bool move_to(std::span<const float> cluster_centers, double scale);
 
   // After a sweep: how many groups were scanned for how many rows, all in all.
   void note_scans(std::int64_t n_scans) { n_scans_ += n_scans; }

@@ -164,16 +164,19 @@ class CpuPass final : public Pass {
       const auto known = memory_.find(model);
       if (known != memory_.end() && known->second.n_clusters == model->n_clusters) {
         memory = std::move(known->second);
-      } else {
-        memory.n_clusters = model->n_clusters;
-        memory.bounds = std::make_unique<RowBounds>(model->n_clusters, n_columns_);
       }
     }
     memory_ = std::move(kept);
     recalled_.clear();
     for (const Model* model : models_) {
-      recalled_.push_back(&memory_.at(model));
-      recalled_.back()->bounds->move_to(model->cluster_centers, static_cast<double>(units_.scale));
+      Memory& memory = memory_.at(model);
+      recalled_.push_back(&memory);
+      const auto follows = [&] { return memory.bounds->move_to(model->cluster_centers, static_cast<double>(units_.scale)); };
+      if (memory.bounds != nullptr && follows()) continue;
+      memory.n_clusters = model->n_clusters;
+      memory.statistics = {};
+      memory.bounds = std::make_unique<RowBounds>(model->n_clusters, n_columns_);
+      follows();
     }
   }
 

@@ -185,6 +185,7 @@ std::size_t count_rows(const ScoredRows& rows) {
 }
 
 std::vector<ScoreRecord> counted_records(const ScoredRows& rows, std::int32_t n_segments, std::size_t n_counted) {
+  check(rows);
   std::vector<ScoreRecord> records;
   records.reserve(n_counted);
   for_each_counted(rows, n_segments, [&](double score, std::int32_t weight, std::int32_t segment, bool positive) {

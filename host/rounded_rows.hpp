@@ -28,7 +28,10 @@ inline constexpr float kLeastLength = 0x1p-60f;                          // keep
 constexpr float unit_of(float length) { return length * (1 / kReach); }  // of q; the same rounding wherever it is used
 
 // Relative error of a length, which is summed in at least four lanes.
-constexpr double length_error(std::int32_t n_columns) { return static_cast<double>(n_columns / 4 + 12) * 0x1p-24; }
+constexpr double length_error(std::int32_t n_columns) {
+  const std::int32_t in_a_lane = n_columns / 4;
+  return static_cast<double>(in_a_lane + 12) * 0x1p-24;
+}
 
 inline constexpr std::int64_t kStripRows = 256;  // scanned together: rows, results and bounds fit a core's L2 cache
 

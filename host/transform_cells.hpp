@@ -24,6 +24,10 @@ inline constexpr double kLargestCell = std::numeric_limits<float>::max();
 
 constexpr bool is_known(double x) { return x == x; }
 
+// Which cells a column cannot take: infinite ones, and missing ones where nothing finite stands in for them.
+constexpr double stand_in(const ColumnTransform& column) { return column.answered ? 0.0 : column.fill; }
+constexpr bool is_unusable(double x, double of_missing) { return !(magnitude(is_known(x) ? x : of_missing) <= kLargestCell); }
+
 constexpr double bounded(const ColumnTransform& column, double x) {
   const double known = is_known(x) ? x : column.fill;
   const double above = known < column.lower ? column.lower : known;

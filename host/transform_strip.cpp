@@ -25,24 +25,19 @@ void prepare(const ColumnTransform column, std::span<double> strip) {
   for (double& x : strip) x = log1p(x);
 }
 
-// Cells that a column cannot take.
-std::int64_t count_unusable(const ColumnTransform column, std::span<const double> strip) {
-  std::int64_t unusable = 0;
-  const double stand_in = column.answered ? 0.0 : column.fill;
-  for (const double x : strip) unusable += magnitude(is_known(x) ? x : stand_in) <= kLargestCell ? 0 : 1;
-  return unusable;
-}
-
 bool transform(const ColumnTransform column, bool keep_missing, std::span<double> strip, float* out, std::int64_t stride) {
   const double most = most_steps(column.step), steps_per_unit = 1 / column.step;  // exact: powers of two
-  const bool usable = count_unusable(column, strip) == 0, keeps = keep_missing && !column.answered;
+  const bool keeps = keep_missing && !column.answered;
+  const double of_missing = stand_in(column);
+  std::int64_t unusable = 0;
+  for (const double x : strip) unusable += is_unusable(x, of_missing) ? 1 : 0;
   std::array<float, kStripRows> values, missing;  // NaN for missing cells, to be added to the values that stand in for them
   for (std::size_t i = 0; keeps && i < strip.size(); ++i) missing[i] = is_known(strip[i]) ? 0.0f : std::numeric_limits<float>::quiet_NaN();
   prepare(column, strip);
   for (std::size_t i = 0; i < strip.size(); ++i) values[i] = on_grid(clustering_value(column, strip[i]), column.step, steps_per_unit, most);
   for (std::size_t i = 0; keeps && i < strip.size(); ++i) values[i] += missing[i];
   for (std::size_t i = 0; i < strip.size(); ++i) out[static_cast<std::int64_t>(i) * stride] = values[i];
-  return usable;
+  return unusable == 0;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -21,12 +21,6 @@ std::int64_t rows_per_tile(std::int64_t n_rows, std::int64_t n_columns, int thre
   return std::min(blocks, (n_rows + kBlockRows - 1) / kBlockRows) * kBlockRows;
 }
 
-// Which cells a column cannot take: infinite ones, and missing ones without a fill value.
-bool is_unusable(const ColumnTransform& column, double x) {
-  const double known = is_known(x) ? x : (column.answered ? 0.0 : column.fill);
-  return !(magnitude(known) <= kLargestCell);
-}
-
 class TransformedSource final : public TileSource {
  public:
   TransformedSource(Context& context, TileSource& raw, const Transform& transform)
@@ -105,7 +99,7 @@ class TransformedSource final : public TileSource {
       for (std::size_t j = 0; j < sources_.size(); ++j) {
         const double x =
             visit_cells(tile, [&](const auto* cells) { return static_cast<double>(cells[row * tile.n_columns + sources_[j]]); });
-        if (is_unusable(transform_.columns[j], x)) refuse(tile.first_row + row, transform_.names[j], is_known(x));
+        if (is_unusable(x, stand_in(transform_.columns[j]))) refuse(tile.first_row + row, transform_.names[j], is_known(x));
       }
     throw InternalError("a cell was refused and cannot be found again; the input changed while it was read");
   }

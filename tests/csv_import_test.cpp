@@ -200,7 +200,7 @@ TEST(CsvImport, ReadsTheTelcoTable) {
 
 TEST(CsvImport, IbmsOriginalGivesTheSameNumbers) {
   const std::filesystem::path original = kShared / "data/telco_churn/Telco-Customer-Churn.csv";
-  if (!std::filesystem::exists(original)) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   const ScratchFolder folder;
   const Imported ibm = import_files({original}, folder / "ibm.h5ad", outcome("Churn"));
   const Imported telco = import_files({kTelco}, folder / "telco.h5ad", outcome("churn"));
@@ -218,7 +218,7 @@ TEST(CsvImport, IbmsOriginalGivesTheSameNumbers) {
 
 TEST(CsvImport, TransactionsWithFloatIdsAndGapsAreNoCustomers) {
   const std::filesystem::path retail = kShared / "data/online_retail/online_retail.csv.gz";
-  if (!std::filesystem::exists(retail)) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   const ScratchFolder folder;
   const Imported imported = import_files({retail}, folder / "retail.h5ad", with([](auto& o) { o.as_of = "2011-12-10"; }));
   EXPECT_EQ(imported.report.n_rows, 541'909);

@@ -134,7 +134,7 @@ TEST(PercentileCuts, PartRowsEvenlyAndKeepTiesTogether) {
 class PimaTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(testing::fixture("pima_te.csv"))) GTEST_SKIP() << "no ../shared";
+    if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
     const std::vector<double> cells = testing::read_columns(testing::fixture("pima_te.csv"), {0, 1, 2, 3, 4, 5, 6, 7});
     constexpr double kCoefficients[] = {.103183427319110, .032116822893157,  -.004767541974991, -.001916631746926,
                                         .083623912054650, 1.820410367452339, .041183528816391};

@@ -35,7 +35,7 @@ class GaussianMixtureTables : public ::testing::TestWithParam<Published> {};
 
 TEST_P(GaussianMixtureTables, ReachesThePublishedMaximum) {
   const Published& table = GetParam();
-  if (!std::filesystem::exists(testing::fixture(table.file))) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   const auto values = testing::read_columns(testing::fixture(table.file), table.columns, table.has_header);
   const Problem problem{.rows = testing::on_grid(values, static_cast<std::int32_t>(table.columns.size())),
                         .weights = {},
@@ -75,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& table) { return table.param.name; });
 
 TEST(GaussianMixtureParametersOf, FaithfulAreThePublishedOnes) {
-  if (!std::filesystem::exists(testing::fixture("faithful.csv"))) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   const auto values = testing::read_columns(testing::fixture("faithful.csv"), {0, 1});
   Problem problem{
       .rows = testing::on_grid(values, 2), .weights = {}, .params = {{.n_components = 2, .max_iter = 3000, .tol = 1e-12, .reg_covar = 0}}};
@@ -92,7 +92,7 @@ TEST(GaussianMixtureParametersOf, FaithfulAreThePublishedOnes) {
 }
 
 TEST(GaussianMixtureParametersOf, WeightedFaithfulAreThePublishedOnes) {
-  if (!std::filesystem::exists(testing::fixture("faithful.csv"))) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   const auto values = testing::read_columns(testing::fixture("faithful.csv"), {0, 1});
   std::vector<double> weights;
   for (int i = 0; i < 272; ++i) weights.push_back(1 + i % 4);
@@ -157,7 +157,7 @@ std::vector<double> online_retail_rfm(const std::filesystem::path& path) {
 
 TEST(GaussianMixtureOnlineRetail, ReachesTheReferenceAndSurvivesThePointMass) {
   const auto path = testing::shared_dir() / "data" / "online_retail" / "online_retail.csv.gz";
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   Problem problem{.rows = testing::on_grid(online_retail_rfm(path), 3), .weights = {}, .params = {}};
   const auto add = [&](CovarianceType type, std::int32_t k) {
     problem.params.push_back(

@@ -106,6 +106,22 @@ TEST(KMeansMemory, NeverMovesABitOnAnyInstructionSet) {
   testing::for_each_instruction_set([] { expect_same_as_new_passes(kBlobs, false); });
 }
 
+// An empty center may lie anywhere, and comes back to the rows in one step.
+TEST(KMeansMemory, NeverMovesABitWhereCentersJumpFar) {
+  for (const float far : {1e15f, 1e25f, 3e38f}) {
+    SCOPED_TRACE(far);
+    Walk walk(kGroups);
+    const auto pass = walk.new_pass();
+    const auto home = walk.model().cluster_centers;
+    for (const bool away : {false, true, true, false, false, false, true, false, false, false}) {
+      walk.model().cluster_centers = home;
+      if (away) std::fill_n(walk.model().cluster_centers.begin(), kGroups.n_columns, far);
+      walk.move_centers(0.5);
+      expect_equal(walk.sweep(*pass, false), walk.sweep(*walk.new_pass(), false));
+    }
+  }
+}
+
 TEST(KMeansMemory, IsDoneWithoutWhereTheLedgerHasNoRoom) {
   const std::int64_t one_block = 3 * RowBounds::block_bytes(kBlobs.n_clusters);
   for (const std::int64_t memory : {std::int64_t{1}, one_block, 12 * one_block}) expect_same_as_new_passes(kBlobs, true, memory);

@@ -23,7 +23,7 @@ TEST(LogisticRegressionFirth, ConvergesWhereAColumnSeparates) {
 
 // brglm2 on a table whose first column separates.
 TEST(LogisticRegressionFirth, MatchesThePublishedFitOfEndometrial) {
-  if (!std::filesystem::exists(testing::fixture("endometrial.csv"))) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   const auto columns = [](const std::vector<std::size_t>& which) {
     return testing::read_columns(testing::fixture("endometrial.csv"), which);
   };

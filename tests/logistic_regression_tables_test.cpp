@@ -50,7 +50,7 @@ class LogisticRegressionTables : public ::testing::TestWithParam<Published> {};
 
 TEST_P(LogisticRegressionTables, MatchesThePublishedFit) {
   const Published& published = GetParam();
-  if (!std::filesystem::exists(testing::fixture(published.file))) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   const Model model = fit_one(as_problem(read_table(published.file, published.columns, published.outcome), Penalty::none));
   EXPECT_TRUE(model.converged);
   EXPECT_NEAR(model.log_likelihood, published.log_likelihood, 1e-6 * -published.log_likelihood);
@@ -122,7 +122,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& published) { return published.param.name; });
 
 TEST(LogisticRegressionTable, IrisVersicolorAgainstVirginica) {
-  if (!std::filesystem::exists(testing::fixture("iris.csv"))) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   Table table = read_table("iris.csv", {0, 1, 2, 3}, 4, 3);
   table.x.erase(table.x.begin(), table.x.begin() + 50 * 4);
   table.y.erase(table.y.begin(), table.y.begin() + 50);
@@ -134,7 +134,7 @@ TEST(LogisticRegressionTable, IrisVersicolorAgainstVirginica) {
 
 // Grouped counts are rows with weights: what the grouped deviance leaves out is that of the saturated model.
 TEST(LogisticRegressionTable, GroupedMenarche) {
-  if (!std::filesystem::exists(testing::fixture("menarche.csv"))) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   const auto groups = testing::read_columns(testing::fixture("menarche.csv"), {0, 1, 2});
   Table table{.x = {}, .y = {}, .n_columns = 1};
   std::vector<double> weights;
@@ -157,7 +157,7 @@ TEST(LogisticRegressionTable, GroupedMenarche) {
 }
 
 TEST(LogisticRegressionTable, EndometrialSeparates) {
-  if (!std::filesystem::exists(testing::fixture("endometrial.csv"))) GTEST_SKIP() << "no ../shared";
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
   const Table table = read_table("endometrial.csv", {0, 1, 2}, 3);
   const Model plain = fit_one(as_problem(table, Penalty::none));
   EXPECT_EQ(plain.separating, std::vector<std::int32_t>{0});

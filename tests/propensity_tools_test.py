@@ -261,6 +261,9 @@ class Refusals(PropensityCase):
         for arguments in (["--goal", "churn:1:2"], ["--penalty", "none"], ["--split", "side"]):
             self.refuse(2, [arguments[0], "--target"], "run", self.input, "-o", "r.h5ad", *arguments)
 
+    def test_a_calibration_needs_folds(self):
+        self.refuse(2, ["--folds 1", "--calibration none"], "propensity", self.input, "--target", "churn", "--folds", 1, "--calibration", "platt")
+
     def test_a_csv_never_replaces_what_is_read(self):
         self.succeed("cluster", self.input, "-o", "segments.h5ad", "--n-clusters", 2)
         before = digest(self.folder / "segments.h5ad")
@@ -268,6 +271,18 @@ class Refusals(PropensityCase):
                     "--csv", "segments.h5ad", "--overwrite")
         self.refuse(2, ["segments.h5ad"], "assign", self.input, "--model", "segments.h5ad", "-o", "r.h5ad", "--csv", "segments.h5ad", "--overwrite")
         self.assertEqual(digest(self.folder / "segments.h5ad"), before)
+        self.succeed("cluster", self.input, "-o", "start.h5ad", "--method", "gmm", "--n-clusters", 2)
+        before = digest(self.folder / "start.h5ad")
+        for output in (("-o", "r.h5ad", "--csv", "start.h5ad"), ("-o", "start.h5ad")):
+            self.refuse(2, ["start.h5ad"], "cluster", self.input, "--method", "gmm", "--init", "start.h5ad", *output, "--overwrite")
+        self.assertEqual(digest(self.folder / "start.h5ad"), before)
+
+    def test_a_csv_that_cannot_be_written_leaves_the_result(self):
+        into_nothing = ("sh", "-c", '"$@" > /dev/full', "sh")
+        done = self.run_coterie("run", self.input, "-o", "r.h5ad", "--target", "churn", "--n-clusters", 2, "--csv", "-", prefix=into_nothing)
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertIn("'r.h5ad' is complete, its CSV is not", done.stderr)
+        self.succeed("export", "r.h5ad", "--csv", "customers.csv")
 
     def test_cross_fitting_judges_only_what_a_fold_has_scored(self):
         x = np.arange(600)[:, None].astype(np.float32)

@@ -96,7 +96,7 @@ void score(const AssignOptions& options, Session& session) {
   Seconds seconds;
   io::PropensityModels models = io::read_propensities(options.model);
   Input input(session, options.input, models.where);
-  PropensityOutput output(session.context(), options.output, input, models.targets.size(), {options.model});
+  PropensityOutput output(session.context(), options.output, input, models.targets.size(), options.model);
   StoredPropensities stored(session, input, std::move(models), options.model);
   {
     const Stopwatch stopwatch(seconds.predict);

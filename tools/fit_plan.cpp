@@ -71,8 +71,10 @@ void FitPlan::read_start(Session& session) {
   const bool gmm = options_.method == Method::gmm;
   if (const auto path = centers_path(init)) {
     centers_ = read_centers(session, *path);
+    start_file_ = path->file;
   } else if (gmm && (std::filesystem::path(init).has_extension() || std::filesystem::exists(init))) {
     start_model_ = io::read_model(init);
+    start_file_ = init;
   } else {
     throw ArgumentError(fmt::format("--init {}: expected {}random, {}or FILE.h5:/dataset with the start centers.", init,
                                     gmm ? "kmeans, short-em, " : "k-means++, k-means||, mini-batch, ",

@@ -34,6 +34,7 @@ class FitPlan {
   const FitOptions& options() const { return options_; }
   const std::vector<std::int32_t>& counts() const { return counts_; }  // ascending
   bool counts_are_defaults() const { return counts_are_defaults_; }
+  const std::string& start_file() const { return start_file_; }  // of --init; "": none
   std::int32_t most_segments() const { return counts_.back(); }
   // ArgumentError where missing cells are to be kept by a fit that needs them.
   void check_missing(MissingPolicy missing) const;
@@ -56,6 +57,7 @@ class FitPlan {
   std::vector<gaussian_mixture::Params> mixture_params(const Transform& transform) const;
 
   FitOptions options_;
+  std::string start_file_;
   std::optional<Centers> centers_;                    // of --init FILE.h5:/dataset
   std::optional<io::SegmentationModel> start_model_;  // of --init result.h5ad
   std::vector<std::int32_t> counts_;

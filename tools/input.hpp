@@ -31,9 +31,10 @@ class Input {
   bool has_ids() const { return file_->id_name() != "row"; }  // otherwise rows are numbered from 0
   std::int64_t repeated_ids() const { return repeated_ids_; }
   std::int64_t n_rows() const { return selection_ ? selection_->n_chosen() : file_->n_rows(); }
-  TileSource& raw() { return selection_ ? *selected_ : *raw_; }      // (n_rows) all columns of X
-  std::vector<double> numbers(const std::string& obs_column) const;  // (n_rows) as FeatureFile
-  io::Categories categories(const std::string& obs_column) const;    // (n_rows)
+  TileSource& raw() { return selection_ ? *selected_ : *raw_; }         // (n_rows) all columns of X
+  std::vector<double> numbers(const std::string& obs_column) const;     // (n_rows) as FeatureFile
+  io::Categories categories(const std::string& obs_column) const;       // (n_rows)
+  void require_obs(const std::string& name, const char* option) const;  // ArgumentError where the file has no such column beside X
   bool allows_sensitive() const { return allows_sensitive_; }
   const RowSelection* selection() const { return selection_ ? &*selection_ : nullptr; }  // nullptr: every row of the file
   const std::string& where() const { return where_; }                                    // the condition of the options, or ""
@@ -47,7 +48,6 @@ class Input {
   void bar_sensitive(Session& session);
   io::FeatureColumn& column(const std::string& name, const char* option);
   void check_ids(Session& session, bool must_be_unique);
-  void require_obs(const std::string& name, const char* option) const;
 
   std::unique_ptr<io::FeatureFile> file_;
   std::unique_ptr<TileSource> raw_;

@@ -78,7 +78,8 @@ Job::Job(const JobOptions& options, std::vector<std::int32_t> defaults)
   const std::int32_t most = plan_.most_segments();
   input_.emplace(session_, options.input);
   output_.emplace(session_.context(), options.output, *input_,
-                  placement_bytes(most, options.placement.probabilities) + score_bytes(options.propensity.targets.size()));
+                  placement_bytes(most, options.placement.probabilities) + score_bytes(options.propensity.targets.size()),
+                  plan_.start_file());
   if (!options.propensity.targets.empty()) output_->expect_more_columns();
   clustering_.emplace(session_, *input_, options.transform, most);
 }

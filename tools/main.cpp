@@ -102,10 +102,8 @@ int run(int argc, char** argv) {
 // What the memory ledger counts as free again, the system shall have again: otherwise the C library, once it has seen buffers of that size
 // come and go, keeps up to 32 MiB blocks in its heap.
 void return_large_blocks() {
-#ifdef M_MMAP_THRESHOLD
   constexpr int kLargeBlock = 4 << 20;
   mallopt(M_MMAP_THRESHOLD, kLargeBlock);
-#endif
 }
 
 }  // namespace

@@ -136,13 +136,12 @@ void add_transform(CLI::App& app, TransformOptions& options) {
                              {"zscore", TransformKind::zscore},
                              {"log1p", TransformKind::log1p},
                              {"robust", TransformKind::robust}},
-                            "auto", "How columns become comparable: auto, none, zscore, log1p or robust");
+                            "How columns become comparable: auto, none, zscore, log1p or robust");
   add_choice<MissingPolicy>(app, "--missing", options.missing,
                             {{"auto", MissingPolicy::automatic},
                              {"error", MissingPolicy::error},
                              {"median", MissingPolicy::median},
                              {"mar", MissingPolicy::keep}},
-                            "auto",
                             "Missing cells: error, median, auto (error with --transform none, median otherwise), or mar: missing at "
                             "random, nothing filled in (gmm with diag or spherical covariances)");
 }
@@ -155,7 +154,7 @@ CLI::Option* add_output(CLI::App& app, OutputOptions& options, const std::string
 }
 
 void add_fit(CLI::App& app, FitOptions& options) {
-  add_choice<Method>(app, "--method", options.method, {{"kmeans", Method::kmeans}, {"gmm", Method::gmm}}, "kmeans",
+  add_choice<Method>(app, "--method", options.method, {{"kmeans", Method::kmeans}, {"gmm", Method::gmm}},
                      "Clustering method: kmeans, or gmm, a Gaussian mixture");
   app.add_option(
       "--init", options.init,

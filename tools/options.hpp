@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -90,12 +91,13 @@ Enum choose(const std::string& text, const std::string& option, const std::map<s
   refuse_choice(option, text, known);
 }
 
-// One of a few words; `chosen` is the one of `value`.
+// One of a few words, of which one stands for the value that there is.
 template <class Enum>
-void add_choice(CLI::App& app, const std::string& name, Enum& value, const std::map<std::string, Enum>& choices, const std::string& chosen,
+void add_choice(CLI::App& app, const std::string& name, Enum& value, const std::map<std::string, Enum>& choices,
                 const std::string& description) {
   const auto set = [&value, name, choices](const std::string& text) { value = choose(text, name, choices); };
-  app.add_option_function<std::string>(name, set, description)->default_str(chosen);
+  const auto preset = std::find_if(choices.begin(), choices.end(), [&](const auto& choice) { return choice.second == value; });
+  app.add_option_function<std::string>(name, set, description)->default_str(preset->first);
 }
 
 // A subcommand with one example line, shown by --help.

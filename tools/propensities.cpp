@@ -34,6 +34,9 @@ std::vector<std::string> excluded_names(const Input& input, const PropensityOpti
 
 // Cross-fitting serves a calibration that will be asked for, and an evaluation where nothing is held out.
 std::int32_t folds_needed(const PropensityOptions& options) {
+  const bool must_calibrate = options.calibration != CalibrationChoice::none && options.calibration != CalibrationChoice::automatic;
+  if (options.split.folds == 1 && must_calibrate)
+    throw ArgumentError("--folds 1 leaves no cross-fitted scores to calibrate on. Ask for two folds or more, or for --calibration none.");
   if (options.split.folds > 0) return options.split.folds > 1 ? options.split.folds : 0;
   const bool holds_out = options.split.holdout > 0 || !options.split.column.empty();
   switch (options.calibration) {
@@ -214,7 +217,7 @@ void Propensities::calibrate(const PropensityOptions& options, std::int32_t t) {
     return;
   }
   if (!has_every_fold(t)) {
-    result.calibration_reason = "none: no customer is left to calibrate on";
+    result.calibration_reason = n_folds_ == 0 ? "none: no scores were cross-fitted" : "none: a fold lacks one of the outcomes";
     if (options.calibration != CalibrationChoice::automatic)
       session_.warn(fmt::format("{}: not calibrated, because a fold lacks one of the outcomes", result.target.name));
     return;

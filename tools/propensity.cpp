@@ -142,8 +142,8 @@ void propensity(PropensityRequest request) {
   Seconds seconds;
   Input input(session, request.input);
   std::optional<PropensityOutput> output;
-  const std::vector<std::string> inputs = request.segments.empty() ? std::vector<std::string>() : std::vector{request.segments};
-  if (!request.output.path.empty()) output.emplace(session.context(), request.output, input, request.propensity.targets.size(), inputs);
+  if (!request.output.path.empty())
+    output.emplace(session.context(), request.output, input, request.propensity.targets.size(), request.segments);
   GivenSegments segments;
   if (!request.segments.empty()) read_segments(session, input, request.segments, segments);
   std::optional<Propensities> propensities;

@@ -29,7 +29,7 @@ void add_propensity_options(CLI::App& app, PropensityOptions& options) {
       ->delimiter(',');
   app.add_option("--positive", options.positive, "The level that counts as 1 in targets without one of their own");
   add_choice<Penalty>(app, "--penalty", options.params.penalty, {{"l2", Penalty::l2}, {"none", Penalty::none}, {"firth", Penalty::firth}},
-                      "l2", "l2, none, or firth (finite estimates where a column separates the outcomes)");
+                      "l2, none, or firth (finite estimates where a column separates the outcomes)");
   add_number(app, "--C", options.params.C, 1e-12, 1e12, "Inverse strength of the l2 penalty, in clustering units");
   add_number(app, "--holdout", options.split.holdout, 0.0, 0.9,
              "Share of the customers, by a hash of seed and id, that no fit sees and that judge it; 0: judged in sample, which flatters");
@@ -42,7 +42,6 @@ void add_propensity_options(CLI::App& app, PropensityOptions& options) {
                                  {"none", CalibrationChoice::none},
                                  {"platt", CalibrationChoice::platt},
                                  {"isotonic", CalibrationChoice::isotonic}},
-                                "auto",
                                 "Of probabilities, on cross-fitted scores: none, platt, isotonic, or auto (platt where it is needed)");
   add_number<std::int64_t>(app, "--min-events", options.min_events, 1, std::int64_t{1} << 40,
                            "Customers of the rarer outcome that scores of single customers need; below it models and tables only");

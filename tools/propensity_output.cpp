@@ -24,14 +24,6 @@ io::RowColumn id_column(const io::FeatureFile& input) {
           .table_name = "customer_id"};
 }
 
-io::OutputRequest request(const OutputOptions& options, const io::FeatureFile& input, std::size_t n_targets,
-                          const std::vector<std::string>& inputs) {
-  const auto bytes = score_bytes(n_targets) + input.longest_id();
-  io::OutputRequest request{options.path, options.overwrite, {input.path()}, input.n_rows() * bytes};
-  request.inputs.insert(request.inputs.end(), inputs.begin(), inputs.end());
-  return request;
-}
-
 // Cells of consecutive rows, one entry per column.
 struct RowCells {
   std::int64_t first_row, n_rows;
@@ -81,16 +73,13 @@ void add_propensities(Session& session, Input& input, const PropensityJob& job, 
 }
 
 PropensityOutput::PropensityOutput(Context& context, const OutputOptions& options, const Input& input, std::size_t n_targets,
-                                   const std::vector<std::string>& inputs)
+                                   const std::string& read)
     : input_(input.file()),
       selection_(input.selection()),
-      output_(request(options, input_, n_targets, inputs)),
-      file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {
-  if (options.csv.empty()) return;
-  if (std::filesystem::weakly_canonical(options.csv) == std::filesystem::weakly_canonical(options.path))
-    throw ArgumentError(fmt::format("--csv {} and -o name the same file. Nothing was written; give each its own name.", options.csv));
-  csv_.emplace(options.csv, options.overwrite, request(options, input_, n_targets, inputs).inputs);
-}
+      request_(output_request(options, input_, read, input_.n_rows() * (score_bytes(n_targets) + input_.longest_id()))),
+      output_(request_),
+      file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)),
+      csv_(open_csv(options, request_)) {}
 
 void PropensityOutput::write(Session& session, Propensities& propensities, const io::DataFrame& goals) {
   const io::PropensityModels models = propensities.models();

@@ -47,9 +47,8 @@ void add_propensities(Session& session, Input& input, const PropensityJob& job, 
 // A file of propensities alone: ids, propensity_split (fit or held-out), scores; and, where asked for, the same rows as CSV.
 class PropensityOutput {
  public:
-  // Everything that can be refused is refused here. inputs: files that must not be overwritten, beside the customers'.
-  PropensityOutput(Context& context, const OutputOptions& options, const Input& input, std::size_t n_targets,
-                   const std::vector<std::string>& inputs);
+  // Everything that can be refused is refused here. read: another file that is read, which must not be overwritten ("": none).
+  PropensityOutput(Context& context, const OutputOptions& options, const Input& input, std::size_t n_targets, const std::string& read);
 
   io::H5adWriter& file() { return file_; }
   void write(Session& session, Propensities& propensities, const io::DataFrame& goals);
@@ -60,6 +59,7 @@ class PropensityOutput {
  private:
   const io::FeatureFile& input_;
   const RowSelection* selection_;
+  io::OutputRequest request_;
   io::AtomicOutput output_;
   io::H5adWriter file_;
   std::optional<CsvOutput> csv_;

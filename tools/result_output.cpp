@@ -15,13 +15,6 @@ namespace coterie::tools {
 
 namespace {
 
-io::OutputRequest request(const OutputOptions& options, const io::FeatureFile& input, const std::string& model,
-                          std::int64_t estimated_bytes) {
-  io::OutputRequest request{options.path, options.overwrite, {input.path()}, estimated_bytes};
-  if (!model.empty()) request.inputs.emplace_back(model);
-  return request;
-}
-
 // This process's command line, every path shortened to its base name: a result that is passed on tells no folders.
 std::string command_line() {
   std::ifstream stream("/proc/self/cmdline");
@@ -46,6 +39,20 @@ CsvOutput::CsvOutput(const std::string& path, bool overwrite, std::vector<std::f
   }
 }
 
+io::OutputRequest output_request(const OutputOptions& options, const io::FeatureFile& input, const std::string& read,
+                                 std::int64_t estimated_bytes) {
+  io::OutputRequest request{options.path, options.overwrite, {input.path()}, estimated_bytes};
+  if (!read.empty()) request.inputs.emplace_back(read);
+  return request;
+}
+
+std::optional<CsvOutput> open_csv(const OutputOptions& options, const io::OutputRequest& beside) {
+  if (options.csv.empty()) return std::nullopt;
+  if (std::filesystem::weakly_canonical(options.csv) == std::filesystem::weakly_canonical(options.path))
+    throw ArgumentError(fmt::format("--csv {} and -o name the same file. Nothing was written; give each its own name.", options.csv));
+  return std::optional<CsvOutput>(std::in_place, options.csv, options.overwrite, beside.inputs);
+}
+
 void write_customers(const io::ResultReader& reader, io::CsvWriter& csv, const Context* context) {
   constexpr std::int64_t kRowsAtOnce = 1 << 16;  // the chunk of the file
   const std::vector<io::RowColumn>& columns = reader.columns();
@@ -61,19 +68,16 @@ void write_customers(const io::ResultReader& reader, io::CsvWriter& csv, const C
 }
 
 ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int64_t row_bytes,
-                           const std::string& model)
+                           const std::string& read)
     : context_(context),
       input_(input.file()),
       selection_(input.selection()),
       path_(options.path),
       columns_(io::customer_columns(id_format(input_), {"S1"})),
-      output_(request(options, input_, model, input_.n_rows() * (io::row_bytes(columns_) + row_bytes))),
-      file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {
-  if (options.csv.empty()) return;
-  if (std::filesystem::weakly_canonical(options.csv) == std::filesystem::weakly_canonical(options.path))
-    throw ArgumentError(fmt::format("--csv {} and -o name the same file. Nothing was written; give each its own name.", options.csv));
-  csv_.emplace(options.csv, options.overwrite, request(options, input_, model, 0).inputs);
-}
+      request_(output_request(options, input_, read, input_.n_rows() * (io::row_bytes(columns_) + row_bytes))),
+      output_(request_),
+      file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)),
+      csv_(open_csv(options, request_)) {}
 
 void ResultOutput::begin_rows(const std::vector<std::string>& segment_names, std::vector<io::RowColumn> more_columns, bool probabilities) {
   columns_ = io::customer_columns(id_format(input_), segment_names);
@@ -104,8 +108,11 @@ void ResultOutput::commit() {
   try {
     write_customers(io::ResultReader(path_), csv_->writer(), &context_);
     csv_->commit();
-  } catch (const OutputError& error) {
-    throw OutputError(fmt::format("{} The result '{}' is complete: `coterie export` writes its CSV.", error.what(), path_));
+  } catch (const Error& error) {
+    const std::string why = dynamic_cast<const Cancelled*>(&error) != nullptr ? "stopped on request" : error.what();
+    throw Error(
+        error.code(),
+        fmt::format("the result '{0}' is complete, its CSV is not ({1}). Write it with `coterie export {0} --csv FILE`.", path_, why));
   }
 }
 

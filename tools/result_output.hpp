@@ -33,14 +33,20 @@ class CsvOutput {
   std::optional<io::CsvWriter> writer_;
 };
 
+// The request for -o, whose file may replace neither the input nor `read`, another file that is read ("": none).
+io::OutputRequest output_request(const OutputOptions& options, const io::FeatureFile& input, const std::string& read,
+                                 std::int64_t estimated_bytes);
+// --csv beside -o: it may replace neither -o's file (ArgumentError) nor what -o must not. Nothing where none is asked for.
+std::optional<CsvOutput> open_csv(const OutputOptions& options, const io::OutputRequest& beside);
+
 // Every column of the customers of a result. context: of a session, which a signal cancels.
 void write_customers(const io::ResultReader& reader, io::CsvWriter& csv, const Context* context = nullptr);
 
 class ResultOutput {
  public:
-  // Everything that can be refused is refused here. row_bytes: what a customer may take beside the id; model: the file that
-  // the segments come from, where it is not the input.
-  ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int64_t row_bytes, const std::string& model = {});
+  // Everything that can be refused is refused here. row_bytes: what a customer may take beside the id; read: another file
+  // that is read, which must not be overwritten ("": none).
+  ResultOutput(Context& context, const OutputOptions& options, const Input& input, std::int64_t row_bytes, const std::string& read);
 
   // Others will add columns of the customers to file(): the CSV is then written from the result, once that is committed. Before begin_rows.
   void expect_more_columns() { more_to_come_ = true; }
@@ -60,6 +66,7 @@ class ResultOutput {
   std::string path_;
   bool more_to_come_ = false;
   std::vector<io::RowColumn> columns_;
+  io::OutputRequest request_;
   io::AtomicOutput output_;
   io::H5adWriter file_;
   std::optional<CsvOutput> csv_;

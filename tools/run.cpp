@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "host/error.hpp"
 #include "tools/frames.hpp"
 #include "tools/granularity.hpp"
 #include "tools/job.hpp"
@@ -37,6 +38,14 @@ void run(const JobOptions& options) {
   job.session().say(fmt::format("Result: {}. Next: coterie profile {}", options.output.path, options.output.path));
 }
 
+// Defaults, which a --config that was printed holds too, ask for nothing.
+void refuse_without_targets(const std::vector<const CLI::Option*>& of_targets) {
+  for (const CLI::Option* option : of_targets)
+    if (option->count() > 0 && fmt::format("{}", fmt::join(option->results(), ",")) != option->get_default_str())
+      throw ArgumentError(fmt::format("{} asks for scores, but no outcome is to be predicted. Name one with --target, or leave it out.",
+                                      option->get_name()));
+}
+
 }  // namespace
 
 Verb add_run(CLI::App& root) {
@@ -44,14 +53,15 @@ Verb add_run(CLI::App& root) {
                            "customers.h5ad -o result.h5ad --csv segments.csv");
   auto options = std::make_shared<JobOptions>();
   add_job(*app, *options);
+  const std::size_t before = app->get_options().size();
   add_propensity_options(*app, options->propensity);
-  for (const char* of_targets :
-       {"--positive", "--penalty", "--C", "--holdout", "--split", "--folds", "--calibration", "--min-events", "--goal"})
-    app->get_option(of_targets)->needs("--target");
+  std::vector<const CLI::Option*> of_targets;
+  for (std::size_t i = before; i < app->get_options().size(); ++i) of_targets.push_back(app->get_options()[i]);
   add_number(*app, "-k,--n-clusters,--n-components", options->n_clusters, 1, kMaxClusters,
              "Number of segments; without it, one is chosen among 2..12")
       ->default_str("");
-  return {app, [options] {
+  return {app, [options, of_targets] {
+            if (options->propensity.targets.empty()) refuse_without_targets(of_targets);
             options->propensity.only_active = !options->input.active.empty();
             options->propensity.transform = options->transform;
             run(*options);

@@ -119,7 +119,7 @@ Verb add_synth(CLI::App& root) {
       add_verb(root, "synth", "Make synthetic customers with planted personas", "-o shop.h5ad --kind customers --rows 1000000 --seed 7");
   auto request = std::make_shared<SynthRequest>();
   add_output(*app, request->output, "");
-  add_choice<bool>(*app, "--kind", request->realistic, {{"blobs", false}, {"customers", true}}, "blobs",
+  add_choice<bool>(*app, "--kind", request->realistic, {{"blobs", false}, {"customers", true}},
                    "blobs: normal deviates around --personas centers; customers: six named personas who buy, visit, churn and convert "
                    "as real ones do, with the truth beside them");
   add_number<std::int64_t>(*app, "--rows", request->synth.rows, 1, std::int64_t{1} << 40, "Customers")->required();

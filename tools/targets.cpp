@@ -161,9 +161,7 @@ class CustomerHash {
 
 // (n_rows) 1 where the given split fits the row.
 std::vector<bool> given_split(const Input& input, const std::string& column) {
-  std::vector<std::string> names;
-  for (const io::ObsColumn& beside : input.file().obs()) names.push_back(beside.name);
-  if (std::find(names.begin(), names.end(), column) == names.end()) throw_unknown("--split", column, names, "obs of the file");
+  input.require_obs(column, "--split");
   const io::Categories split = input.categories(column);
   const auto train = std::find(split.levels.begin(), split.levels.end(), "train") - split.levels.begin();
   std::vector<bool> fitted;
