@@ -11,12 +11,12 @@ namespace coterie::nearest {
 namespace {
 
 // The centers whose results do not exceed the limit. A group tells its two lowest results; below the limit, there may be more.
-void append_within(const Strip& strip, StripScan& scan, std::int64_t row, float limit, std::vector<std::int32_t>& centers) {
+void append_within(const Strip& strip, const StripScan& scan, std::int32_t entry, float limit, std::vector<std::int32_t>& centers) {
   for (const std::int32_t g : scan.scanned) {
-    const float lowest = scan.lowest_of(g)[row];
+    const float lowest = scan.lowest_of(g)[entry];
     if (lowest > limit || lowest > kScanned) continue;
     const std::int32_t* const of_group = strip.groups->center() + std::ptrdiff_t{g} * kGroupWidth;
-    if (scan.next_of(g)[row] > limit) {
+    if (scan.next_of(g)[entry] > limit) {
       centers.push_back(of_group[std::bit_cast<std::int32_t>(lowest) & kPlaceBits]);
       continue;
     }
@@ -26,24 +26,24 @@ void append_within(const Strip& strip, StripScan& scan, std::int64_t row, float 
 }
 
 // No center with a larger result is nearer than the one with this result, in this place.
-float limit_of(const Strip& strip, const StripScan& scan, std::size_t row, float result, std::int32_t group) {
+float limit_of(const Strip& strip, const StripScan& scan, std::size_t entry, float result, std::int32_t group) {
   const std::int32_t place = group * kGroupWidth + (std::bit_cast<std::int32_t>(result) & kPlaceBits);
-  const float upper = upper_score(result, scan.rho[row], strip.groups->length()[place]);
-  const float reach = upper_distance(Errors(strip.n_columns), strip.length[row], upper);
+  const float upper = upper_score(result, scan.rho[entry], strip.groups->length()[place]);
+  const float reach = upper_distance(Errors(strip.n_columns), scan.length[entry], upper);
   return upper + kUnderflow + 0x1p-24f * reach * reach;
 }
 
 }  // namespace
 
-void append_rivals(const Strip& strip, StripScan& scan, std::int64_t row, std::vector<std::int32_t>& centers) {
-  append_within(strip, scan, row, scan.limit[static_cast<std::size_t>(row)], centers);
+void append_rivals(const Strip& strip, const StripScan& scan, std::int32_t entry, std::vector<std::int32_t>& centers) {
+  append_within(strip, scan, entry, scan.limit[static_cast<std::size_t>(entry)], centers);
 }
 
-void append_two_nearest(const Strip& strip, StripScan& scan, std::int64_t row, std::vector<std::int32_t>& centers) {
+void append_two_nearest(const Strip& strip, const StripScan& scan, std::int32_t entry, std::vector<std::int32_t>& centers) {
   float best = kInfinity, second = kInfinity;
   std::int32_t group = 0, second_group = 0;
   for (const std::int32_t g : scan.scanned)
-    for (const float result : {scan.lowest_of(g)[row], scan.next_of(g)[row]}) {
+    for (const float result : {scan.lowest_of(g)[entry], scan.next_of(g)[entry]}) {
       if (result < best) {
         second = std::exchange(best, result);
         second_group = std::exchange(group, g);
@@ -52,26 +52,27 @@ void append_two_nearest(const Strip& strip, StripScan& scan, std::int64_t row, s
         second_group = g;
       }
     }
-  const std::size_t i = static_cast<std::size_t>(row);
+  const std::size_t i = static_cast<std::size_t>(entry);
   const float limit = std::max(limit_of(strip, scan, i, best, group), limit_of(strip, scan, i, second, second_group));
-  append_within(strip, scan, row, scan.rho[i] < kLostAll ? limit : kInfinity, centers);
+  append_within(strip, scan, entry, scan.rho[i] < kLostAll ? limit : kInfinity, centers);
 }
 
-void set_label(const Strip& strip, StripScan& scan, std::int32_t row, std::int32_t label) {
+void set_label(const Strip& strip, StripScan& scan, std::int32_t entry, std::int32_t label) {
+  const std::size_t i = static_cast<std::size_t>(entry);
+  const std::int32_t row = scan.doubtful[i];
   if (const std::int32_t before = std::exchange(strip.bounds.label[row], label); before != label) scan.moves.add({row, before, label});
-  const std::size_t i = static_cast<std::size_t>(row);
   const Errors errors(strip.n_columns);
   const std::int32_t place = strip.groups->place_of(label), group = place / kGroupWidth;
   const auto write = [&](std::int32_t g, float result) {
-    const float square = strip.length[i] * strip.length[i] * errors.square_down, score = result - kUnderflow;
+    const float square = scan.length[i] * scan.length[i] * errors.square_down, score = result - kUnderflow;
     strip.bounds.lower[g * strip.bounds.stride + row] =
         std::sqrt(std::max(0.0f, square + 2 * score)) * (1 - kOutwards) + strip.drifts.group[g] * (1 - kDriftOutwards);
   };
   const std::int32_t presumed = scan.place[i] / kGroupWidth;
-  write(presumed, scan.lowest_of(presumed)[row]);
-  const float lowest = scan.lowest_of(group)[row];
-  write(group, (std::bit_cast<std::int32_t>(lowest) & kPlaceBits) == place % kGroupWidth ? scan.next_of(group)[row] : lowest);
-  strip.bounds.upper[i] = scan.reach[i] - strip.drifts.center[label] * (1 - kDriftOutwards);
+  write(presumed, scan.lowest_of(presumed)[entry]);
+  const float lowest = scan.lowest_of(group)[entry];
+  write(group, (std::bit_cast<std::int32_t>(lowest) & kPlaceBits) == place % kGroupWidth ? scan.next_of(group)[entry] : lowest);
+  strip.bounds.upper[row] = scan.reach[i] - strip.drifts.center[label] * (1 - kDriftOutwards);
 }
 
 }  // namespace coterie::nearest

@@ -1,6 +1,7 @@
 #include "host/group_scan.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #undef HWY_TARGET_INCLUDE
@@ -12,35 +13,123 @@
 #include "host/group_errors.hpp"
 #include "host/group_kernel-inl.hpp"  // after foreach_target
 
+#ifndef COTERIE_HOST_GROUP_SCAN_LANES
+#define COTERIE_HOST_GROUP_SCAN_LANES  // once, not per instruction set
+namespace coterie::nearest {
+
+// The bits that are set in a byte, from the lowest on: in memory, for Compress of Highway 1.0 copies its table at every call.
+constexpr std::array<std::array<std::uint8_t, 8>, 256> kLanesOfBits = [] {
+  std::array<std::array<std::uint8_t, 8>, 256> lanes{};
+  for (unsigned bits = 0; bits < 256; ++bits) {
+    std::size_t n = 0;
+    for (std::uint8_t lane = 0; lane < 8; ++lane)
+      if ((bits >> lane & 1u) != 0) lanes[bits][n++] = lane;
+  }
+  return lanes;
+}();
+
+}  // namespace coterie::nearest
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
 namespace HWY_NAMESPACE {
 
-// Adds the rows of a mask, from `first` on.
+constexpr std::size_t kLanes = hn::MaxLanes(Floats{});
+
+// Calls visit(lane) for the lanes of a mask.
+template <class M, class Visit>
+HWY_INLINE void for_each_lane(M mask, Visit&& visit) {
+  std::uint64_t bits = 0;
+  hn::StoreMaskBits(Floats(), mask, reinterpret_cast<std::uint8_t*>(&bits));
+  for (; bits != 0; bits &= bits - 1) visit(static_cast<std::size_t>(std::countr_zero(bits)));
+}
+
+// Lanes of the entries from `first` on.
+HWY_INLINE auto lanes_of(std::size_t n_entries, std::size_t first) { return hn::FirstN(Floats(), n_entries - first); }
+
+// Puts the lanes of a mask together, one behind the other.
+class Chosen {
+ public:
+  template <class M>
+  explicit HWY_INLINE Chosen(M mask) {
+    hn::StoreMaskBits(Floats(), mask, reinterpret_cast<std::uint8_t*>(&bits_));
+  }
+  HWY_INLINE std::size_t size() const { return static_cast<std::size_t>(std::popcount(bits_)); }
+  template <class T>
+  HWY_INLINE void store(hn::Vec<hn::Rebind<T, Floats> > values, T* to) const {  // a whole vector is written
+    const hn::Rebind<T, Floats> d;
+    if constexpr (kLanes == 8) {
+      const auto lanes =
+          hn::PromoteTo(hn::RebindToSigned<Floats>(), hn::LoadU(hn::Rebind<std::uint8_t, Floats>(), kLanesOfBits[bits_].data()));
+      hn::StoreU(hn::TableLookupLanes(values, hn::IndicesFromVec(d, lanes)), d, to);
+    } else {
+      T of_lane[kLanes];
+      hn::StoreU(values, d, of_lane);
+      for (std::uint64_t rest = bits_; rest != 0; rest &= rest - 1) *to++ = of_lane[std::countr_zero(rest)];
+    }
+  }
+
+ private:
+  std::uint64_t bits_ = 0;
+};
+
+// Adds the numbers of the chosen lanes, the lowest lane being `first`.
+HWY_INLINE void append_numbers(const Chosen& chosen, std::size_t first, StripList<std::int32_t>& numbers) {
+  chosen.store(hn::Iota(hn::RebindToSigned<Floats>(), static_cast<std::int32_t>(first)), numbers.end());
+  numbers.grow(chosen.size());
+}
+
+// What a column of the strip holds for the rows of some entries, and the way back for those of a mask. Rows ascend, and 0 follows
+// the last.
+HWY_INLINE bool are_neighbours(const std::int32_t* rows) { return rows[kLanes - 1] - rows[0] == static_cast<std::int32_t>(kLanes) - 1; }
+HWY_INLINE hn::Vec<Floats> load_rows(const float* column, const std::int32_t* rows) {
+  const Floats d;
+  if (are_neighbours(rows)) return hn::LoadU(d, column + rows[0]);
+  return hn::GatherIndex(d, column, hn::LoadU(hn::RebindToSigned<Floats>(), rows));
+}
 template <class M>
-HWY_INLINE void append_rows(M mask, std::int64_t first, StripList<std::int32_t>& rows) {
+HWY_INLINE void store_rows(hn::Vec<Floats> values, M mask, float* column, const std::int32_t* rows) {
+  const Floats d;
+  if (hn::AllTrue(d, mask) && are_neighbours(rows)) return hn::StoreU(values, d, column + rows[0]);
+  float lanes[kLanes];
+  hn::StoreU(values, d, lanes);
+  for_each_lane(mask, [&](std::size_t lane) HWY_ATTR { column[rows[lane]] = lanes[lane]; });
+}
+
+// table[i] of few numbers: two registers are faster than memory.
+template <class T>
+HWY_INLINE auto look_up(const T* table, std::int32_t n, hn::Vec<hn::RebindToSigned<Floats> > i) {
+  const hn::Rebind<T, Floats> d;
+  const hn::RebindToSigned<Floats> di;
+  if constexpr (kLanes == 8) {
+    if (n <= 16) {
+      const auto at = hn::IndicesFromVec(d, hn::And(i, hn::Set(di, 7)));
+      const auto is_low = hn::RebindMask(d, hn::Lt(i, hn::Set(di, 8)));
+      return hn::IfThenElse(is_low, hn::TableLookupLanes(hn::LoadU(d, table), at), hn::TableLookupLanes(hn::LoadU(d, table + 8), at));
+    }
+  }
+  return hn::GatherIndex(d, table, i);
+}
+
+// How far centers drifted; infinitely where there is none.
+HWY_INLINE hn::Vec<Floats> drift_of(const Strip& strip, hn::Vec<hn::RebindToSigned<Floats> > center) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
-  if (hn::AllTrue(d, mask)) {
-    hn::StoreU(hn::Iota(di, static_cast<std::int32_t>(first)), di, rows.end());
-    rows.resize(rows.size() + hn::Lanes(d));
-    return;
-  }
-  std::uint64_t bits = 0;
-  hn::StoreMaskBits(d, mask, reinterpret_cast<std::uint8_t*>(&bits));
-  for (; bits != 0; bits &= bits - 1) rows.add(static_cast<std::int32_t>(first) + std::countr_zero(bits));
+  const auto drift = look_up(strip.drifts.center, strip.groups->n_centers(), hn::Max(center, hn::Zero(di)));
+  return hn::IfThenElse(hn::RebindMask(d, hn::Lt(center, hn::Zero(di))), hn::Set(d, kInfinity), drift);
 }
 
 constexpr std::int64_t kWordsOfLine = 16;  // of the cache
 
 // Chosen rows leave the prefetcher of the processor without a pattern. They are fetched this many ahead of their scan: far enough for
 // memory, few enough for the cache.
-constexpr std::int64_t kRowsAhead = 24;
+constexpr std::size_t kRowsAhead = 32;
 
-void fetch_rows(const Strip& strip, const std::int32_t* rows, std::int64_t first, std::int64_t n_rows) {
+void fetch_rows(const Strip& strip, const StripScan& scan, std::size_t first, std::size_t last) {
   const std::int64_t n_pairs = strip.groups->n_pairs();
-  for (std::int64_t i = first; i < std::min(first + static_cast<std::int64_t>(kQuad), n_rows); ++i) {
-    const std::int32_t* const row = strip.pairs + (rows != nullptr ? rows[i] : i) * n_pairs;
+  for (std::size_t entry = first; entry < std::min(last, scan.doubtful.size()); ++entry) {
+    const std::int32_t* const row = strip.pairs + scan.doubtful[entry] * n_pairs;
     for (std::int64_t pair = 0; pair < n_pairs; pair += kWordsOfLine) __builtin_prefetch(row + pair);
   }
 }
@@ -48,9 +137,9 @@ void fetch_rows(const Strip& strip, const std::int32_t* rows, std::int64_t first
 // With more than a few groups, a distance to one center is cheap beside a scan, and worth it.
 HWY_INLINE bool is_tightened(const Strip& strip) { return strip.groups->n_groups() > 2; }
 
-// One group for the chosen rows, or without a choice for the first n_rows.
+// One group for some entries, or for all where `entries` is nullptr.
 template <std::size_t kVectors>
-void scan_vectors(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* rows, std::int64_t n_rows) {
+void scan_vectors(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t n_entries) {
   const CenterGroups& groups = *strip.groups;
   const std::int32_t first_place = number * kGroupWidth;
   const GroupOf group{groups.group_pairs(number), groups.half_square() + first_place, groups.length() + first_place,
@@ -58,157 +147,168 @@ void scan_vectors(const Strip& strip, StripScan& scan, std::int32_t number, cons
   float* const lowest = scan.lowest_of(number);
   float* const next = scan.next_of(number);
   const bool is_first = scan.scanned.size() == 1 && !is_tightened(strip);  // later, rows are in the cache
-  for (std::int64_t first = 0; first < n_rows; first += kQuad) {
-    if (is_first) fetch_rows(strip, rows, first + kRowsAhead, n_rows);
+  for (std::int64_t first = 0; first < n_entries; first += kQuad) {
+    if (is_first)
+      fetch_rows(strip, scan, static_cast<std::size_t>(first) + kRowsAhead, static_cast<std::size_t>(first) + kRowsAhead + kQuad);
     const std::int32_t* row_pairs[kQuad];
     float unit[kQuad], rho[kQuad];
     std::size_t at[kQuad];
     for (std::size_t r = 0; r < kQuad; ++r) {
-      const std::int64_t i = std::min(first + static_cast<std::int64_t>(r), n_rows - 1);
-      at[r] = static_cast<std::size_t>(rows != nullptr ? rows[i] : i);
-      row_pairs[r] = strip.pairs + at[r] * static_cast<std::size_t>(groups.n_pairs());
+      const std::int64_t i = std::min(first + static_cast<std::int64_t>(r), n_entries - 1);
+      at[r] = static_cast<std::size_t>(entries != nullptr ? entries[i] : i);
+      row_pairs[r] = strip.pairs + static_cast<std::int64_t>(scan.doubtful[at[r]]) * groups.n_pairs();
       unit[r] = scan.unit[at[r]];
       rho[r] = scan.rho[at[r]];
     }
-    if (rows == nullptr) {
+    if (entries == nullptr) {
       scan_quad<kVectors>(group, row_pairs, unit, rho, lowest + first, next + first);
       continue;
     }
-    float of_rows[2][kQuad];
-    scan_quad<kVectors>(group, row_pairs, unit, rho, of_rows[0], of_rows[1]);
+    float of_entries[2][kQuad];
+    scan_quad<kVectors>(group, row_pairs, unit, rho, of_entries[0], of_entries[1]);
     for (std::size_t r = 0; r < kQuad; ++r) {
-      lowest[at[r]] = of_rows[0][r];
-      next[at[r]] = of_rows[1][r];
+      lowest[at[r]] = of_entries[0][r];
+      next[at[r]] = of_entries[1][r];
     }
   }
 }
 
-void scan_group(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* rows, std::int64_t n_rows) {
-  constexpr std::size_t kLanes = hn::MaxLanes(Floats{});
+void scan_group(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t n_entries) {
   const bool is_narrow = strip.groups->n_centers() - number * kGroupWidth <= static_cast<std::int32_t>(kLanes);
   if (is_narrow)
-    scan_vectors<1>(strip, scan, number, rows, n_rows);
+    scan_vectors<1>(strip, scan, number, entries, n_entries);
   else
-    scan_vectors<static_cast<std::size_t>(kGroupWidth) / kLanes>(strip, scan, number, rows, n_rows);
+    scan_vectors<static_cast<std::size_t>(kGroupWidth) / kLanes>(strip, scan, number, entries, n_entries);
 }
 
-// unit and rho of all rows.
+// What is known of the rows of all entries: length, and of it unit and rho.
 void find_errors(const Strip& strip, StripScan& scan) {
   const Floats d;
   const auto lost_ratio = hn::Set(d, strip.groups->lost_ratio());
-  for (std::size_t i = 0; i < static_cast<std::size_t>(strip.n_rows); i += hn::Lanes(d)) {
-    const auto length = hn::LoadU(d, strip.length + i), lost = hn::LoadU(d, strip.lost + i);
+  for (std::size_t i = 0; i < scan.doubtful.size(); i += kLanes) {
+    const std::int32_t* const rows = &scan.doubtful[i];
+    const auto length = load_rows(strip.length, rows), lost = load_rows(strip.lost, rows);
     const auto by_centers = hn::MulAdd(hn::Add(length, lost), lost_ratio, hn::Mul(length, hn::Set(d, 0x1p-18f)));
+    hn::StoreU(length, d, scan.length.data() + i);
     hn::StoreU(hn::Mul(length, hn::Set(d, 1 / kReach)), d, scan.unit.data() + i);
     hn::StoreU(hn::Mul(hn::Add(lost, by_centers), hn::Set(d, 1 + 0x1p-10f)), d, scan.rho.data() + i);
   }
 }
 
-// The bounds of the next strip lie behind those of this one.
-HWY_INLINE void fetch_bounds(const Strip& strip, std::int64_t row) {
+// What is known of the rows of the next strip lies behind that of this one.
+HWY_INLINE void fetch_ahead(const Strip& strip, std::int64_t row) {
+  __builtin_prefetch(strip.length + row);
+  __builtin_prefetch(strip.lost + row);
   __builtin_prefetch(strip.bounds.label + row);
   __builtin_prefetch(strip.bounds.upper + row);
   for (std::int32_t g = 0; g < strip.groups->n_groups(); ++g) __builtin_prefetch(strip.bounds.lower + g * strip.bounds.stride + row);
 }
 
-// Sorts out the rows whose label stands.
+// Lists the rows whose label does not stand, and what their bounds say.
 void find_doubtful_target(const Strip& strip, StripScan& scan) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const auto& bounds = strip.bounds;
   scan.doubtful.clear();
-  for (std::int64_t i = 0; i < strip.n_rows; i += static_cast<std::int64_t>(hn::Lanes(d))) {
-    if (i % kWordsOfLine == 0) fetch_bounds(strip, i + kStripRows);
-    const auto drift = hn::GatherIndex(d, strip.drifts.center, hn::LoadU(di, bounds.label + i));
-    const auto reach = hn::Add(hn::LoadU(d, bounds.upper + i), drift);
+  for (std::int64_t i = 0; i < strip.n_rows; i += static_cast<std::int64_t>(kLanes)) {
+    if (i % kWordsOfLine == 0) fetch_ahead(strip, i + kStripRows);
+    const auto label = hn::LoadU(di, bounds.label + i);
+    const auto reach = hn::Add(hn::LoadU(d, bounds.upper + i), drift_of(strip, label));
     auto least = hn::Set(d, kInfinity);
     for (std::int32_t g = 0; g < strip.groups->n_groups(); ++g)
       least = hn::Min(least, hn::Sub(hn::LoadU(d, bounds.lower + g * bounds.stride + i), hn::Set(d, strip.drifts.group[g])));
     const auto stands = hn::Gt(least, reach);
-    hn::StoreU(hn::IfThenElse(stands, hn::Set(d, -kInfinity), reach), d, scan.reach.data() + i);
-    hn::StoreU(least, d, scan.least.data() + i);
-    append_rows(hn::Not(stands), i, scan.doubtful);
+    if (hn::AllTrue(d, stands)) continue;
+    const auto in_doubt = hn::AndNot(stands, lanes_of(static_cast<std::size_t>(strip.n_rows), static_cast<std::size_t>(i)));
+    const Chosen chosen(in_doubt);
+    const std::size_t n = scan.doubtful.size();
+    chosen.store(reach, scan.reach.data() + n);
+    chosen.store(least, scan.least.data() + n);
+    chosen.store(label, scan.label.data() + n);
+    append_numbers(chosen, static_cast<std::size_t>(i), scan.doubtful);
   }
-  while (!scan.doubtful.empty() && scan.doubtful.end()[-1] >= strip.n_rows) scan.doubtful.resize(scan.doubtful.size() - 1);
-  std::fill(scan.reach.begin() + strip.n_rows, scan.reach.end(), -kInfinity);
+  scan.doubtful.end_with_zeros();
 }
 
-// Measures the distances of doubtful rows to their own centers anew; where that settles the doubt, the label stands after all.
+// An upper bound of the distance of an entry to its own center.
+float measured_reach(const Strip& strip, const Errors& errors, const StripScan& scan, std::size_t entry, std::int32_t label) {
+  const CenterGroups& groups = *strip.groups;
+  const std::int32_t place = groups.place_of(label);
+  const std::int64_t row = scan.doubtful[entry];
+  const std::int32_t sum = product_sum(strip.pairs + row * groups.n_pairs(), groups.center_pairs(place), groups.n_pairs());
+  const float rho = scan.rho[entry], length = groups.length()[place];
+  const float lowest = groups.half_square()[place] - rho * length - scan.unit[entry] * groups.step()[place] * static_cast<float>(sum);
+  return upper_distance(errors, scan.length[entry], upper_score(lowest, rho, length));
+}
+
+// Measures the distances to the own centers anew; where that settles the doubt, the label stands after all. For the others, finds the
+// group of the own center.
 void tighten(const Strip& strip, StripScan& scan) {
   const Errors errors(strip.n_columns);
-  const CenterGroups& groups = *strip.groups;
+  const std::size_t n = scan.doubtful.size();
   std::size_t kept = 0;
-  const auto rows = scan.doubtful.items();
-  for (std::size_t next = 0; next < rows.size(); ++next) {
-    const std::int32_t row = rows[next];
-    if (next % kQuad == 0) fetch_rows(strip, rows.data(), static_cast<std::int64_t>(next) + kRowsAhead, std::ssize(rows));
-    const std::size_t i = static_cast<std::size_t>(row);
-    const std::int32_t label = strip.bounds.label[i];
+  for (std::size_t entry = 0; entry < n; ++entry) {
+    fetch_rows(strip, scan, entry + kRowsAhead, std::min(n, entry + kRowsAhead + 1));
+    const std::int32_t row = scan.doubtful[entry], label = scan.label[entry];
+    float reach = scan.reach[entry];
+    if (label >= 0 && strip.lost[row] < kLostAll) {
+      const float measured = measured_reach(strip, errors, scan, entry, label);
+      if (measured < reach) {
+        reach = measured;
+        strip.bounds.upper[row] = reach - strip.drifts.center[label] * (1 - kDriftOutwards);
+      }
+      if (scan.least[entry] > reach) continue;
+    }
     scan.doubtful[kept] = row;
-    if (label < 0 || strip.lost[i] >= kLostAll) {
-      ++kept;
-      continue;
-    }
-    const std::int32_t place = groups.place_of(label);
-    const std::int32_t sum =
-        product_sum(strip.pairs + i * static_cast<std::size_t>(groups.n_pairs()), groups.center_pairs(place), groups.n_pairs());
-    const float rho = scan.rho[i], length = groups.length()[place];
-    const float lowest = groups.half_square()[place] - rho * length - scan.unit[i] * groups.step()[place] * static_cast<float>(sum);
-    const float reach = upper_distance(errors, strip.length[i], upper_score(lowest, rho, length));
-    if (reach < scan.reach[i]) {
-      scan.reach[i] = reach;
-      strip.bounds.upper[i] = reach - strip.drifts.center[label] * (1 - kDriftOutwards);
-    }
-    if (scan.least[i] > scan.reach[i])
-      scan.reach[i] = -kInfinity;
-    else
-      ++kept;
+    scan.label[kept] = label;
+    scan.own[kept] = label >= 0 ? strip.groups->place_of(label) / kGroupWidth : -1;
+    scan.reach[kept] = reach;
+    for (auto* column : {&scan.length, &scan.unit, &scan.rho}) (*column)[kept] = (*column)[entry];
+    ++kept;
   }
   scan.doubtful.resize(kept);
+  scan.doubtful.end_with_zeros();
 }
 
-// Rows for which a group must be scanned: those whose bound does not exclude it, and those that belong to it.
+// Entries for which a group must be scanned: those whose bound does not exclude it, and those that belong to it.
 void find_needing(const Strip& strip, StripScan& scan, std::int32_t group) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const float* const lower = strip.bounds.lower + group * strip.bounds.stride;
   const auto drift = hn::Set(d, strip.drifts.group[group]);
   scan.needing.clear();
-  for (std::int64_t i = 0; i < strip.n_rows; i += static_cast<std::int64_t>(hn::Lanes(d))) {
-    const auto reach = hn::LoadU(d, scan.reach.data() + i);
-    const auto in_doubt = hn::Gt(reach, hn::Set(d, -kInfinity));  // no row beyond the last is
-    const auto excluded = hn::Gt(hn::Sub(hn::LoadU(d, lower + i), drift), reach);
+  for (std::size_t i = 0; i < scan.doubtful.size(); i += kLanes) {
+    const auto excluded = hn::Gt(hn::Sub(load_rows(lower, &scan.doubtful[i]), drift), hn::LoadU(d, scan.reach.data() + i));
     const auto own = hn::RebindMask(d, hn::Eq(hn::LoadU(di, scan.own.data() + i), hn::Set(di, group)));
-    append_rows(hn::Or(hn::AndNot(excluded, in_doubt), own), i, scan.needing);
+    const auto needs = hn::And(hn::Or(hn::Not(excluded), own), lanes_of(scan.doubtful.size(), i));
+    if (!hn::AllFalse(d, needs)) append_numbers(Chosen(needs), i, scan.needing);
   }
 }
 
-// Rows of a mask that belong to these centers from now on.
+// Entries of a mask, of those from `first` on, belong to these centers from now on.
 template <class M, class V>
-HWY_INLINE void note_moves(M mask, V center, std::size_t first, std::int32_t* label, StripScan& scan) {
+HWY_INLINE void note_moves(const Strip& strip, StripScan& scan, M mask, V center, std::size_t first) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
-  const auto before = hn::LoadU(di, label + first);
+  const auto before = hn::LoadU(di, scan.label.data() + first);
   const auto moves = hn::AndNot(hn::RebindMask(d, hn::Eq(before, center)), mask);
   if (hn::AllFalse(d, moves)) return;
-  std::int32_t from[hn::MaxLanes(Floats{})];
-  hn::StoreU(before, di, from);
-  hn::StoreU(hn::IfThenElse(hn::RebindMask(di, moves), center, before), di, label + first);
-  std::uint64_t bits = 0;
-  hn::StoreMaskBits(d, moves, reinterpret_cast<std::uint8_t*>(&bits));
-  for (; bits != 0; bits &= bits - 1) {
-    const int lane = std::countr_zero(bits);
-    scan.moves.add({static_cast<std::int32_t>(first) + lane, from[lane], label[first + static_cast<std::size_t>(lane)]});
-  }
+  std::int32_t to[kLanes];
+  hn::StoreU(center, di, to);
+  for_each_lane(moves, [&](std::size_t lane) HWY_ATTR {
+    const std::int32_t row = scan.doubtful[first + lane];
+    scan.moves.add({row, scan.label[first + lane], to[lane]});
+    strip.bounds.label[row] = to[lane];
+  });
 }
 
-// From the results of all scanned groups: place and limit, and the labels and upper bounds of rows whose center is certain.
+// From the results of all scanned groups: place and limit, the upper bounds, and the labels of entries whose center is certain.
 void find_lowest(const Strip& strip, StripScan& scan) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const Errors errors(strip.n_columns);
   const CenterGroups& groups = *strip.groups;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(strip.n_rows); i += hn::Lanes(d)) {
+  for (std::size_t i = 0; i < scan.doubtful.size(); i += kLanes) {
     auto best = hn::Set(d, CenterGroups::kNoScore), second = best;
     auto group = hn::Zero(di);
     for (const std::int32_t g : scan.scanned) {
@@ -219,26 +319,24 @@ void find_lowest(const Strip& strip, StripScan& scan) {
       group = hn::IfThenElse(hn::RebindMask(di, nearer), hn::Set(di, g * kGroupWidth), group);
     }
     const auto place = hn::Or(group, hn::And(hn::BitCast(di, best), hn::Set(di, kPlaceBits)));
-    const auto length = hn::LoadU(d, strip.length + i), rho = hn::LoadU(d, scan.rho.data() + i);
-    const auto of_center = hn::GatherIndex(d, groups.length(), place);
+    const auto length = hn::LoadU(d, scan.length.data() + i), rho = hn::LoadU(d, scan.rho.data() + i);
+    const auto of_center = look_up(groups.length(), groups.n_centers(), place);
     const auto error = hn::MulAdd(rho, hn::Set(d, kTwiceRho), hn::Mul(of_center, hn::Set(d, kTwiceShare)));
     const auto upper = hn::Add(hn::MulAdd(of_center, error, best), hn::Set(d, kUnderflow));
     const auto square = hn::Max(hn::Zero(d), hn::MulAdd(hn::Mul(length, length), hn::Set(d, errors.square_up), hn::Add(upper, upper)));
     auto reach = hn::Mul(hn::Sqrt(square), hn::Set(d, 1 + kOutwards));
     reach = hn::IfThenElse(hn::Ge(rho, hn::Set(d, kLostAll)), hn::Set(d, kInfinity), reach);
     const auto limit = hn::MulAdd(hn::Mul(reach, reach), hn::Set(d, 0x1p-24f), hn::Add(upper, hn::Set(d, kUnderflow)));
-    const auto center = hn::GatherIndex(di, groups.center(), place);
-    const auto old = hn::LoadU(d, scan.reach.data() + i);
-    const auto in_doubt = hn::Gt(old, hn::Set(d, -kInfinity));
-    const auto certain = hn::And(in_doubt, hn::Gt(second, limit));
+    const auto center = look_up(groups.center(), groups.n_centers(), place);
+    const auto is_entry = lanes_of(scan.doubtful.size(), i), certain = hn::And(is_entry, hn::Gt(second, limit));
     hn::StoreU(place, di, scan.place.data() + i);
     hn::StoreU(limit, d, scan.limit.data() + i);
-    const auto drift = hn::Mul(hn::GatherIndex(d, strip.drifts.center, center), hn::Set(d, 1 - kDriftOutwards));
-    float* const stored = strip.bounds.upper + i;
-    hn::StoreU(hn::IfThenElse(certain, hn::Sub(reach, drift), hn::LoadU(d, stored)), d, stored);
-    hn::StoreU(hn::IfThenElse(in_doubt, reach, old), d, scan.reach.data() + i);
-    append_rows(hn::AndNot(certain, in_doubt), static_cast<std::int64_t>(i), scan.ambiguous);
-    note_moves(certain, center, i, strip.bounds.label, scan);
+    hn::StoreU(reach, d, scan.reach.data() + i);
+    const auto drift = hn::Mul(drift_of(strip, center), hn::Set(d, 1 - kDriftOutwards));
+    store_rows(hn::Sub(reach, drift), is_entry, strip.bounds.upper, &scan.doubtful[i]);
+    const auto ambiguous = hn::AndNot(certain, is_entry);
+    if (!hn::AllFalse(d, ambiguous)) append_numbers(Chosen(ambiguous), i, scan.ambiguous);
+    note_moves(strip, scan, certain, center, i);
   }
 }
 
@@ -255,43 +353,36 @@ void write_lower(const Strip& strip, const StripScan& scan, std::int32_t group) 
   const Errors errors(strip.n_columns);
   float* const lower = strip.bounds.lower + group * strip.bounds.stride;
   const auto drift = hn::Set(d, strip.drifts.group[group] * (1 - kDriftOutwards));
-  for (std::size_t i = 0; i < static_cast<std::size_t>(strip.n_rows); i += hn::Lanes(d)) {
-    const std::size_t at = static_cast<std::size_t>(group * kStripRows) + i;
-    const auto lowest = hn::LoadU(d, scan.lowest.data() + at);
+  for (std::size_t i = 0; i < scan.doubtful.size(); i += kLanes) {
+    const auto lowest = hn::LoadU(d, scan.lowest_of(group) + i);
+    const auto is_new = hn::And(hn::Lt(lowest, hn::Set(d, kScanned)), lanes_of(scan.doubtful.size(), i));
+    if (hn::AllFalse(d, is_new)) continue;
     const auto own_group = hn::ShiftRight<std::countr_zero(static_cast<unsigned>(kGroupWidth))>(hn::LoadU(di, scan.place.data() + i));
     const auto is_own = hn::RebindMask(d, hn::Eq(own_group, hn::Set(di, group)));
-    const auto result = hn::IfThenElse(is_own, hn::LoadU(d, scan.next.data() + at), lowest);
-    const auto distance = lower_distance(d, errors, hn::LoadU(d, strip.length + i), result);
-    const auto in_doubt = hn::Gt(hn::LoadU(d, scan.reach.data() + i), hn::Set(d, -kInfinity));
-    const auto is_new = hn::And(in_doubt, hn::Lt(lowest, hn::Set(d, kScanned)));
-    hn::StoreU(hn::IfThenElse(is_new, hn::Add(distance, drift), hn::LoadU(d, lower + i)), d, lower + i);
+    const auto result = hn::IfThenElse(is_own, hn::LoadU(d, scan.next_of(group) + i), lowest);
+    const auto distance = lower_distance(d, errors, hn::LoadU(d, scan.length.data() + i), result);
+    store_rows(hn::Add(distance, drift), is_new, lower, &scan.doubtful[i]);
   }
 }
 
-// Scans every group for the rows that need it, or for all where that costs little more.
+// Scans every group for the entries that need it, or for all where that costs little more.
 void scan_groups(const Strip& strip, StripScan& scan) {
   const std::int32_t n_groups = strip.groups->n_groups();
   const bool chooses = is_tightened(strip);
-  if (chooses) {
-    tighten(strip, scan);
-    if (scan.doubtful.empty()) return;
-    std::fill(scan.own.begin(), scan.own.end(), -1);
-    for (const std::int32_t row : scan.doubtful.items())
-      if (const std::int32_t label = strip.bounds.label[row]; label >= 0)
-        scan.own[static_cast<std::size_t>(row)] = strip.groups->place_of(label) / kGroupWidth;
-  }
+  if (chooses) tighten(strip, scan);
+  const std::int64_t n_entries = static_cast<std::int64_t>(scan.doubtful.size());
+  if (n_entries == 0) return;
   for (std::int32_t g = 0; g < n_groups; ++g) {
     if (chooses) find_needing(strip, scan, g);
-    auto& needing = chooses ? scan.needing : scan.doubtful;
-    if (needing.empty()) continue;
-    const std::int64_t n_needing = static_cast<std::int64_t>(needing.size());
+    const std::int64_t n_needing = chooses ? static_cast<std::int64_t>(scan.needing.size()) : n_entries;
+    if (n_needing == 0) continue;
     scan.scanned.push_back(g);
     scan.n_scans += n_needing;
-    if (n_needing * 4 > strip.n_rows * 3) {
-      scan_group(strip, scan, g, nullptr, strip.n_rows);
+    if (n_needing * 4 > n_entries * 3) {
+      scan_group(strip, scan, g, nullptr, n_entries);
     } else {
       std::fill_n(scan.lowest_of(g), kStripRows, CenterGroups::kNoScore);
-      scan_group(strip, scan, g, &needing[0], n_needing);
+      scan_group(strip, scan, g, &scan.needing[0], n_needing);
     }
   }
 }
@@ -301,9 +392,9 @@ void scan_doubtful_target(const Strip& strip, StripScan& scan) {
   scan.moves.clear();
   scan.ambiguous.clear();
   scan.n_scans = 0;
+  fetch_rows(strip, scan, 0, kRowsAhead);
   find_errors(strip, scan);
   scan_groups(strip, scan);
-  if (scan.doubtful.empty()) return;
   find_lowest(strip, scan);
   for (const std::int32_t g : scan.scanned) write_lower(strip, scan, g);
 }
@@ -319,9 +410,9 @@ HWY_EXPORT(find_doubtful_target);
 HWY_EXPORT(scan_doubtful_target);
 
 StripScan::StripScan(std::int32_t n_groups) : lowest(static_cast<std::size_t>(n_groups * kStripRows)), next(lowest.size()) {
-  constexpr std::size_t kRows = static_cast<std::size_t>(kStripRows);
-  for (auto* column : {&reach, &least, &unit, &rho, &limit}) column->resize(kRows);
-  for (auto* column : {&own, &place}) column->resize(kRows);
+  constexpr std::size_t kEntries = static_cast<std::size_t>(kStripRows + kSlack);
+  for (auto* column : {&reach, &least, &length, &unit, &rho, &limit}) column->resize(kEntries);
+  for (auto* column : {&label, &own, &place}) column->resize(kEntries);
 }
 
 NoBounds::NoBounds(std::int32_t n_groups)

@@ -4,6 +4,7 @@
 // the few rivals of the rows that stay ambiguous go through that chain.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -31,22 +32,28 @@ class NoBounds {
   std::vector<float> upper_, lower_;
 };
 struct Drifts {
-  const float* center;  // (n_clusters) what was added to every `upper`; [-1] is infinite
+  const float* center;  // (n_groups, kGroupWidth) what was added to every `upper`, by center
   const float* group;   // (n_groups) what was taken off every `lower`
 };
 
-// A list of rows that is filled without a check: there are never more than kStripRows, and a vector of them beyond the last.
+// Vectors may reach beyond the last row of a strip.
+inline constexpr std::int64_t kSlack = 16;
+
+// A list that is filled without a check: there are never more than kStripRows.
 template <class T>
 class StripList {
  public:
-  StripList() : items_(static_cast<std::size_t>(kStripRows) + 16) {}
+  StripList() : items_(static_cast<std::size_t>(kStripRows + kSlack)) {}
   void clear() { size_ = 0; }
   void add(const T& item) { items_[size_++] = item; }
+  void grow(std::size_t by) { size_ += by; }  // over items written to end()
   void resize(std::size_t size) { size_ = size; }
+  void end_with_zeros() { std::fill_n(end(), kSlack, T{}); }
   T* end() { return items_.data() + size_; }
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   T& operator[](std::size_t i) { return items_[i]; }
+  const T& operator[](std::size_t i) const { return items_[i]; }
   std::span<const T> items() const { return {items_.data(), size_}; }
 
  private:
@@ -54,27 +61,30 @@ class StripList {
   std::size_t size_ = 0;
 };
 
-// Results of the rows of one strip under one model.
+// Results for the rows of one strip under one model whose label does not stand: its entries. Columns are by entry.
 struct StripScan {
   explicit StripScan(std::int32_t n_groups = 0);
 
-  std::vector<float> reach;           // (kStripRows) upper bound of the distance to the nearest center; -infinity: the label stands
-  std::vector<float> least;           // (kStripRows) lower bound of the distance to all others
-  StripList<std::int32_t> doubtful;   // rows whose label does not stand
-  std::vector<std::int32_t> own;      // (kStripRows) group of the label of doubtful rows, else -1
-  StripList<std::int32_t> needing;    // scratch: rows that a group is scanned for
+  StripList<std::int32_t> doubtful;   // rows of the entries, in ascending order
+  std::vector<std::int32_t> label;    // before the scan
+  std::vector<float> reach;           // upper bound of the distance to the nearest center
+  std::vector<float> least;           // lower bound of the distance to all others, before the scan
+  std::vector<std::int32_t> own;      // group of the label, or -1
+  StripList<std::int32_t> needing;    // scratch: entries that a group is scanned for
   std::vector<std::int32_t> scanned;  // groups
-  std::int64_t n_scans = 0;           // rows by groups
+  std::int64_t n_scans = 0;           // entries by groups
 
-  std::vector<float> unit, rho;       // (kStripRows) of the row, and of the result; center_groups.hpp
-  std::vector<float> lowest, next;    // (n_groups, kStripRows) the two lowest results of a group; kNoScore: not scanned
-  std::vector<std::int32_t> place;    // (kStripRows) of the lowest result of all groups
-  std::vector<float> limit;           // (kStripRows) centers with larger results are farther for certain
-  StripList<Move> moves;              // rows with a new label
-  StripList<std::int32_t> ambiguous;  // rows whose label is not certain
+  std::vector<float> length, unit, rho;  // of the row, of its whole numbers, of its results; center_groups.hpp
+  std::vector<float> lowest, next;       // (n_groups, kStripRows) the two lowest results of a group; kNoScore: not scanned
+  std::vector<std::int32_t> place;       // of the lowest result of all groups
+  std::vector<float> limit;              // centers with larger results are farther for certain
+  StripList<Move> moves;                 // rows with a new label
+  StripList<std::int32_t> ambiguous;     // entries whose label is not certain
 
   float* lowest_of(std::int32_t group) { return lowest.data() + group * kStripRows; }
   float* next_of(std::int32_t group) { return next.data() + group * kStripRows; }
+  const float* lowest_of(std::int32_t group) const { return lowest.data() + group * kStripRows; }
+  const float* next_of(std::int32_t group) const { return next.data() + group * kStripRows; }
 };
 
 // One strip under one model.
@@ -92,17 +102,17 @@ struct Strip {
 // Lists the rows whose label does not stand; needs their bounds only. Returns whether there are any.
 bool find_doubtful(const Strip& strip, StripScan& scan);
 
-// Scans for these rows: afterwards the labels and bounds of the strip are new, `moves` tells what changed, and of the rows listed
+// Scans for these rows: afterwards the labels and bounds of the strip are new, `moves` tells what changed, and of the entries listed
 // as ambiguous limit tells what is known; their bounds are as if their centers were the ones with the lowest result.
 void scan_doubtful(const Strip& strip, StripScan& scan);
 
-// Centers that may be the nearest of an ambiguous row.
-void append_rivals(const Strip& strip, StripScan& scan, std::int64_t row, std::vector<std::int32_t>& centers);
+// Centers that may be the nearest of an ambiguous entry.
+void append_rivals(const Strip& strip, const StripScan& scan, std::int32_t entry, std::vector<std::int32_t>& centers);
 
-// Centers that may be the nearest or the second nearest of a row for which all groups were scanned.
-void append_two_nearest(const Strip& strip, StripScan& scan, std::int64_t row, std::vector<std::int32_t>& centers);
+// Centers that may be the nearest or the second nearest of an entry for which all groups were scanned.
+void append_two_nearest(const Strip& strip, const StripScan& scan, std::int32_t entry, std::vector<std::int32_t>& centers);
 
-// Corrects label and bounds of such a row once its center is known.
-void set_label(const Strip& strip, StripScan& scan, std::int32_t row, std::int32_t label);
+// Corrects label and bounds of an ambiguous entry once its center is known.
+void set_label(const Strip& strip, StripScan& scan, std::int32_t entry, std::int32_t label);
 
 }  // namespace coterie::nearest

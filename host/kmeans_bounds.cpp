@@ -32,10 +32,9 @@ RowBounds::RowBounds(std::int32_t n_clusters, std::int32_t n_columns)
       order_(static_cast<std::size_t>(n_clusters)),
       center_drifts_(order_.size()),
       group_drifts_(static_cast<std::size_t>(nearest::groups_of(n_clusters))),
-      center_drift_(order_.size() + 1),
+      center_drift_(group_drifts_.size() * static_cast<std::size_t>(nearest::kGroupWidth)),
       group_drift_(group_drifts_.size()) {
   std::iota(order_.begin(), order_.end(), 0);
-  center_drift_.front() = kInfinity;
 }
 
 bool RowBounds::move_to(std::span<const float> cluster_centers, double scale) {
@@ -62,7 +61,7 @@ bool RowBounds::regroups() const {
 void RowBounds::drift(const std::vector<double>& movements) {
   for (std::size_t k = 0; k < movements.size(); ++k) {
     center_drifts_[k] += movements[k];
-    center_drift_[k + 1] = rounded_up(center_drifts_[k]);
+    center_drift_[k] = rounded_up(center_drifts_[k]);
   }
   for (std::size_t g = 0; g < n_groups(); ++g) {
     double farthest = 0;
@@ -90,9 +89,8 @@ bool RowBounds::grow(std::int64_t n_blocks, MemoryLedger& memory) {
   Reservation reservation;
   if (2 * bytes > memory.available() || !memory.try_reserve(bytes, reservation)) return false;
   memory_.push_back(std::move(reservation));
-  std::int32_t* labels =
-      labels_.emplace_back(std::make_unique_for_overwrite<std::int32_t[]>(static_cast<std::size_t>(more * kBlockRows))).get();
-  float* bounds = bounds_.emplace_back(std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(more * n_bounds))).get();
+  std::int32_t* labels = labels_.emplace_back(make_row_array<std::int32_t>(static_cast<std::size_t>(more * kBlockRows))).get();
+  float* bounds = bounds_.emplace_back(make_row_array<float>(static_cast<std::size_t>(more * n_bounds))).get();
   for (std::int64_t i = 0; i < more; ++i, labels += kBlockRows, bounds += n_bounds) {
     blocks_.push_back({labels, bounds, bounds + kBlockRows});
     std::fill_n(labels, kBlockRows, kNoLabel);

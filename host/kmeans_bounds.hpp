@@ -11,12 +11,12 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
 #include "host/group_scan.hpp"
 #include "host/memory_ledger.hpp"
+#include "host/row_array.hpp"
 #include "host/tile.hpp"
 
 namespace coterie::kmeans {
@@ -41,7 +41,7 @@ class RowBounds {
   nearest::StripBounds strip(std::int64_t block, std::int64_t row) const;
 
   std::span<const std::int32_t> order() const { return order_; }  // of the centers, for CenterGroups
-  nearest::Drifts drifts() const { return {center_drift_.data() + 1, group_drift_.data()}; }
+  nearest::Drifts drifts() const { return {center_drift_.data(), group_drift_.data()}; }
 
  private:
   struct Block {
@@ -59,10 +59,10 @@ class RowBounds {
   std::vector<float> centers_;                        // (n_clusters, n_columns) of the last sweep; empty before the first
   std::vector<std::int32_t> order_;                   // (n_clusters)
   std::vector<double> center_drifts_, group_drifts_;  // (n_clusters), (n_groups)
-  std::vector<float> center_drift_, group_drift_;     // (1 + n_clusters), (n_groups) the same, rounded up
+  std::vector<float> center_drift_, group_drift_;     // the same, rounded up; the first in whole groups
   std::vector<Block> blocks_;
-  std::vector<std::unique_ptr<std::int32_t[]>> labels_;  // by call of grow(), of many blocks
-  std::vector<std::unique_ptr<float[]>> bounds_;
+  std::vector<RowArray<std::int32_t>> labels_;  // by call of grow(), of many blocks
+  std::vector<RowArray<float>> bounds_;
   std::vector<Reservation> memory_;
 };
 

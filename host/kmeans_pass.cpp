@@ -279,18 +279,18 @@ class CpuPass final : public Pass {
     if (scan.ambiguous.empty()) return;
     auto& pairs = worker.exact_pairs;
     pairs.clear();
-    for (const std::int32_t row : scan.ambiguous.items()) {
+    for (const std::int32_t entry : scan.ambiguous.items()) {
       worker.rivals.clear();
-      nearest::append_rivals(strip, scan, row, worker.rivals);
-      for (const std::int32_t center : worker.rivals) pairs.push_back({row, center});
+      nearest::append_rivals(strip, scan, entry, worker.rivals);
+      for (const std::int32_t center : worker.rivals) pairs.push_back({scan.doubtful[static_cast<std::size_t>(entry)], center});
     }
     measure_pairs(m, place, worker);
-    for (std::size_t i = 0; i < pairs.size();) {
-      const std::int32_t row = pairs[i].row;
-      std::pair nearest_center{worker.squared_distance[i], pairs[i].center};
-      for (; i < pairs.size() && pairs[i].row == row; ++i)
+    std::size_t i = 0;
+    for (const std::int32_t entry : scan.ambiguous.items()) {
+      std::pair nearest_center{std::numeric_limits<double>::infinity(), models_[m]->n_clusters};
+      for (; i < pairs.size() && pairs[i].row == scan.doubtful[static_cast<std::size_t>(entry)]; ++i)
         nearest_center = std::min(nearest_center, {worker.squared_distance[i], pairs[i].center});
-      nearest::set_label(strip, scan, row, nearest_center.second);
+      nearest::set_label(strip, scan, entry, nearest_center.second);
     }
   }
 

@@ -106,8 +106,7 @@ class CpuPredictor final : public Predictor {
     groups_ = nearest::CenterGroups(cluster_centers_,
                                     spread_out(nearest::order_by_proximity(cluster_centers_, n_clusters_, tile.n_columns)), units_);
     scans_ = groups_.usable();
-    center_drift_.assign(static_cast<std::size_t>(n_clusters_) + 1, 0.0f);
-    center_drift_.front() = std::numeric_limits<float>::infinity();
+    center_drift_.assign(static_cast<std::size_t>(groups_.n_groups() * nearest::kGroupWidth), 0.0f);
     group_drift_.assign(static_cast<std::size_t>(groups_.n_groups()), 0.0f);
     if (!scans_) centers_ = nearest::Centers(cluster_centers_, n_clusters_, tile.n_columns);
   }
@@ -131,7 +130,7 @@ class CpuPredictor final : public Predictor {
                                  n_columns,
                                  &groups_,
                                  worker.no_bounds->forget(),
-                                 {center_drift_.data() + 1, group_drift_.data()}};
+                                 {center_drift_.data(), group_drift_.data()}};
       predict_strip(x + row * n_columns, strip, output.from(row), worker);
     }
   }
@@ -158,7 +157,7 @@ class CpuPredictor final : public Predictor {
   bool scans_ = false;
   nearest::Units units_;  // from the first tile
   nearest::CenterGroups groups_;
-  std::vector<float> center_drift_, group_drift_;  // nothing has moved; of no center, infinite
+  std::vector<float> center_drift_, group_drift_;  // nothing has moved
   nearest::Centers centers_;                       // where all rows go through the chain
   std::vector<std::int32_t> block_rows_;           // 0, 1, ..., kBlockRows - 1
   std::vector<Worker> workers_;

@@ -82,8 +82,8 @@ bool RoundedBlocks::grow(std::int64_t n_blocks, std::int32_t n_columns, MemoryLe
   Reservation reservation;
   if (2 * bytes > memory.available() || !memory.try_reserve(bytes, reservation)) return false;
   memory_.push_back(std::move(reservation));
-  std::int32_t* pairs = pairs_.emplace_back(std::make_unique_for_overwrite<std::int32_t[]>(static_cast<std::size_t>(more * words))).get();
-  float* lengths = lengths_.emplace_back(std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(more * 2 * kBlockRows))).get();
+  std::int32_t* pairs = pairs_.emplace_back(make_row_array<std::int32_t>(static_cast<std::size_t>(more * words))).get();
+  float* lengths = lengths_.emplace_back(make_row_array<float>(static_cast<std::size_t>(more * 2 * kBlockRows))).get();
   for (std::int64_t i = 0; i < more; ++i, pairs += words, lengths += 2 * kBlockRows)
     blocks_.push_back({pairs, lengths, lengths + kBlockRows});
   filled_.resize(blocks_.size());

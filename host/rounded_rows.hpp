@@ -5,10 +5,10 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "host/memory_ledger.hpp"
+#include "host/row_array.hpp"
 #include "host/tile.hpp"
 
 namespace coterie::nearest {
@@ -59,8 +59,8 @@ class RoundedBlocks {
  private:
   std::vector<RoundedRows> blocks_;
   std::vector<std::array<bool, kBlockRows / kStripRows>> filled_;
-  std::vector<std::unique_ptr<std::int32_t[]>> pairs_;  // by call of grow(), of many blocks
-  std::vector<std::unique_ptr<float[]>> lengths_;       // length and lost
+  std::vector<RowArray<std::int32_t>> pairs_;  // by call of grow(), of many blocks
+  std::vector<RowArray<float>> lengths_;       // length and lost
   std::vector<Reservation> memory_;
 };
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "host/error.hpp"
+#include "host/row_array.hpp"
 #include "host/transform.hpp"
 #include "host/transform_cells.hpp"
 #include "host/transform_strip.hpp"
@@ -28,7 +29,7 @@ class TransformedSource final : public TileSource {
     for (const ColumnTransform& column : transform_.columns) sources_.push_back(column.source);
     reserve_rows(context.memory());
     const std::int64_t rows = keeps_rows_ ? raw.n_rows() : tile_rows_;
-    rows_ = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(rows * n_columns()));
+    rows_ = make_row_array<float>(static_cast<std::size_t>(rows * n_columns()));
   }
 
   std::int64_t n_rows() const override { return raw_.n_rows(); }
@@ -123,9 +124,9 @@ class TransformedSource final : public TileSource {
   std::int64_t tile_rows_;
   bool keeps_rows_ = false;
   Reservation memory_;
-  std::unique_ptr<float[]> rows_;  // (n_rows, n_columns) when rows are kept, else (tile_rows, n_columns)
-  std::int64_t kept_ = 0;          // rows transformed so far
-  std::int64_t row_ = 0;           // next row to hand out
+  RowArray<float> rows_;   // (n_rows, n_columns) when rows are kept, else (tile_rows, n_columns)
+  std::int64_t kept_ = 0;  // rows transformed so far
+  std::int64_t row_ = 0;   // next row to hand out
   const Tile* raw_tile_ = nullptr;
   std::int64_t raw_row_ = 0;  // next row of raw_tile_
   Tile tile_;

@@ -46,9 +46,9 @@ void MatrixSource::allocate(std::int64_t tile_rows) {
   const auto cells = static_cast<std::size_t>(buffer_rows * n_columns());
   for (int i = 0; i < n_buffers; ++i) {
     if (is_wide())
-      buffers_[i].wide = std::make_unique_for_overwrite<double[]>(cells);
+      buffers_[i].wide = make_row_array<double>(cells);
     else
-      buffers_[i].x = std::make_unique_for_overwrite<float[]>(cells);
+      buffers_[i].x = make_row_array<float>(cells);
   }
 }
 

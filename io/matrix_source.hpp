@@ -3,10 +3,10 @@
 
 #include <cstdint>
 #include <future>
-#include <memory>
 #include <vector>
 
 #include "host/context.hpp"
+#include "host/row_array.hpp"
 #include "host/tile_source.hpp"
 #include "io/matrix_reader.hpp"
 
@@ -29,8 +29,8 @@ class MatrixSource final : public TileSource {
 
  private:
   struct Buffer {                    // one tile; only one of the two is allocated
-    std::unique_ptr<float[]> x;      // (tile_rows, n_columns)
-    std::unique_ptr<double[]> wide;  // (tile_rows, n_columns)
+    RowArray<float> x;      // (tile_rows, n_columns)
+    RowArray<double> wide;  // (tile_rows, n_columns)
   };
   void allocate(std::int64_t tile_rows);
   std::int64_t rows_at(std::int64_t row) const { return std::min(tile_rows_, end_row_ - row); }

@@ -31,8 +31,7 @@ class Scene {
     reference::assign(x_, static_cast<std::size_t>(n_columns), expected_);
     const auto n_clusters = static_cast<std::int32_t>(std::ssize(expected_.centers) / n_columns);
     groups_ = CenterGroups(expected_.centers, order_by_proximity(expected_.centers, n_clusters, n_columns), units_);
-    center_drift_.assign(static_cast<std::size_t>(n_clusters) + 1, 0.0f);
-    center_drift_.front() = std::numeric_limits<float>::infinity();
+    center_drift_.assign(static_cast<std::size_t>(groups_.n_groups() * kGroupWidth), 0.0f);
     group_drift_.assign(static_cast<std::size_t>(groups_.n_groups()), 0.0f);
     for (auto* column : {&length_, &lost_, &upper_}) column->assign(kStripRows, std::numeric_limits<float>::infinity());
     lower_.assign(static_cast<std::size_t>(groups_.n_groups() * kStripRows), 0.0f);
@@ -49,7 +48,7 @@ class Scene {
             n_columns_,
             &groups_,
             {label_.data(), upper_.data(), lower_.data(), kStripRows},
-            {center_drift_.data() + 1, group_drift_.data()}};
+            {center_drift_.data(), group_drift_.data()}};
   }
 
   void scan() {

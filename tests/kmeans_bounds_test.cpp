@@ -181,8 +181,10 @@ TEST(RowBounds, DoubtTheRowsThatChangeAndFewOthers) {
         doubted += sweep == 1 && in_doubt[static_cast<std::size_t>(i)] ? 1 : 0;
       }
       if (!scan.doubtful.empty()) nearest::scan_doubtful(strip, scan);
-      const std::vector<std::int32_t> open(scan.ambiguous.items().begin(), scan.ambiguous.items().end());
-      for (const std::int32_t i : open) nearest::set_label(strip, scan, i, expected.label[static_cast<std::size_t>(row + i)]);
+      for (const std::int32_t entry : scan.ambiguous.items()) {
+        const std::int64_t of_entry = row + scan.doubtful[static_cast<std::size_t>(entry)];
+        nearest::set_label(strip, scan, entry, expected.label[static_cast<std::size_t>(of_entry)]);
+      }
     }
     walk.move_centers(0.02);
   }

@@ -1,0 +1,25 @@
+// Memory for something of every row: large, and written in full. It starts at a line of the cache, so that rows of whole lines do not
+// straddle two; large ones ask the system for huge pages, whose first touch and translation cost less.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+
+namespace coterie {
+
+void* allocate_rows(std::size_t bytes);  // std::bad_alloc where there is none; for std::free
+
+struct FreeRows {
+  void operator()(void* rows) const { std::free(rows); }
+};
+template <class T>
+using RowArray = std::unique_ptr<T[], FreeRows>;
+
+// Not initialised.
+template <class T>
+RowArray<T> make_row_array(std::size_t n) {
+  return RowArray<T>(static_cast<T*>(allocate_rows(n * sizeof(T))));
+}
+
+}  // namespace coterie
