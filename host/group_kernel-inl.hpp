@@ -54,15 +54,23 @@ HWY_INLINE std::int32_t product_sum(const std::int32_t* row, const std::int32_t*
   return static_cast<std::int32_t>(sum);
 }
 
+// Results of one row with all centers of a group.
+HWY_INLINE void scan_row(const GroupOf& group, const std::int32_t* row, float unit, float rho, float* results) {
+  for (std::int32_t i = 0; i < kGroupWidth; ++i) {
+    const float products = static_cast<float>(product_sum(row, group.pairs + i, group.n_pairs, kGroupWidth));
+    results[i] = group.half_square[i] - rho * group.length[i] - unit * group.step[i] * products;
+  }
+}
+
 template <std::size_t>
 HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows)[kQuad], const float (&unit)[kQuad],
                           const float (&rho)[kQuad], float* lowest, float* next) {
   for (std::size_t r = 0; r < kQuad; ++r) {
+    float results[kGroupWidth];
+    scan_row(group, rows[r], unit[r], rho[r], results);
     lowest[r] = next[r] = std::numeric_limits<float>::infinity();
     for (std::int32_t i = 0; i < kGroupWidth; ++i) {
-      const float products = static_cast<float>(product_sum(rows[r], group.pairs + i, group.n_pairs, kGroupWidth));
-      const float result = group.half_square[i] - rho[r] * group.length[i] - unit[r] * group.step[i] * products;
-      const float placed = std::bit_cast<float>((std::bit_cast<std::int32_t>(result) & ~kPlaceBits) | i);
+      const float placed = std::bit_cast<float>((std::bit_cast<std::int32_t>(results[i]) & ~kPlaceBits) | i);
       next[r] = std::min(next[r], std::max(lowest[r], placed));
       lowest[r] = std::min(lowest[r], placed);
     }
@@ -102,6 +110,15 @@ HWY_INLINE void add_products(D di, std::int32_t pair, const hn::Vec<D> (&centers
   for (std::size_t v = 0; v < kVectors; ++v) sum[v] = hn::ReorderWidenMulAccumulate(di, row, hn::BitCast(d16, centers[v]), sum[v], odd[v]);
 }
 
+// The results of a row with the centers of one vector of a group, from their sums of products.
+HWY_INLINE hn::Vec<Floats> result_of(const GroupOf& group, std::size_t v, hn::Vec<hn::RebindToSigned<Floats> > products, float unit,
+                                     float rho) {
+  const Floats d;
+  const std::size_t first = v * hn::MaxLanes(Floats{});
+  const auto from = hn::NegMulAdd(hn::Set(d, rho), hn::LoadU(d, group.length + first), hn::LoadU(d, group.half_square + first));
+  return hn::NegMulAdd(hn::Mul(hn::Set(d, unit), hn::LoadU(d, group.step + first)), hn::ConvertTo(d, products), from);
+}
+
 // Four rows by the centers of the first kVectors vectors of a group: the two lowest results of each row, with the place in the group
 // in their lowest bits.
 template <std::size_t kVectors>
@@ -125,10 +142,8 @@ HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows
     LowestTwo<hn::Vec<Floats> > of_row{hn::Set(d, std::numeric_limits<float>::infinity()),
                                        hn::Set(d, std::numeric_limits<float>::infinity())};
     for (std::size_t v = 0; v < kVectors; ++v) {
-      const auto products = hn::ConvertTo(d, hn::RearrangeToOddPlusEven(sum[r][v], odd[r][v]));
-      const auto from =
-          hn::NegMulAdd(hn::Set(d, rho[r]), hn::LoadU(d, group.length + v * kLanes), hn::LoadU(d, group.half_square + v * kLanes));
-      const auto bits = hn::BitCast(di, hn::NegMulAdd(hn::Mul(hn::Set(d, unit[r]), hn::LoadU(d, group.step + v * kLanes)), products, from));
+      const auto products = hn::RearrangeToOddPlusEven(sum[r][v], odd[r][v]);
+      const auto bits = hn::BitCast(di, result_of(group, v, products, unit[r], rho[r]));
       const auto placed = hn::Or(hn::AndNot(hn::Set(di, kPlaceBits), bits), hn::Iota(di, static_cast<std::int32_t>(v * kLanes)));
       const auto result = hn::BitCast(d, placed);
       if (v == 0)
@@ -146,6 +161,22 @@ HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows
   lane[0].merge(lane[2]);
   hn::StoreU(lane[0].lowest, Quads(), lowest);
   hn::StoreU(lane[0].next, Quads(), next);
+}
+
+// Results of one row with all centers of a group.
+HWY_INLINE void scan_row(const GroupOf& group, const std::int32_t* row, float unit, float rho, float* results) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  constexpr std::size_t kLanes = hn::MaxLanes(Floats{}), kVectors = static_cast<std::size_t>(kGroupWidth) / kLanes;
+  hn::Vec<decltype(di)> sum[kVectors], odd[kVectors];
+  for (std::size_t v = 0; v < kVectors; ++v) sum[v] = odd[v] = hn::Zero(di);
+  for (std::int32_t pair = 0; pair < group.n_pairs; ++pair) {
+    hn::Vec<decltype(di)> centers[kVectors];
+    for (std::size_t v = 0; v < kVectors; ++v) centers[v] = hn::LoadU(di, group.pairs + pair * kGroupWidth + v * kLanes);
+    add_products(di, row[pair], centers, sum, odd);
+  }
+  for (std::size_t v = 0; v < kVectors; ++v)
+    hn::StoreU(result_of(group, v, hn::RearrangeToOddPlusEven(sum[v], odd[v]), unit, rho), d, results + v * kLanes);
 }
 
 // Sum of products of a row with one center.

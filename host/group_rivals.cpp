@@ -10,7 +10,7 @@
 namespace coterie::nearest {
 namespace {
 
-// The centers whose results do not exceed the limit. A group tells its two lowest results; below the limit, there may be more.
+// The centers whose results do not exceed the limit. A group told its two lowest; where both do not, its results are looked at again.
 void append_within(const Strip& strip, const StripScan& scan, std::int32_t entry, float limit, std::vector<std::int32_t>& centers) {
   for (const std::int32_t g : scan.scanned) {
     const float lowest = scan.lowest_of(g)[entry];
@@ -20,8 +20,10 @@ void append_within(const Strip& strip, const StripScan& scan, std::int32_t entry
       centers.push_back(of_group[std::bit_cast<std::int32_t>(lowest) & kPlaceBits]);
       continue;
     }
+    float results[kGroupWidth];
+    results_of_group(strip, scan, static_cast<std::size_t>(entry), g, results);
     for (std::int32_t i = 0; i < kGroupWidth; ++i)
-      if (of_group[i] >= 0) centers.push_back(of_group[i]);
+      if (of_group[i] >= 0 && !(results[i] > limit)) centers.push_back(of_group[i]);
   }
 }
 

@@ -137,13 +137,17 @@ void fetch_rows(const Strip& strip, const StripScan& scan, std::size_t first, st
 // With more than a few groups, a distance to one center is cheap beside a scan, and worth it.
 HWY_INLINE bool is_tightened(const Strip& strip) { return strip.groups->n_groups() > 2; }
 
+HWY_INLINE GroupOf group_of(const CenterGroups& groups, std::int32_t number) {
+  const std::int32_t first_place = number * kGroupWidth;
+  return {groups.group_pairs(number), groups.half_square() + first_place, groups.length() + first_place, groups.step() + first_place,
+          groups.n_pairs()};
+}
+
 // One group for some entries, or for all where `entries` is nullptr.
 template <std::size_t kVectors>
 void scan_vectors(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t n_entries) {
   const CenterGroups& groups = *strip.groups;
-  const std::int32_t first_place = number * kGroupWidth;
-  const GroupOf group{groups.group_pairs(number), groups.half_square() + first_place, groups.length() + first_place,
-                      groups.step() + first_place, groups.n_pairs()};
+  const GroupOf group = group_of(groups, number);
   float* const lowest = scan.lowest_of(number);
   float* const next = scan.next_of(number);
   const bool is_first = scan.scanned.size() == 1 && !is_tightened(strip);  // later, rows are in the cache
@@ -399,6 +403,11 @@ void scan_doubtful_target(const Strip& strip, StripScan& scan) {
   for (const std::int32_t g : scan.scanned) write_lower(strip, scan, g);
 }
 
+void results_of_group_target(const Strip& strip, const StripScan& scan, std::size_t entry, std::int32_t group, float* results) {
+  const std::int32_t* const row = strip.pairs + std::int64_t{scan.doubtful[entry]} * strip.groups->n_pairs();
+  scan_row(group_of(*strip.groups, group), row, scan.unit[entry], scan.rho[entry], results);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace coterie::nearest
 HWY_AFTER_NAMESPACE();
@@ -408,6 +417,7 @@ namespace coterie::nearest {
 
 HWY_EXPORT(find_doubtful_target);
 HWY_EXPORT(scan_doubtful_target);
+HWY_EXPORT(results_of_group_target);
 
 StripScan::StripScan(std::int32_t n_groups) : lowest(static_cast<std::size_t>(n_groups * kStripRows)), next(lowest.size()) {
   constexpr std::size_t kEntries = static_cast<std::size_t>(kStripRows + kSlack);
@@ -427,6 +437,10 @@ StripBounds NoBounds::forget() {
 bool find_doubtful(const Strip& strip, StripScan& scan) {
   HWY_DYNAMIC_DISPATCH(find_doubtful_target)(strip, scan);
   return !scan.doubtful.empty();
+}
+
+void results_of_group(const Strip& strip, const StripScan& scan, std::size_t entry, std::int32_t group, float* results) {
+  HWY_DYNAMIC_DISPATCH(results_of_group_target)(strip, scan, entry, group, results);
 }
 
 void scan_doubtful(const Strip& strip, StripScan& scan) { HWY_DYNAMIC_DISPATCH(scan_doubtful_target)(strip, scan); }

@@ -106,6 +106,9 @@ bool find_doubtful(const Strip& strip, StripScan& scan);
 // as ambiguous limit tells what is known; their bounds are as if their centers were the ones with the lowest result.
 void scan_doubtful(const Strip& strip, StripScan& scan);
 
+// The results of an entry with all centers of a group; (kGroupWidth), kNoScore and larger where there is none.
+void results_of_group(const Strip& strip, const StripScan& scan, std::size_t entry, std::int32_t group, float* results);
+
 // Centers that may be the nearest of an ambiguous entry.
 void append_rivals(const Strip& strip, const StripScan& scan, std::int32_t entry, std::vector<std::int32_t>& centers);
 

@@ -52,10 +52,12 @@ bool RowBounds::move_to(std::span<const float> cluster_centers, double scale) {
 }
 
 // Neighbours are put together anew where bounds saved little, so that little is lost: more and more rarely, for there may be
-// nothing to be saved.
+// nothing to be saved. Before the second sweep all is lost anyhow, for the first step of the centers is long.
 bool RowBounds::regroups() const {
   const std::int64_t all = std::ssize(blocks_) * kBlockRows * static_cast<std::int64_t>(n_groups());
-  return std::has_single_bit(static_cast<std::uint64_t>(sweeps_)) && 2 * n_scans_ > all;
+  const auto sweeps = static_cast<std::uint64_t>(sweeps_);
+  const bool is_power_of_four = std::has_single_bit(sweeps) && std::countr_zero(sweeps) % 2 == 0;
+  return is_power_of_four && 2 * n_scans_ > all;
 }
 
 void RowBounds::drift(const std::vector<double>& movements) {
