@@ -1,7 +1,6 @@
 // The sums of the M-step over one stretch (gaussian_density.hpp). Only the rows of a component count, and columns lie in lanes,
 // so nothing is added across lanes; every few hundred rows the sums go to double.
 #include <algorithm>
-#include <bit>
 
 #include "host/gaussian_density.hpp"
 #include "host/gaussian_mixture_quanta.hpp"
@@ -11,6 +10,8 @@
 #define HWY_DISABLED_TARGETS HWY_SSSE3  // nothing between it and SSE4 is worth the compile time
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#include "host/chosen_lanes-inl.hpp"  // after foreach_target
 
 #ifndef COTERIE_GAUSSIAN_MOMENTS_KERNELS
 #define COTERIE_GAUSSIAN_MOMENTS_KERNELS
@@ -55,14 +56,20 @@ HWY_INLINE double sum_of_lanes(D d, hn::Vec<D> v) {
   return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, v)));
 }
 
-// Sum of weight * value over rows, in double.
+// Sum of weight * value over rows, in double: in chains, and the last few rows in the first of them.
 template <class T, class V>
 HWY_INLINE double weighted_sum(const T* weight, const V* value, std::int64_t n_rows) {
-  const hn::ScalableTag<double> d;
-  auto sum = hn::Zero(d);
-  for (std::int64_t row = 0; row < n_rows; row += static_cast<std::int64_t>(hn::Lanes(d)))
-    sum = hn::MulAdd(load_wide(d, weight + row), load_wide(d, value + row), sum);
-  return sum_of_lanes(d, sum);
+  using D = hn::ScalableTag<double>;
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  hn::Vec<D> sum[kUnroll];
+  for (auto& chain : sum) chain = hn::Zero(d);
+  std::int64_t row = 0;
+  for (; row + kUnroll * lanes <= n_rows; row += kUnroll * lanes)
+    for (std::int32_t i = 0; i < kUnroll; ++i)
+      sum[i] = hn::MulAdd(load_wide(d, weight + row + i * lanes), load_wide(d, value + row + i * lanes), sum[i]);
+  for (; row < n_rows; row += lanes) sum[0] = hn::MulAdd(load_wide(d, weight + row), load_wide(d, value + row), sum[0]);
+  return sum_of_lanes(d, hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3])));
 }
 
 // Adds from[i] to to[i].
@@ -83,13 +90,13 @@ std::int64_t choose_rows(const Stretch<T>& stretch, const T* weight, Scratch<T>&
   const hn::ScalableTag<T> d;
   std::int64_t count = 0;
   for (std::int64_t row = 0; row < stretch.n_rows; row += static_cast<std::int64_t>(hn::Lanes(d))) {
-    std::uint64_t chosen = 0;
-    hn::StoreMaskBits(d, hn::Gt(hn::LoadU(d, weight + row), hn::Zero(d)), reinterpret_cast<std::uint8_t*>(&chosen));
-    for (; chosen != 0; chosen &= chosen - 1, ++count) {
-      const std::int64_t place = row + std::countr_zero(chosen);
-      scratch.places[static_cast<std::size_t>(count)] = static_cast<std::int32_t>(place);
-      scratch.weight[static_cast<std::size_t>(count)] = weight[place];
-    }
+    const auto weights = hn::LoadU(d, weight + row);
+    const auto counts = hn::Gt(weights, hn::Zero(d));
+    if (hn::AllFalse(d, counts)) continue;
+    const coterie::HWY_NAMESPACE::ChosenLanes<decltype(d)> chosen(counts);
+    chosen.store_numbers(static_cast<std::int32_t>(row), scratch.places.data() + count);
+    chosen.store(weights, scratch.weight.data() + count);
+    count += static_cast<std::int64_t>(chosen.size());
   }
   for (; count % kUnroll != 0; ++count) {
     scratch.places[static_cast<std::size_t>(count)] = 0;
@@ -182,21 +189,31 @@ void add_diagonal_moments(const Stretch<T>& stretch, const Components<T>& compon
   }
 }
 
+// scratch.row_square: |x - center|^2, some vectors of rows at a time.
+template <class T>
+void fill_row_squares(const Stretch<T>& stretch, Scratch<T>& scratch) {
+  using D = hn::ScalableTag<double>;
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  scratch.row_square.resize(static_cast<std::size_t>(stretch.stride));
+  for (std::int64_t row = 0; row < stretch.n_rows; row += kUnroll * lanes) {
+    hn::Vec<D> square[kUnroll];
+    for (auto& of_rows : square) of_rows = hn::Zero(d);
+    for (std::int32_t j = 0; j < stretch.n_columns; ++j)
+      for (std::int32_t i = 0; i < kUnroll; ++i) {
+        const auto cell = load_wide(d, stretch.cells.data() + j * stretch.stride + row + i * lanes);
+        square[i] = hn::MulAdd(cell, cell, square[i]);
+      }
+    for (std::int32_t i = 0; i < kUnroll; ++i) hn::StoreU(square[i], d, scratch.row_square.data() + row + i * lanes);
+  }
+}
+
 // The squares of rows about the center are the same for all components, so they cost nothing beside the first moments;
 // in double, because the squared mean is taken off them.
 template <class T>
 void add_spherical_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
   add_diagonal_moments<false>(stretch, components, scratch, sums);
-  const hn::ScalableTag<double> d;
-  scratch.row_square.resize(static_cast<std::size_t>(stretch.stride));
-  for (std::int64_t row = 0; row < stretch.n_rows; row += static_cast<std::int64_t>(hn::Lanes(d))) {
-    auto square = hn::Zero(d);
-    for (std::int32_t j = 0; j < stretch.n_columns; ++j) {
-      const auto cell = load_wide(d, stretch.cells.data() + j * stretch.stride + row);
-      square = hn::MulAdd(cell, cell, square);
-    }
-    hn::StoreU(square, d, scratch.row_square.data() + row);
-  }
+  fill_row_squares(stretch, scratch);
   for (std::size_t k = 0; k < sums.second.size(); ++k)
     sums.second[k] +=
         weighted_sum(scratch.log_density.data() + static_cast<std::int64_t>(k) * stretch.stride, scratch.row_square.data(), stretch.n_rows);

@@ -1,7 +1,6 @@
 #include "host/group_scan.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #undef HWY_TARGET_INCLUDE
@@ -10,26 +9,9 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "host/chosen_lanes-inl.hpp"  // after foreach_target
 #include "host/group_errors.hpp"
 #include "host/group_kernel-inl.hpp"  // after foreach_target
-
-#ifndef COTERIE_HOST_GROUP_SCAN_LANES
-#define COTERIE_HOST_GROUP_SCAN_LANES  // once, not per instruction set
-namespace coterie::nearest {
-
-// The bits that are set in a byte, from the lowest on: in memory, for Compress of Highway 1.0 copies its table at every call.
-constexpr std::array<std::array<std::uint8_t, 8>, 256> kLanesOfBits = [] {
-  std::array<std::array<std::uint8_t, 8>, 256> lanes{};
-  for (unsigned bits = 0; bits < 256; ++bits) {
-    std::size_t n = 0;
-    for (std::uint8_t lane = 0; lane < 8; ++lane)
-      if ((bits >> lane & 1u) != 0) lanes[bits][n++] = lane;
-  }
-  return lanes;
-}();
-
-}  // namespace coterie::nearest
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
@@ -37,46 +19,14 @@ namespace HWY_NAMESPACE {
 
 constexpr std::size_t kLanes = hn::MaxLanes(Floats{});
 
-// Calls visit(lane) for the lanes of a mask.
-template <class M, class Visit>
-HWY_INLINE void for_each_lane(M mask, Visit&& visit) {
-  std::uint64_t bits = 0;
-  hn::StoreMaskBits(Floats(), mask, reinterpret_cast<std::uint8_t*>(&bits));
-  for (; bits != 0; bits &= bits - 1) visit(static_cast<std::size_t>(std::countr_zero(bits)));
-}
-
 // Lanes of the entries from `first` on.
 HWY_INLINE auto lanes_of(std::size_t n_entries, std::size_t first) { return hn::FirstN(Floats(), n_entries - first); }
 
-// Puts the lanes of a mask together, one behind the other.
-class Chosen {
- public:
-  template <class M>
-  explicit HWY_INLINE Chosen(M mask) {
-    hn::StoreMaskBits(Floats(), mask, reinterpret_cast<std::uint8_t*>(&bits_));
-  }
-  HWY_INLINE std::size_t size() const { return static_cast<std::size_t>(std::popcount(bits_)); }
-  template <class T>
-  HWY_INLINE void store(hn::Vec<hn::Rebind<T, Floats> > values, T* to) const {  // a whole vector is written
-    const hn::Rebind<T, Floats> d;
-    if constexpr (kLanes == 8) {
-      const auto lanes =
-          hn::PromoteTo(hn::RebindToSigned<Floats>(), hn::LoadU(hn::Rebind<std::uint8_t, Floats>(), kLanesOfBits[bits_].data()));
-      hn::StoreU(hn::TableLookupLanes(values, hn::IndicesFromVec(d, lanes)), d, to);
-    } else {
-      T of_lane[kLanes];
-      hn::StoreU(values, d, of_lane);
-      for (std::uint64_t rest = bits_; rest != 0; rest &= rest - 1) *to++ = of_lane[std::countr_zero(rest)];
-    }
-  }
-
- private:
-  std::uint64_t bits_ = 0;
-};
+using Chosen = coterie::HWY_NAMESPACE::ChosenLanes<Floats>;
 
 // Adds the numbers of the chosen lanes, the lowest lane being `first`.
 HWY_INLINE void append_numbers(const Chosen& chosen, std::size_t first, StripList<std::int32_t>& numbers) {
-  chosen.store(hn::Iota(hn::RebindToSigned<Floats>(), static_cast<std::int32_t>(first)), numbers.end());
+  chosen.store_numbers(static_cast<std::int32_t>(first), numbers.end());
   numbers.grow(chosen.size());
 }
 
@@ -94,7 +44,7 @@ HWY_INLINE void store_rows(hn::Vec<Floats> values, M mask, float* column, const 
   if (hn::AllTrue(d, mask) && are_neighbours(rows)) return hn::StoreU(values, d, column + rows[0]);
   float lanes[kLanes];
   hn::StoreU(values, d, lanes);
-  for_each_lane(mask, [&](std::size_t lane) HWY_ATTR { column[rows[lane]] = lanes[lane]; });
+  Chosen(mask).for_each([&](std::size_t lane) HWY_ATTR { column[rows[lane]] = lanes[lane]; });
 }
 
 // table[i] of few numbers: two registers are faster than memory.
@@ -299,7 +249,7 @@ HWY_INLINE void note_moves(const Strip& strip, StripScan& scan, M mask, V center
   if (hn::AllFalse(d, moves)) return;
   std::int32_t to[kLanes];
   hn::StoreU(center, di, to);
-  for_each_lane(moves, [&](std::size_t lane) HWY_ATTR {
+  Chosen(moves).for_each([&](std::size_t lane) HWY_ATTR {
     const std::int32_t row = scan.doubtful[first + lane];
     scan.moves.add({row, scan.label[first + lane], to[lane]});
     strip.bounds.label[row] = to[lane];
