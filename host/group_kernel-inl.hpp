@@ -131,12 +131,11 @@ HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows
   Ints sum[kQuad][kVectors], odd[kQuad][kVectors];
   for (std::size_t r = 0; r < kQuad; ++r)
     for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = odd[r][v] = hn::Zero(di);
-  for (std::int32_t pair = 0; pair < group.n_pairs; pair += 2)  // an even number
-    for (std::int32_t of_two = pair; of_two < pair + 2; ++of_two) {
-      Ints centers[kVectors];
-      for (std::size_t v = 0; v < kVectors; ++v) centers[v] = hn::LoadU(di, group.pairs + of_two * kGroupWidth + v * kLanes);
-      for (std::size_t r = 0; r < kQuad; ++r) add_products(di, rows[r][of_two], centers, sum[r], odd[r]);
-    }
+  for (std::int32_t pair = 0; pair < group.n_pairs; ++pair) {
+    Ints centers[kVectors];
+    for (std::size_t v = 0; v < kVectors; ++v) centers[v] = hn::LoadU(di, group.pairs + pair * kGroupWidth + v * kLanes);
+    for (std::size_t r = 0; r < kQuad; ++r) add_products(di, rows[r][pair], centers, sum[r], odd[r]);
+  }
   LowestTwo<Quad> two[kQuad];
   for (std::size_t r = 0; r < kQuad; ++r) {
     LowestTwo<hn::Vec<Floats> > of_row{hn::Set(d, std::numeric_limits<float>::infinity()),

@@ -144,8 +144,10 @@ GridMoments measure_moments(Context& context, TileSource& source, const Grid& gr
 std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& moments, const Params& params) {
   check(moments, params, grid.steps.size());
   const std::int32_t n_columns = static_cast<std::int32_t>(grid.steps.size());
-  const SeedingSample sample = first_of(moments.sample, sample_rows(moments.n_rows, n_columns, params.n_clusters));
-  std::vector<Model> models(params.init == Init::given ? 1 : static_cast<std::size_t>(params.n_init));
+  const bool draws = params.init != Init::given;
+  const SeedingSample sample =
+      draws ? first_of(moments.sample, sample_rows(moments.n_rows, n_columns, params.n_clusters)) : SeedingSample{};
+  std::vector<Model> models(draws ? static_cast<std::size_t>(params.n_init) : 1);
   for (std::size_t restart = 0; restart < models.size(); ++restart) {
     Model& model = models[restart];
     model.n_clusters = params.n_clusters;
