@@ -101,6 +101,13 @@ HWY_INLINE LowestTwo<Quad> fold(D d, LowestTwo<hn::Vec<D> > two) {
   }
 }
 
+// One pair of columns of the centers of the first kVectors vectors of a group.
+template <class D, std::size_t kVectors>
+HWY_INLINE void load_centers(D di, const GroupOf& group, std::int32_t pair, hn::Vec<D> (&centers)[kVectors]) {
+  const std::int32_t* const from = group.pairs + std::ptrdiff_t{pair} * kGroupWidth;
+  for (std::size_t v = 0; v < kVectors; ++v) centers[v] = hn::LoadU(di, from + v * hn::MaxLanes(D{}));
+}
+
 // Sums of products of one row with all centers of a group, at the next pair of columns.
 template <class D, std::size_t kVectors>
 HWY_INLINE void add_products(D di, std::int32_t pair, const hn::Vec<D> (&centers)[kVectors], hn::Vec<D> (&sum)[kVectors],
@@ -133,7 +140,7 @@ HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows
     for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = odd[r][v] = hn::Zero(di);
   for (std::int32_t pair = 0; pair < group.n_pairs; ++pair) {
     Ints centers[kVectors];
-    for (std::size_t v = 0; v < kVectors; ++v) centers[v] = hn::LoadU(di, group.pairs + pair * kGroupWidth + v * kLanes);
+    load_centers(di, group, pair, centers);
     for (std::size_t r = 0; r < kQuad; ++r) add_products(di, rows[r][pair], centers, sum[r], odd[r]);
   }
   LowestTwo<Quad> two[kQuad];
@@ -171,7 +178,7 @@ HWY_INLINE void scan_row(const GroupOf& group, const std::int32_t* row, float un
   for (std::size_t v = 0; v < kVectors; ++v) sum[v] = odd[v] = hn::Zero(di);
   for (std::int32_t pair = 0; pair < group.n_pairs; ++pair) {
     hn::Vec<decltype(di)> centers[kVectors];
-    for (std::size_t v = 0; v < kVectors; ++v) centers[v] = hn::LoadU(di, group.pairs + pair * kGroupWidth + v * kLanes);
+    load_centers(di, group, pair, centers);
     add_products(di, row[pair], centers, sum, odd);
   }
   for (std::size_t v = 0; v < kVectors; ++v)
