@@ -8,6 +8,8 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
+#include <mutex>
+
 #include "host/error.hpp"
 
 namespace coterie {
@@ -30,6 +32,7 @@ struct Context::Arena {
   explicit Arena(int threads) : limit(tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(threads)), workers(threads) {}
   tbb::global_control limit;  // more threads than cores are allowed when they are asked for
   tbb::task_arena workers;
+  std::recursive_mutex only_worker;  // of one thread: oneTBB gives such an arena a second place, and two callers would run at once
 };
 
 Context::Context(Options options)
@@ -49,6 +52,11 @@ void Context::check_cancelled() const {
 
 void Context::parallel_for(std::int64_t n_tasks, const std::function<void(std::int64_t, int)>& f) {
   check_cancelled();
+  if (threads_ == 1) {
+    const std::lock_guard lock(arena_->only_worker);
+    for (std::int64_t task = 0; task < n_tasks; ++task) f(task, 0);
+    return;
+  }
   const char begin = 0, end = 0;
   tell_before(&begin);
   arena_->workers.execute([&] {

@@ -123,6 +123,11 @@ class Contract(Case):
             digests.add(self.cluster("--n-clusters", 5, "--seed", 3, "--overwrite", *arguments)["sha256"])
         self.assertEqual(len(digests), 1)
 
+    def test_one_thread_reads_a_gzip_file_of_several_tiles(self):
+        self.succeed("synth", "-o", self.input, "--overwrite", "--rows", 120000, "--features", 44, "--compressed")
+        one, two = (self.cluster("--n-clusters", 3, "--n-init", 1, "--max-iter", 5, "--overwrite", "--threads", n)["sha256"] for n in (1, 2))
+        self.assertEqual(one, two)
+
     def test_default_is_eight_segments_and_said(self):
         done = self.succeed("cluster", self.input, "-o", self.output, "--json")
         self.assertEqual(json.loads(done.stdout)["n_clusters"], 8)
