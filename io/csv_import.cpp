@@ -70,7 +70,10 @@ Plan make_plan(const ImportReport& report, const ImportOptions& options) {
   for (std::size_t i = 0; i < report.columns.size(); ++i) {
     const ImportedColumn& column = report.columns[i];
     if (column.use == ColumnUse::ignore) continue;
-    if (column.use == ColumnUse::outcome && !column.positive.empty()) plan.layout.roles.outcomes.push_back(obs_name(column.name));
+    if (column.use == ColumnUse::outcome && !column.positive.empty()) {
+      plan.layout.roles.outcomes.push_back(obs_name(column.name));
+      plan.layout.roles.positives.push_back(column.kind == ColumnKind::number ? "" : column.positive);
+    }
     plan.encoders.emplace_back(column, i, static_cast<std::int64_t>(plan.layout.columns.size()), options);
     const std::vector<FeatureColumn> features = plan.encoders.back().features();
     plan.layout.columns.insert(plan.layout.columns.end(), features.begin(), features.end());

@@ -32,6 +32,10 @@ class Hdf5FeatureFile final : public FeatureFile {
   const std::vector<FeatureColumn>& columns() const override { return layout_.columns; }
   const std::vector<ObsColumn>& obs() const override { return obs_; }
   const ObsRoles& roles() const override { return layout_.roles; }
+  std::optional<std::string> misshapen(const std::string& name) const override {
+    const auto found = layout_.misshapen.find(name);
+    return found == layout_.misshapen.end() ? std::nullopt : std::optional(found->second);
+  }
 
   std::unique_ptr<TileSource> tiles(Context& context) const override {
     return std::make_unique<MatrixSource>(context, file_, layout_.matrix);

@@ -44,6 +44,8 @@ struct ObsRoles {
   std::string weight;                 // row weight, or ""
   std::vector<std::string> outcomes;  // two-valued: churned, bought, ...
   std::string value;                  // revenue or the like, or ""
+  // (outcomes.size()) the text that became 1 when an outcome was imported, or ""; empty where nothing is recorded
+  std::vector<std::string> positives = {};
 };
 
 struct FeatureFileOptions {
@@ -64,6 +66,8 @@ class FeatureFile {
   virtual const std::vector<FeatureColumn>& columns() const = 0;  // of X
   virtual const std::vector<ObsColumn>& obs() const = 0;
   virtual const ObsRoles& roles() const = 0;
+  // The shape of a dataset that could be such a column but for its shape; nullopt where there is none of that name.
+  virtual std::optional<std::string> misshapen(const std::string& name) const = 0;
 
   // Raw tiles of all of X, with one read-ahead thread; float64 tiles when X holds more than float32 can.
   virtual std::unique_ptr<TileSource> tiles(Context& context) const = 0;

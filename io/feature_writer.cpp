@@ -118,6 +118,7 @@ FeatureWriter::FeatureWriter(AtomicOutput& output, FeatureFileLayout layout, Con
   const ObsRoles& roles = state_->layout.roles;
   if (!roles.weight.empty()) file.write_value("uns/coterie/roles/weight", roles.weight);
   if (!roles.outcomes.empty()) file.write_value("uns/coterie/roles/outcomes", roles.outcomes);
+  if (!roles.positives.empty()) file.write_value("uns/coterie/roles/positives", roles.positives);
   if (!roles.value.empty()) file.write_value("uns/coterie/roles/value", roles.value);
 }
 

@@ -134,6 +134,8 @@ void check_role(const InputFile& file, const std::string& role, const std::strin
 
 void read_roles(const InputFile& file, FeatureLayout& layout) {
   layout.roles = {role_text(file, "weight"), role_texts(file, "outcomes"), role_text(file, "value")};
+  layout.roles.positives = role_texts(file, "positives");
+  if (layout.roles.positives.size() != layout.roles.outcomes.size()) layout.roles.positives.clear();
   check_role(file, "weight", layout.roles.weight, layout.obs);
   check_role(file, "value", layout.roles.value, layout.obs);
   for (const std::string& outcome : layout.roles.outcomes) check_role(file, "outcomes", outcome, layout.obs);

@@ -2,6 +2,7 @@
 // features. (Layouts in the field: research of anndata, pandas, PyTables, h5py, MATLAB, vaex and 10x files.)
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,8 +24,9 @@ struct FeatureLayout {
   StoredMatrix matrix;
   std::vector<FeatureColumn> columns;  // (matrix.n_columns)
   std::string id_name = "row";
-  std::optional<StoredColumn> ids;  // (matrix.n_rows) whole numbers or text; none: row numbers
-  std::vector<StoredColumn> obs;    // (matrix.n_rows) each
+  std::optional<StoredColumn> ids;               // (matrix.n_rows) whole numbers or text; none: row numbers
+  std::vector<StoredColumn> obs;                 // (matrix.n_rows) each
+  std::map<std::string, std::string> misshapen;  // shapes of datasets beside the matrix that are no such columns, by name
   ObsRoles roles;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "host/error.hpp"
 #include "io/cell_kind.hpp"
@@ -98,6 +99,18 @@ std::vector<StoredColumn> lists_beside(const InputFile& file, const std::string&
   return lists;
 }
 
+// Datasets of numbers or text beside the matrix that are not one column of n_rows.
+std::map<std::string, std::string> misshapen_beside(const InputFile& file, const FeatureLayout& layout, const std::string& folder) {
+  std::map<std::string, std::string> shapes;
+  for (const ObjectEntry& object : list_objects(file)) {
+    if (object.is_group || object.path == layout.matrix.path || object.path.substr(0, object.path.rfind('/')) != folder) continue;
+    const std::vector<hsize_t> shape = hdf5::shape_of(hdf5::open_dataset(file.id(), object.path));
+    if (shape.size() != 1 || shape[0] != static_cast<hsize_t>(layout.matrix.n_rows))
+      shapes[object.path.substr(folder.size() + 1)] = describe_shape(shape);
+  }
+  return shapes;
+}
+
 std::vector<FeatureColumn> find_names(const InputFile& file, const FeatureFileOptions& options, const std::string& folder,
                                       const StoredMatrix& matrix) {
   if (!options.names.empty()) return name_columns(file, require_column(file, options.names), matrix.n_columns);
@@ -122,6 +135,7 @@ FeatureLayout read_plain_layout(const InputFile& file, const FeatureFileOptions&
   layout.columns = find_names(file, options, folder, layout.matrix);
   layout.ids = options.ids.empty() ? find_list(file, folder, kIdLists, layout.matrix.n_rows) : require_column(file, options.ids);
   layout.obs = lists_beside(file, folder, layout.matrix.n_rows);
+  layout.misshapen = misshapen_beside(file, layout, folder);
   if (!layout.ids) return layout;
   check_ids(file, *layout.ids, layout.matrix.n_rows);
   layout.id_name = layout.ids->name;

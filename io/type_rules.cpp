@@ -57,6 +57,10 @@ std::string not_the_id(ColumnTally& tally) {
 }
 
 void make_two_valued(ImportedColumn& column) {
+  if (contains(column.levels, "train")) {
+    column.positive = "train";
+    return set(column, ColumnUse::profile, "1 where it is 'train': whom to fit on (propensity --split)");
+  }
   column.positive = affirmative(column.levels);
   if (column.positive.empty()) column.positive = column.levels.back();
   set(column, ColumnUse::active, "1 where it is " + shown(column.positive));

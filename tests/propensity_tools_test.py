@@ -243,7 +243,8 @@ class Refusals(PropensityCase):
     def test_targets(self):
         for code, words, target in ((2, ["chrun", "Did you mean churn"], "chrun"), (4, ["one", "class", "3000"], "one"),
                                     (4, ["three", "3"], "three"), (4, ["free text"], "free"), (4, ["levels", "three or more"], "levels"),
-                                    (4, ["unknown", "known value"], "unknown"), (4, ["infinite", "row 7"], "infinite"),
+                                    (4, ["unknown", "known value"], "unknown"), (4, ["infinite", "row 7"], "infinite"), (4, ["holds 0 and 0.5", "half=0.5"], "half"),
+                                    (2, ["holds 0 and 1", "in.h5ad"], "churn=2"),
                                     (2, ["two", "LEVEL"], "two"), (2, ["twice"], "churn,churn"), (2, ["level", "Did you mean Yes"], "answer=Yess")):
             with self.subTest(target):
                 self.refuse(code, words, "propensity", self.input, "-o", "r.h5ad", "--target", target)
@@ -314,7 +315,7 @@ class Refusals(PropensityCase):
     def test_kinds_of_targets_mean_the_same(self):
         arguments = ["--ignore", "written_later", "--active", "a,b,c"]
         fit = self.fit(self.input, "--target", "churn", *arguments)
-        for target in ("answer", "answer=Yes", "half"):
+        for target in ("answer", "answer=Yes", "half=0.5"):
             self.assertEqual(self.fit(self.input, "--target", target, *arguments)["coef"], fit["coef"], target)
         some = self.fit(self.input, "--target", "some", *arguments)
         self.assertLess(some["n_fit"], fit["n_fit"])
@@ -324,6 +325,27 @@ class Refusals(PropensityCase):
     def test_given_split(self):
         fit = self.fit(self.input, "--target", "churn", "--split", "side", "--active", "a,b,c")
         self.assertEqual((fit["n_fit"], fit["n_judged"]), (2000, 1000))
+
+    def test_a_split_may_come_from_csv(self):
+        rows = [f"{i},{i % 7},{(i * 5) % 11},{'train' if i % 3 else 'test'},{'yes' if i * 7919 % 13 < 6 else 'no'}" for i in range(900)]
+        (self.folder / "c.csv").write_text("\n".join(["id,a,b,side,bought", *rows]) + "\n")
+        fit = self.fit(self.imported(self.folder / "c.csv", "--outcome", "bought=yes"), "--target", "bought=yes", "--split", "side")
+        self.assertEqual((fit["n_fit"], fit["n_judged"], fit["positive"], fit["features"]), (600, 300, "yes", ["a", "b"]))
+
+    def test_outcomes_of_another_shape_are_refused_with_it(self):
+        with h5py.File(self.folder / "plain.h5", "w") as file:
+            file["X"] = np.arange(600, dtype=np.float32).reshape(200, 3)
+            file["short"], file["two"] = np.zeros(100), np.zeros((200, 2))
+        for name, shape in (("short", "(100)"), ("two", "(200, 2)")):
+            self.refuse(4, [name, shape, "200 rows"], "propensity", "plain.h5", "--target", name)
+
+    def test_texts_can_be_left_out(self):
+        features = lambda *arguments: self.fit(self.input, "--target", "churn", *arguments)["features"]
+        every = ["a", "b", "c", "written_later", "answer=Yes", "side=train", "three=b", "three=c", "two=b"]
+        self.assertEqual(sorted(features()), sorted(every))
+        self.assertEqual(sorted(features("--ignore", "three,answer")), sorted(set(every) - {"three=b", "three=c", "answer=Yes"}))
+        self.assertEqual(sorted(features("--profile", "two", "--ignore", "three=c")), sorted({*every, "three=a"} - {"two=b", "three=c"}))
+        self.assertIn("leave it out: --ignore answer", " ".join(self.fit(self.input, "--target", "churn")["warnings"]))
 
     def test_input_stays_as_it_is(self):
         before = digest(self.input)

@@ -17,7 +17,7 @@ constexpr std::size_t kMarksPerSegment = 3;
 
 void add_levels(Description& description, const Input& input, std::span<const std::int32_t> labels) {
   for (const io::ObsColumn& column : input.file().obs()) {
-    if (!column.is_category) continue;
+    if (!column.is_category || input.text_role(column.name) == io::Role::ignore) continue;
     io::Categories categories = input.categories(column.name);
     if (categories.levels.size() > kMostLevels) continue;
     description.levels.push_back(profile::measure_levels(column.name, std::move(categories.levels), categories.codes, labels,

@@ -77,8 +77,30 @@ void Input::settle_column_roles(const InputOptions& options) {
       if (other.role == io::Role::active) other.role = io::Role::profile;
   }
   for (const std::string& name : options.active) column(name, "--active").role = io::Role::active;
-  for (const std::string& name : options.profile) column(name, "--profile").role = io::Role::profile;
-  for (const std::string& name : options.ignore) column(name, "--ignore").role = io::Role::ignore;
+  for (const std::string& name : options.profile) set_role(name, "--profile", io::Role::profile);
+  for (const std::string& name : options.ignore) set_role(name, "--ignore", io::Role::ignore);
+}
+
+// Of a column of X, of all levels of a text in X, of a text beside X, or of one of its levels.
+void Input::set_role(const std::string& name, const char* option, io::Role role) {
+  const bool is_column = std::any_of(columns_.begin(), columns_.end(), [&](const io::FeatureColumn& c) { return c.name == name; });
+  bool found = false;
+  for (io::FeatureColumn& of_text : columns_) {
+    if (is_column || (of_text.onehot_of != name && !of_text.name.starts_with(name + "="))) continue;
+    of_text.role = role;
+    found = true;
+  }
+  for (const io::ObsColumn& text : file_->obs()) {
+    if (is_column || !text.is_category || (text.name != name && !name.starts_with(text.name + "="))) continue;
+    text_roles_[name] = role;
+    found = true;
+  }
+  if (!found) column(name, option).role = role;
+}
+
+io::Role Input::text_role(const std::string& name) const {
+  const auto found = text_roles_.find(name);
+  return found == text_roles_.end() ? io::Role::active : found->second;
 }
 
 void Input::bar_sensitive(Session& session) {
@@ -110,7 +132,16 @@ io::FeatureColumn& Input::column(const std::string& name, const char* option) {
   throw_unknown(option, name, known, fmt::format("the matrix of file '{}'", file_->path().string()));
 }
 
+void Input::refuse_misshapen(const std::string& name, const char* option) const {
+  if (const auto shape = file_->misshapen(name))
+    throw ContentsError(
+        fmt::format("{0} {1}: file '{2}', dataset '{1}' has the shape {3}, and the matrix has {4} rows; it takes one cell "
+                    "for every row. Nothing was written.",
+                    option, name, file_->path().filename().string(), *shape, file_->n_rows()));
+}
+
 void Input::require_obs(const std::string& name, const char* option) const {
+  refuse_misshapen(name, option);
   std::vector<std::string> known;
   for (const io::ObsColumn& c : file_->obs()) known.push_back(c.name);
   if (std::find(known.begin(), known.end(), name) == known.end())

@@ -2,6 +2,7 @@
 // consists of the customers who meet the condition, and of nobody else.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,10 +36,13 @@ class Input {
   std::vector<double> numbers(const std::string& obs_column) const;     // (n_rows) as FeatureFile
   io::Categories categories(const std::string& obs_column) const;       // (n_rows)
   void require_obs(const std::string& name, const char* option) const;  // ArgumentError where the file has no such column beside X
+  void refuse_misshapen(const std::string& name, const char* option) const;  // ContentsError where its length is not that of X
   bool allows_sensitive() const { return allows_sensitive_; }
   const RowSelection* selection() const { return selection_ ? &*selection_ : nullptr; }  // nullptr: every row of the file
   const std::string& where() const { return where_; }                                    // the condition of the options, or ""
   const std::vector<io::FeatureColumn>& columns() const { return columns_; }
+  // Of a text column beside X, or of one of its levels ("name=level"): ignore and profile where options say so, else active.
+  io::Role text_role(const std::string& name) const;
   const io::ObsRoles& roles() const { return roles_; }
   const Weights& weights() const { return weights_; }
 
@@ -47,6 +51,7 @@ class Input {
   void settle_obs_roles(const InputOptions& options);
   void bar_sensitive(Session& session);
   io::FeatureColumn& column(const std::string& name, const char* option);
+  void set_role(const std::string& name, const char* option, io::Role role);
   void check_ids(Session& session, bool must_be_unique);
 
   std::unique_ptr<io::FeatureFile> file_;
@@ -56,6 +61,7 @@ class Input {
   std::optional<RowSelection> selection_;
   std::unique_ptr<TileSource> selected_;  // of raw_
   std::vector<io::FeatureColumn> columns_;
+  std::map<std::string, io::Role> text_roles_;  // by text_role()
   io::ObsRoles roles_;
   Weights weights_;
   std::int64_t repeated_ids_ = 0;

@@ -42,7 +42,8 @@ Predictors::Predictors(Session& session, Input& input, const std::vector<io::Pre
     if (!column.is_category || contains(excluded, column.name)) continue;
     const bool is_wanted =
         std::any_of(wanted.begin(), wanted.end(), [&](const io::PredictorColumn& w) { return w.onehot_of == column.name; });
-    if (!contains(in_matrix, column.name) || is_wanted) add_category(column.name, wanted);
+    const bool predicts = !contains(in_matrix, column.name) && input.text_role(column.name) == io::Role::active;
+    if (predicts || is_wanted) add_category(column.name, wanted);
   }
   if (categories_.empty()) return;
   memory_ = session.context().memory().reserve("the levels of text columns", input.n_rows() * std::ssize(categories_));
@@ -65,7 +66,8 @@ void Predictors::add_category(const std::string& name, const std::vector<io::Pre
   for (const auto& [level, code] : levels) {
     if (known(indicator_name(name, level))) continue;
     indicators.levels.push_back(code);
-    columns_.push_back({.name = indicator_name(name, level), .role = io::Role::profile, .layer = {}, .weight = {}, .onehot_of = name});
+    const io::Role role = input_.text_role(indicator_name(name, level)) == io::Role::active ? io::Role::profile : io::Role::ignore;
+    columns_.push_back({.name = indicator_name(name, level), .role = role, .layer = {}, .weight = {}, .onehot_of = name});
   }
   if (indicators.levels.empty()) return;
   constexpr std::int8_t kOther = 127;  // a level beyond those that get a column

@@ -24,12 +24,20 @@ constexpr double kCalibrationLevel = 0.05;
 std::vector<std::string> excluded_names(const Input& input, const PropensityOptions& options) {
   std::vector<std::string> names = input.roles().outcomes;
   names.insert(names.end(), {input.roles().value, input.roles().weight, options.split.column, input.file().id_name()});
+  if (!options.split.column.empty()) names.push_back(options.split.column + "=train");
   for (const std::string& target : options.targets) {
     names.push_back(target);
     names.push_back(target.substr(0, target.find('=')));
   }
   names.erase(std::remove(names.begin(), names.end(), ""), names.end());
   return names;
+}
+
+// The text that a column was made from, all of whose levels tell what one of them tells; of others, the column.
+std::string text_of(const Predictors& predictors, const std::string& name) {
+  for (const io::FeatureColumn& column : predictors.columns())
+    if (column.name == name && !column.onehot_of.empty()) return column.onehot_of;
+  return name;
 }
 
 // Cross-fitting serves a calibration that will be asked for, and an evaluation where nothing is held out.
@@ -249,7 +257,7 @@ void Propensities::warn_about(std::int32_t t, std::int64_t min_events) {
   for (const std::string& warning : logistic_regression::warnings_about(result.model, chosen_.transform.names)) warn(warning);
   for (const Leak& leak : result.leaks)
     warn(fmt::format("column {} alone tells the outcomes apart (AUC {:.3f}); if it is known only afterwards, leave it out: --ignore {}",
-                     leak.column, std::max(leak.auc, 1 - leak.auc), leak.column));
+                     leak.column, std::max(leak.auc, 1 - leak.auc), text_of(predictors_, leak.column)));
   result.scored = result.events() >= min_events;
   if (!result.scored)
     warn(

@@ -1,6 +1,7 @@
 #include "tools/targets.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -74,12 +75,18 @@ Coded coded_numbers(const Input& input, const Wanted& wanted, std::vector<double
   const std::vector<double> known = distinct(values, 3);
   if (known.size() > 2)
     refuse(input, wanted.name, "a propensity needs an outcome of two values, and this column has three or more. Code it as 0 and 1");
+  const auto is_whole = [](double value) { return value == std::trunc(value); };
+  if (wanted.level.empty() && !std::all_of(known.begin(), known.end(), is_whole))
+    refuse(input, wanted.name,
+           fmt::format("an outcome is 0 or 1, and this column holds {}. Code it, or name what counts as 1: --target {}={}",
+                       fmt::join(known, " and "), wanted.name, known.back()));
   double positive = known.empty() ? 1 : known.back();
   if (!wanted.level.empty()) {
     const auto* end = wanted.level.data() + wanted.level.size();
     const auto [stop, error] = std::from_chars(wanted.level.data(), end, positive);
     if (error != std::errc{} || stop != end || std::find(known.begin(), known.end(), positive) == known.end())
-      throw ArgumentError(fmt::format("--target {}={}: the column does not have that value.", wanted.name, wanted.level));
+      throw ArgumentError(fmt::format("--target {}={}: column '{}' of file '{}' holds {}. Name one of these.", wanted.name, wanted.level,
+                                      wanted.name, input.file().path().filename().string(), fmt::join(known, " and ")));
   } else if (known.size() == 1 && known.front() == 0) {
     positive = 1;  // nobody has it
   }
@@ -89,12 +96,24 @@ Coded coded_numbers(const Input& input, const Wanted& wanted, std::vector<double
   };
 }
 
+// Numbers beside X, which may have been text: then its level that became 1 can be named, and is told.
+Coded coded_imported(const Input& input, Wanted wanted, Target& target) {
+  const io::ObsRoles& roles = input.file().roles();
+  const auto at = static_cast<std::size_t>(std::find(roles.outcomes.begin(), roles.outcomes.end(), wanted.name) - roles.outcomes.begin());
+  const std::string imported = at < roles.positives.size() ? roles.positives[at] : "";
+  if (!imported.empty() && wanted.level == imported) wanted.level = "1";
+  Coded coded = coded_numbers(input, wanted, input.numbers(wanted.name), target);
+  if (!imported.empty() && target.positive == "1") target.positive = imported;
+  return coded;
+}
+
 std::string positive_level(const Input& input, const Wanted& wanted, const std::vector<std::string>& present) {
   if (!wanted.level.empty()) {
     if (std::find(present.begin(), present.end(), wanted.level) != present.end()) return wanted.level;
     const std::string near = nearest(wanted.level, present);
-    throw ArgumentError(fmt::format("--target {}={}: the column does not have that level.{}", wanted.name, wanted.level,
-                                    near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
+    throw ArgumentError(fmt::format(
+        "--target {}={}: column '{}' of file '{}' does not have that level.{} `coterie inspect` lists its levels.", wanted.name,
+        wanted.level, wanted.name, input.file().path().filename().string(), near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
   }
   if (present.size() > kMostLevels) refuse(input, wanted.name, "this is free text, and a propensity needs an outcome of two levels");
   if (present.size() > 2)
@@ -128,7 +147,7 @@ Coded coded(Session& session, Input& input, const Wanted& wanted, Target& target
   for (const io::ObsColumn& column : input.file().obs()) {
     if (column.name != wanted.name) continue;
     if (column.is_category) return coded_levels(input, wanted, input.categories(column.name), target);
-    return coded_numbers(input, wanted, input.numbers(column.name), target);
+    return coded_imported(input, wanted, target);
   }
   const auto& columns = input.columns();
   const auto at = std::find_if(columns.begin(), columns.end(), [&](const io::FeatureColumn& c) { return c.name == wanted.name; });
@@ -139,7 +158,9 @@ void require_both_classes(const Input& input, const Target& target) {
   if (target.n_positive + target.n_negative == 0) refuse(input, target.name, "the outcome has no known value");
   if (target.n_positive == 0 || target.n_negative == 0)
     refuse(input, target.name,
-           fmt::format("all {} known outcomes are of one class, so there is nothing to tell apart", target.n_positive + target.n_negative));
+           fmt::format("all {} known outcomes are of one class, so there is nothing to tell apart. Take a longer time in which customers "
+                       "could act, more customers, or another --target",
+                       target.n_positive + target.n_negative));
 }
 
 // Uniform in [0, 1) by customer: `stream` 0 parts held-out from fitted, 1 makes folds.
@@ -159,13 +180,29 @@ class CustomerHash {
   io::Ids ids_;
 };
 
-// (n_rows) 1 where the given split fits the row.
-std::vector<bool> given_split(const Input& input, const std::string& column) {
+// (n_rows) whether a row is of level `train`, of a text beside X or of one that import put into X.
+std::vector<bool> is_train(Session& session, Input& input, const std::string& column) {
+  std::vector<bool> fitted;
+  const auto& columns = input.columns();
+  const auto in_matrix =
+      std::find_if(columns.begin(), columns.end(), [&](const io::FeatureColumn& c) { return c.name == column + "=train"; });
+  const auto& obs = input.file().obs();
+  const bool is_beside = std::any_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == column; });
+  if (!is_beside && in_matrix != columns.end()) {
+    for (const double cell : matrix_column(session, input, static_cast<std::size_t>(in_matrix - columns.begin())))
+      fitted.push_back(cell == 1);
+    return fitted;
+  }
   input.require_obs(column, "--split");
   const io::Categories split = input.categories(column);
   const auto train = std::find(split.levels.begin(), split.levels.end(), "train") - split.levels.begin();
-  std::vector<bool> fitted;
   for (const std::int32_t code : split.codes) fitted.push_back(code == train);
+  return fitted;
+}
+
+// (n_rows) whether the given split fits the row.
+std::vector<bool> given_split(Session& session, Input& input, const std::string& column) {
+  std::vector<bool> fitted = is_train(session, input, column);
   const auto n_fitted = std::count(fitted.begin(), fitted.end(), true);
   if (n_fitted == 0 || n_fitted == std::ssize(fitted))
     refuse(input, column, "a split needs rows of level `train` to fit on and others, such as `test`, to hold out");
@@ -180,6 +217,7 @@ Targets::Targets(Session& session, Input& input, const std::vector<std::string>&
   outcomes_.resize(n_rows * wanted.size());
   const std::vector<std::string> known = known_columns(input);
   for (std::size_t t = 0; t < wanted.size(); ++t) {
+    input.refuse_misshapen(wanted[t], "--target");
     Wanted column = parse(wanted[t], known);
     if (column.level.empty()) column.level = positive;
     if (std::any_of(targets_.begin(), targets_.end(), [&](const Target& other) { return other.name == column.name; }))
@@ -196,7 +234,7 @@ Targets::Targets(Session& session, Input& input, const std::vector<std::string>&
   }
 }
 
-std::vector<std::int8_t> split_rows(Session& session, const Input& input, const SplitOptions& options) {
+std::vector<std::int8_t> split_rows(Session& session, Input& input, const SplitOptions& options) {
   constexpr std::int64_t kRowsAtOnce = 1 << 16;
   const std::int64_t n_rows = input.file().n_rows();
   const std::int32_t folds = std::max(options.folds, 1);
@@ -215,7 +253,7 @@ std::vector<std::int8_t> split_rows(Session& session, const Input& input, const 
     selection->compact(fold);
     selection->compact(fitted);
   }
-  if (!options.column.empty()) fitted = given_split(input, options.column);
+  if (!options.column.empty()) fitted = given_split(session, input, options.column);
   for (std::size_t row = 0; row < fold.size(); ++row)
     if (!fitted[row]) fold[row] = -1;
   return fold;

@@ -46,6 +46,6 @@ struct SplitOptions {
 // (n_rows) -1: held out, else the fold. By a hash of seed and id, so a customer stays on one side whatever the order of the
 // rows; rows that a given split leaves open are held out. ArgumentError: no such split
 // column. ContentsError: it has no level `train`, or no other.
-std::vector<std::int8_t> split_rows(Session& session, const Input& input, const SplitOptions& options);
+std::vector<std::int8_t> split_rows(Session& session, Input& input, const SplitOptions& options);
 
 }  // namespace coterie::tools
