@@ -211,6 +211,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
             .squared_scores = wide_sums(model.first_sum + NewtonModel::scores(n_cells_), model.wants_scores ? triangle : 0),
             .segment_gradient = {},
             .segment_curvature = {},
+            .segment_squared = {},
             .largest = {}};
   }
 

@@ -197,8 +197,8 @@ void newton_step(Model& model, const Point& point, const Params& params, const s
 void Statistics::for_each_field(FieldVisitor& visitor) {
   visitor.integers(rows, Merge::sum);
   visitor.integers(weight, Merge::sum);
-  for (WideSums* sums :
-       {&log_likelihood, &gradient, &curvature, &hessian, &hessian_weight, &squared_scores, &segment_gradient, &segment_curvature})
+  for (WideSums* sums : {&log_likelihood, &gradient, &curvature, &hessian, &hessian_weight, &squared_scores, &segment_gradient,
+                         &segment_curvature, &segment_squared})
     visitor.wide(*sums);
   visitor.reals(largest, Merge::max);
 }

@@ -139,6 +139,7 @@ struct Statistics {
   WideSums squared_scores;           // last sweep: lower triangle of the sum of w r^2 z z^T
   WideSums segment_gradient;         // (n_segments) sum of w r
   WideSums segment_curvature;        // (n_segments, n_columns + 1) sum of w v z
+  WideSums segment_squared;          // last sweep: (n_segments, n_columns + 1) sum of w r^2 z
   std::vector<double> largest;       // (1) max |eta|
   void for_each_field(FieldVisitor& visitor);
 };

@@ -79,9 +79,10 @@ void set_values(Model& model) {
 void set_estimates(Model& model, const Point& point, const Vector& precision, std::span<const float> scales) {
   const Eigen::Index n = model.n_columns + 1, n_segments = point.parameters.size() - n;
   const Matrix inverse = invert(point.hessian + Matrix(precision.asDiagonal()), free_parameters(model, point.parameters.size())).inverse;
-  const Matrix covariance = inverse.topLeftCorner(n, n);
-  Estimates scaled{.values = model.search.parameters, .covariance = without_aliased(model, covariance), .robust_covariance = {}};
-  if (n_segments == 0) scaled.robust_covariance = without_aliased(model, covariance * point.squared_scores * covariance);
+  const Matrix covariance = inverse.topLeftCorner(n, n), robust = inverse.topRows(n) * point.squared_scores * inverse.leftCols(n);
+  const Estimates scaled{.values = model.search.parameters,
+                         .covariance = without_aliased(model, covariance),
+                         .robust_covariance = without_aliased(model, robust)};
   const std::vector<double> factors(scales.begin(), scales.end());
   model.estimates = moved(scaled, change_of_units(factors, model.center));
   model.segment_std_errs.clear();

@@ -27,18 +27,15 @@ Vector linear_sums(const WideSums& sums, const Quanta& quanta, double factor) {
   return values;
 }
 
-// Rows of segments as further columns of ones and zeros, without ever being columns.
-void border(Point& point, const Statistics& statistics, const Quanta& quanta, Eigen::Index n, double weight_step) {
-  const Eigen::Index n_segments = point.parameters.size() - n;
-  for (Eigen::Index s = 0; s < n_segments; ++s) {
-    const std::size_t segment = static_cast<std::size_t>(s), first = segment * static_cast<std::size_t>(n);
-    point.gradient[n + s] = static_cast<double>(statistics.segment_gradient.value(segment)) * quanta.weight() * weight_step;
+// Segments as further columns of ones and zeros, without ever being columns. square: (n + n_segments) squared, of which the first n
+// rows and columns are there; sums: (n_segments, n) of what its cells add up, by segment.
+void border(Matrix& square, const WideSums& sums, const Quanta& quanta, Eigen::Index n, double factor) {
+  for (Eigen::Index s = 0; s < square.rows() - n; ++s) {
     for (Eigen::Index j = 0; j < n; ++j) {
-      const std::size_t column = static_cast<std::size_t>(j);
-      point.hessian(n + s, j) = point.hessian(j, n + s) =
-          static_cast<double>(statistics.segment_curvature.value(first + column)) * (quanta.linear(column) * weight_step);
+      const double sum = static_cast<double>(sums.value(static_cast<std::size_t>(s * n + j)));
+      square(n + s, j) = square(j, n + s) = sum * (quanta.linear(static_cast<std::size_t>(j)) * factor);
     }
-    point.hessian(n + s, n + s) = point.hessian(n + s, n - 1);
+    square(n + s, n + s) = square(n + s, n - 1);
   }
 }
 
@@ -70,9 +67,14 @@ Point point_of(const Model& model, const Statistics& statistics, const Quanta& q
                chosen = static_cast<double>(statistics.hessian_weight.value(1));
   const double blow_up = chosen > 0 ? all / chosen : 1.0;
   point.hessian.topLeftCorner(n, n) = from_triangle(statistics.hessian, quanta, n, weight_step * blow_up);
-  border(point, statistics, quanta, n, weight_step);
+  border(point.hessian, statistics.segment_curvature, quanta, n, weight_step);
+  for (Eigen::Index s = 0; s < n_segments; ++s)
+    point.gradient[n + s] = static_cast<double>(statistics.segment_gradient.value(static_cast<std::size_t>(s))) * quanta.weight() * weight_step;
   if (model.n_iter == 0 && !model.search.last) move_to_intercept(point, model, linear_sums(statistics.curvature, quanta, weight_step), n);
-  if (statistics.squared_scores.size() > 0) point.squared_scores = from_triangle(statistics.squared_scores, quanta, n, weight_step);
+  if (statistics.squared_scores.size() == 0) return point;
+  point.squared_scores = Matrix::Zero(n + n_segments, n + n_segments);
+  point.squared_scores.topLeftCorner(n, n) = from_triangle(statistics.squared_scores, quanta, n, weight_step);
+  border(point.squared_scores, statistics.segment_squared, quanta, n, weight_step);
   return point;
 }
 

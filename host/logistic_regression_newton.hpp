@@ -19,7 +19,7 @@ struct Point {
   double log_likelihood = 0;
   Vector gradient;
   Matrix hessian;         // of -log_likelihood
-  Matrix squared_scores;  // (n_columns + 1, n_columns + 1) after the last sweep
+  Matrix squared_scores;  // as hessian, after the last sweep
 };
 
 // The first sweep, at zero, tells all about the model of the intercept alone: the point is moved there.

@@ -19,7 +19,7 @@ using newton::Stretch;
 
 // Sums over the rows of a block, in the order of stretches: the fields of Statistics.
 struct BlockSums {
-  std::vector<double> gradient, curvature, hessian, squared_scores, segment_gradient, segment_curvature;
+  std::vector<double> gradient, curvature, hessian, squared_scores, segment_gradient, segment_curvature, segment_squared;
   double log_likelihood = 0, weight = 0;  // weight: sum of w v
 };
 
@@ -45,6 +45,7 @@ struct Work {
             .squared_scores = WideSums(model->search.last ? triangle_cells(cells()) : 0),
             .segment_gradient = WideSums(segments()),
             .segment_curvature = WideSums(segments() * cells()),
+            .segment_squared = WideSums(model->search.last ? segments() * cells() : 0),
             .largest = std::vector<double>(1)};
   }
 
@@ -55,6 +56,7 @@ struct Work {
     sums.squared_scores.assign(model->search.last ? triangle_cells(cells()) : 0, 0.0);
     sums.segment_gradient.assign(segments(), 0.0);
     sums.segment_curvature.assign(segments() * cells(), 0.0);
+    sums.segment_squared.assign(model->search.last ? segments() * cells() : 0, 0.0);
     sums.log_likelihood = sums.weight = 0;
   }
 
@@ -70,6 +72,7 @@ struct Work {
     if (model->search.last) flush_triangle(sums.squared_scores, statistics.squared_scores);
     for (std::size_t s = 0; s < segments(); ++s) add_quanta(statistics.segment_gradient, s, sums.segment_gradient[s] / quanta.weight());
     flush_linear(sums.segment_curvature, statistics.segment_curvature);
+    flush_linear(sums.segment_squared, statistics.segment_squared);
   }
 
  private:
@@ -248,17 +251,22 @@ class CpuPass final : public Pass {
 
   void add_segments(const Tile& tile, std::int64_t first, const Work& work, const RowTerms& rows, const Stretch& stretch,
                     BlockSums& sums) const {
-    const std::size_t d = center_.size();
     for (std::int64_t i = 0; i < stretch.n_rows; ++i) {
       const std::int32_t label = segment_of(tile, first + i, work);
       if (label < 0) continue;
       const std::size_t segment = static_cast<std::size_t>(label), at = static_cast<std::size_t>(i);
       sums.segment_gradient[segment] += rows.residual[at];
-      double* const to = sums.segment_curvature.data() + segment * work.cells();
       const float* const x = tile.x + (first + i) * tile.n_columns;
-      for (std::size_t j = 0; j < d; ++j) to[j] += rows.curvature[at] * static_cast<double>((x[j] - center_[j]) * scale_[j]);
-      to[d] += rows.curvature[at];
+      add_row(rows.curvature[at], x, sums.segment_curvature.data() + segment * work.cells());
+      if (work.model->search.last) add_row(rows.squared[at], x, sums.segment_squared.data() + segment * work.cells());
     }
+  }
+
+  // Adds factor z. to: (n_columns + 1)
+  void add_row(double factor, const float* x, double* to) const {
+    const std::size_t d = center_.size();
+    for (std::size_t j = 0; j < d; ++j) to[j] += factor * static_cast<double>((x[j] - center_[j]) * scale_[j]);
+    to[d] += factor;
   }
 
   Context& context_;
@@ -278,7 +286,7 @@ std::unique_ptr<Pass> make_cpu_pass(Context& context, const Grid& grid, const Gr
 // A double of the block and two limbs of the sweep per sum.
 std::int64_t statistics_bytes(std::int32_t n_columns, std::int32_t n_segments) {
   const std::size_t cells = static_cast<std::size_t>(n_columns) + 1, segments = static_cast<std::size_t>(n_segments);
-  return static_cast<std::int64_t>((2 * triangle_cells(cells) + (2 + segments) * cells + segments + 4) * 3 * sizeof(double));
+  return static_cast<std::int64_t>((2 * triangle_cells(cells) + (2 + 2 * segments) * cells + segments + 4) * 3 * sizeof(double));
 }
 
 }  // namespace coterie::logistic_regression

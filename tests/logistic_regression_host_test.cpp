@@ -71,6 +71,10 @@ TEST(LogisticRegressionSegments, MatchIndicatorColumnsWithARidge) {
     EXPECT_NEAR(model.segment_effects[s], expected.beta[2 + s], kVariance);
     EXPECT_NEAR(model.segment_std_errs[s], std::sqrt(expected.covariance[(2 + s) * (kSegments + 4)]), kVariance);
   }
+  for (const auto& [ours, theirs] : {std::pair<std::size_t, std::size_t>(0, 0), {1, 1}, {2, 2 + kSegments}}) {  // the last is the intercept
+    EXPECT_NEAR(wald(model.estimates, ours).std_err, std::sqrt(expected.covariance[theirs * (kSegments + 4)]), kVariance);
+    EXPECT_NEAR(wald(model.estimates, ours, true).std_err, std::sqrt(expected.robust[theirs * (kSegments + 4)]), kVariance);
+  }
 }
 
 TEST(LogisticRegressionSegments, WithoutDifferencesShrinkToThePopulation) {

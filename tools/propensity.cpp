@@ -25,6 +25,7 @@ struct PropensityRequest {
   PropensityOptions propensity;
   OutputOptions output;
   std::string segments;  // result file of a segmentation of the same customers
+  bool effects = true;   // of these segments
   bool json = false;
 };
 
@@ -57,7 +58,7 @@ struct GivenSegments {
   SegmentLabels view;
 };
 
-void read_segments(Session& session, const Input& input, const std::string& path, GivenSegments& segments) {
+void read_segments(Session& session, const Input& input, const std::string& path, bool effects, GivenSegments& segments) {
   const io::ResultReader reader(path);
   check_same_customers(reader, input, path);
   const auto& columns = reader.columns();
@@ -67,8 +68,8 @@ void read_segments(Session& session, const Input& input, const std::string& path
       session.context().memory().reserve("the segment of every customer", reader.n_rows() * std::int64_t{sizeof(std::int32_t)});
   segments.labels = std::get<std::vector<std::int32_t>>(reader.rows(*column, 0, reader.n_rows()));
   if (const RowSelection* selection = input.selection()) selection->compact(segments.labels);
-  if (io::has_segmentation(path)) segments.model = io::read_model(path);
-  segments.view = {reader.frame("uns/segmentation/segments").index, segments.labels, true};
+  if (effects && io::has_segmentation(path)) segments.model = io::read_model(path);
+  segments.view = {reader.frame("uns/segmentation/segments").index, segments.labels, effects};
 }
 
 void refuse_csv_of_few(const PropensityRequest& request, const Propensities& propensities) {
@@ -145,7 +146,7 @@ void propensity(PropensityRequest request) {
   if (!request.output.path.empty())
     output.emplace(session.context(), request.output, input, request.propensity.targets.size(), request.segments);
   GivenSegments segments;
-  if (!request.segments.empty()) read_segments(session, input, request.segments, segments);
+  if (!request.segments.empty()) read_segments(session, input, request.segments, request.effects, segments);
   std::optional<Propensities> propensities;
   {
     const Stopwatch stopwatch(seconds.fit);
@@ -181,6 +182,9 @@ Verb add_propensity(CLI::App& root) {
   app->get_option("--target")->required();
   app->add_option("--segments", request->segments,
                   "Result of a segmentation of this file: judged inside each segment, with an effect for each");
+  add_choice<bool>(*app, "--segment-effects", request->effects, {{"shrunk", true}, {"none", false}},
+                   "shrunk: every segment has an effect, drawn towards the population; none: segments only judge");
+  app->get_option("--segment-effects")->needs("--segments");
   add_transform(*app, request->propensity.transform);
   app->get_option("--transform")
       ->description(

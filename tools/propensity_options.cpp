@@ -16,7 +16,7 @@ Goal parse_goal(const std::string& text) {
   constexpr double kMost = 1e15;
   const std::vector<std::string> parts = CLI::detail::split(text, ':');
   Goal goal{.name = parts.front()};
-  if (parts.size() > 1) goal.cost = parse_number<double>(parts[1], "--goal " + goal.name, 0.0, kMost);
+  if (parts.size() > 1 && !parts[1].empty()) goal.cost = parse_number<double>(parts[1], "--goal " + goal.name, 0.0, kMost);
   if (parts.size() > 2) goal.value = parse_number<double>(parts[2], "--goal " + goal.name, 0.0, kMost);
   if (parts.size() > 3) throw ArgumentError(fmt::format("--goal {}: expected NAME, NAME:COST or NAME:COST:VALUE.", text));
   return goal;
