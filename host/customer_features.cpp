@@ -123,6 +123,13 @@ void CustomerFeatures::finish() {
   for (std::size_t i = 1; i < first_order_.size(); ++i) first_order_[i] += first_order_[i - 1];
 }
 
+void CustomerFeatures::clear() {
+  numbers_.clear();
+  customers_.clear();
+  levels_.clear();
+  orders_.clear();
+}
+
 std::span<const CustomerFeatures::Order> CustomerFeatures::orders(std::int64_t customer) const {
   const auto i = static_cast<std::size_t>(customer);
   return std::span(orders_).subspan(first_order_[i], first_order_[i + 1] - first_order_[i]);

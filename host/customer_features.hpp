@@ -13,7 +13,8 @@
 //
 // A row is a purchase when its amount is positive (or 0, where free orders count), a return when amount or quantity is negative.
 // Rows later than as_of are no features; those within the target window say whether the customer bought again. Customers without a
-// purchase up to as_of are none. Memory: about 250 bytes per customer, 4 per level of a share, and 16 per order.
+// purchase up to as_of are none. Memory: about 250 bytes per customer, 4 per level of a share, and 16 per order; those who exceed the
+// budget are split by customer before (io/customer_rows.hpp).
 #pragma once
 
 #include <cstdint>
@@ -60,6 +61,8 @@ class CustomerFeatures {
   void add(const Transaction& transaction);
   // After the last row: afterwards rows can be read.
   void finish();
+  // Forgets all customers; their room stays, and so does last_day().
+  void clear();
 
   std::int64_t n_customers() const { return static_cast<std::int64_t>(customers_.size()); }  // all that were numbered
   bool has_purchase(std::int64_t customer) const { return customers_[static_cast<std::size_t>(customer)].lines > 0; }

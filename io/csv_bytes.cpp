@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "host/error.hpp"
+#include "io/temporary_file.hpp"
 
 namespace coterie::io {
 namespace {
@@ -25,42 +26,13 @@ int open_input(const std::filesystem::path& path, const std::string& name) {
   return fd;
 }
 
-// Space for a pipe's bytes that has no name once this function returns.
-int open_nameless(const std::filesystem::path& folder) {
-  std::string name = (folder.empty() ? std::filesystem::path(".") : folder) / ".coterie-import-XXXXXX";
-  const int fd = mkostemp(name.data(), O_CLOEXEC);  // creates it exclusively, mode 0600
-  if (fd < 0) {
-    throw OutputError(
-        fmt::format("A temporary file for the piped input cannot be created in '{}': {}. Choose an output in a folder that "
-                    "can be written.",
-                    folder.string(), std::strerror(errno)));
-  }
-  unlink(name.c_str());
-  return fd;
-}
-
-ssize_t read_some(const Context& context, int fd, char* to, std::size_t capacity) {
+ssize_t read_some(const Context& context, int fd, std::byte* to, std::size_t capacity) {
   ssize_t n;
   do {
     context.check_cancelled();
     n = ::read(fd, to, capacity);
   } while (n < 0 && errno == EINTR);
   return n;
-}
-
-void write_all(int fd, const char* from, std::size_t size) {
-  while (size > 0) {
-    const ssize_t n = ::write(fd, from, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      throw OutputError(
-          fmt::format("The temporary copy of the piped input cannot be written: {}. The copy is removed; make room beside "
-                      "the output, or import from a file.",
-                      std::strerror(errno)));
-    }
-    from += n;
-    size -= static_cast<std::size_t>(n);
-  }
 }
 
 }  // namespace
@@ -118,18 +90,13 @@ void CsvBytes::check_unchanged() const {
 }
 
 void CsvBytes::spool(const Context& context, const std::filesystem::path& folder) {
-  const int copy = open_nameless(folder);
-  std::vector<char> buffer(kSpoolBuffer);
-  try {
-    ssize_t n;
-    while ((n = read_some(context, fd_, buffer.data(), buffer.size())) > 0) write_all(copy, buffer.data(), static_cast<std::size_t>(n));
-    if (n < 0) throw InputError(fmt::format("{} cannot be read: {}.", name_, std::strerror(errno)));
-  } catch (...) {
-    close(copy);
-    throw;
-  }
+  TemporaryFile copy(folder, {"the piped input", "or import from a file"});
+  std::vector<std::byte> buffer(kSpoolBuffer);
+  ssize_t n;
+  while ((n = read_some(context, fd_, buffer.data(), buffer.size())) > 0) copy.append(std::span(buffer).first(static_cast<std::size_t>(n)));
+  if (n < 0) throw InputError(fmt::format("{} cannot be read: {}.", name_, std::strerror(errno)));
   close(fd_);
-  fd_ = copy;
+  fd_ = copy.release();
 }
 
 void CsvBytes::rewind() {

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "host/customer_features.hpp"
 #include "host/error.hpp"
 #include "io/column_encoder.hpp"
 #include "io/csv_cell.hpp"
+#include "io/customer_rows.hpp"
 #include "io/feature_writer.hpp"
 #include "io/named_columns.hpp"
 #include "io/transaction_columns.hpp"
@@ -18,61 +18,18 @@ namespace {
 
 constexpr std::int64_t kRowsAtOnce = 4096;  // customers on their way into the file
 
-// The ids of customers in the order of their numbers: whole numbers, or texts as they are.
-class CustomerIds {
- public:
-  CustomerIds(MemoryLedger& memory, const ColumnTally& tally)
-      : memory_(memory),
-        are_integers_(tally.known() > 0 && tally.whole == tally.known() && tally.leading_zeros == 0 && is_exact(tally.min) &&
-                      is_exact(tally.max)),
-        longest_(tally.longest) {}
-
-  RowColumn column(const std::string& name) const {
-    RowColumn column;
-    column.name = name;
-    column.type = are_integers_ ? CellType::int64 : CellType::text;
-    column.text_bytes = are_integers_ ? 0 : static_cast<std::int64_t>(longest_);
-    return column;
-  }
-
-  void add(std::string_view cell, char decimal) {
-    if (n_ == room_) {
-      room_ = std::max<std::size_t>(1024, 2 * room_);
-      const std::size_t each = are_integers_ ? sizeof(std::int64_t) : sizeof(std::string) + longest_ + 1;
-      reservation_ = memory_.reserve("the ids of customers", static_cast<std::int64_t>(room_ * each));
-    }
-    ++n_;
-    if (are_integers_)
-      integers_.push_back(static_cast<std::int64_t>(*parse_number(cell, decimal)));
-    else
-      texts_.emplace_back(cell);
-  }
-
-  // Those of the listed customers; the cells live until the next call.
-  Cells cells(const std::vector<std::int64_t>& customers) {
-    picked_integers_.clear();
-    picked_texts_.clear();
-    for (const std::int64_t customer : customers)
-      are_integers_ ? picked_integers_.push_back(integers_[static_cast<std::size_t>(customer)])
-                    : picked_texts_.push_back(texts_[static_cast<std::size_t>(customer)]);
-    if (are_integers_) return std::span<const std::int64_t>(picked_integers_);
-    return std::span<const std::string>(picked_texts_);
-  }
-
- private:
-  static bool is_exact(double value) { return std::abs(value) <= 0x1p53; }
-
-  MemoryLedger& memory_;
-  bool are_integers_;
-  std::size_t longest_, n_ = 0, room_ = 0;
-  Reservation reservation_;
-  std::vector<std::int64_t> integers_, picked_integers_;
-  std::vector<std::string> texts_, picked_texts_;
-};
+// Are all ids whole numbers that float64 holds?
+bool are_integers(const ColumnTally& ids) {
+  constexpr double kExact = 0x1p53;
+  return ids.known() > 0 && ids.whole == ids.known() && ids.leading_zeros == 0 && std::abs(ids.min) <= kExact &&
+         std::abs(ids.max) <= kExact;
+}
 
 class Importer {
  public:
-  Importer(Context& context, CsvTable& table, const TransactionOptions& options) : context_(context), table_(table), options_(options) {
+  // `folder` takes what exceeds the memory.
+  Importer(Context& context, CsvTable& table, const TransactionOptions& options, std::filesystem::path folder)
+      : context_(context), table_(table), options_(options), folder_(std::move(folder)) {
     const std::optional<std::int64_t> day = options.as_of.size() == 10 ? parse_date(options.as_of) : std::nullopt;
     if (!day) throw ArgumentError("--as-of takes a day such as 2026-10-31: features know what happened up to it.");
     feature_options_.as_of = *day;
@@ -84,11 +41,8 @@ class Importer {
     const std::vector<ColumnTally> tallies = tally();
     columns_ = settle_columns(table_.header(), tallies, options_);
     describe(tallies);
-    CustomerFeatures features(context_.memory(), feature_options_);
-    CustomerIds ids(context_.memory(), tallies[columns_.id]);
-    add_rows(features, ids);
-    features.finish();
-    write(output, features, ids);
+    if (!are_integers(tallies[columns_.id])) text_bytes_ = tallies[columns_.id].longest;
+    write(output, *add_up());
     return std::move(report_);
   }
 
@@ -120,21 +74,38 @@ class Importer {
     feature_options_.has_discount = columns_.discount.has_value();
     for (const std::size_t column : columns_.shares)
       feature_options_.mixes.push_back({table_.header()[column], tallies[column].levels.sorted()});
+    report_.features = CustomerFeatures(context_.memory(), feature_options_).names();
     if (columns_.discount && tallies[*columns_.discount].numbers < tallies[*columns_.discount].known())
       discount_level_ = affirmative(tallies[*columns_.discount].levels.sorted());
   }
 
-  void add_rows(CustomerFeatures& features, CustomerIds& ids) {
+  // How many customers there are is known after their last row, so memory is tried first.
+  std::unique_ptr<CustomerRows> add_up() {
+    std::unique_ptr<CustomerRows> customers = customers_in_memory(context_, feature_options_, text_bytes_);
+    try {
+      add_rows(*customers, "features");
+      return customers;
+    } catch (const ResourceError&) {
+      customers.reset();
+    }
+    customers = customers_by_sorting(context_, feature_options_, text_bytes_, folder_);
+    add_rows(*customers, "sort");
+    return customers;
+  }
+
+  void add_rows(CustomerRows& customers, std::string_view phase) {
+    report_.without_id = report_.without_date = report_.without_amount = report_.later = 0;
     std::vector<std::int32_t> levels(columns_.shares.size());
     table_.rewind();
     while (const CsvBatch* batch = table_.next()) {
       context_.check_cancelled();
-      for (std::int64_t row = 0; row < batch->n_rows(); ++row) add_row(*batch, row, features, ids, levels);
-      context_.report({"features", batch->first_row() + batch->n_rows(), report_.rows});
+      for (std::int64_t row = 0; row < batch->n_rows(); ++row) add_row(*batch, row, customers, levels);
+      context_.report({phase, batch->first_row() + batch->n_rows(), report_.rows});
     }
+    count(customers.finish());
   }
 
-  void add_row(const CsvBatch& batch, std::int64_t row, CustomerFeatures& features, CustomerIds& ids, std::vector<std::int32_t>& levels) {
+  void add_row(const CsvBatch& batch, std::int64_t row, CustomerRows& customers, std::vector<std::int32_t>& levels) {
     const std::string_view id = batch.cell(row, columns_.id), date = batch.cell(row, columns_.date);
     const std::optional<double> quantity = columns_.quantity ? number(batch, row, *columns_.quantity) : 1.0;
     const std::optional<double> amount = number(batch, row, columns_.amount ? *columns_.amount : *columns_.price);
@@ -154,10 +125,12 @@ class Importer {
       levels[m] = is_missing(cell) ? -1 : static_cast<std::int32_t>(std::lower_bound(known.begin(), known.end(), cell) - known.begin());
     }
     transaction.levels = levels;
-    const std::int64_t before = features.n_customers();
-    transaction.customer = features.customer(cell_key(id));
-    if (features.n_customers() > before) ids.add(id, options_.decimal);
-    features.add(transaction);
+    customers.add(customer_id(id), transaction);
+  }
+
+  CustomerId customer_id(std::string_view cell) const {
+    if (text_bytes_ > 0) return {cell_key(cell), 0, cell};
+    return {cell_key(cell), static_cast<std::int64_t>(*parse_number(cell, options_.decimal)), {}};
   }
 
   std::optional<double> number(const CsvBatch& batch, std::int64_t row, std::size_t column) const {
@@ -175,7 +148,7 @@ class Importer {
     return discount_level_.empty() ? *parse_number(cell, options_.decimal) > 0 : cell == discount_level_;
   }
 
-  FeatureFileLayout layout(const CustomerIds& ids) const {
+  FeatureFileLayout layout() const {
     FeatureFileLayout layout;
     layout.n_rows = report_.customers;
     layout.is_wide = true;  // sums of money have more digits than float32 keeps
@@ -185,7 +158,11 @@ class Importer {
       column.role = name.starts_with("share_") ? Role::profile : Role::active;
       layout.columns.push_back(column);
     }
-    layout.obs.push_back(ids.column(obs_name(report_.id)));
+    RowColumn id;
+    id.name = obs_name(report_.id);
+    id.type = text_bytes_ == 0 ? CellType::int64 : CellType::text;
+    id.text_bytes = static_cast<std::int64_t>(text_bytes_);
+    layout.obs.push_back(id);
     if (report_.outcome.empty()) return layout;
     RowColumn outcome;
     outcome.name = report_.outcome;
@@ -195,55 +172,49 @@ class Importer {
     return layout;
   }
 
-  void count(const CustomerFeatures& features) {
-    for (std::int64_t i = 0; i < features.n_customers(); ++i) {
-      const bool is_customer = features.has_purchase(i);
-      ++(is_customer ? report_.customers : report_.no_purchase);
-      report_.bought += is_customer && features.bought(i) ? 1 : 0;
-    }
-    report_.features = features.names();
-    report_.window_is_complete = features.last_day() >= feature_options_.as_of + options_.target_window;
+  void count(const CustomerCounts& counts) {
+    report_.customers = counts.customers;
+    report_.no_purchase = counts.no_purchase;
+    report_.bought = counts.bought;
+    report_.disk_bytes = counts.disk_bytes;
+    report_.window_is_complete = counts.last_day >= feature_options_.as_of + options_.target_window;
     if (report_.customers == 0)
       throw ContentsError(fmt::format("Nobody bought anything up to {}. Nothing was written; look at --as-of, --amount and --free-orders.",
                                       options_.as_of));
   }
 
-  void write(AtomicOutput& output, const CustomerFeatures& features, CustomerIds& ids) {
-    count(features);
-    FeatureWriter writer(output, layout(ids), &context_);
-    std::vector<std::int64_t> customers;
+  void write(AtomicOutput& output, CustomerRows& customers) {
+    FeatureWriter writer(output, layout(), &context_);
     std::int64_t written = 0;
-    for (std::int64_t i = 0; i < features.n_customers(); ++i) {
-      if (features.has_purchase(i)) customers.push_back(i);
-      if (std::ssize(customers) < kRowsAtOnce && i + 1 < features.n_customers()) continue;
-      context_.check_cancelled();
-      write_customers(writer, written, features, ids, customers);
-      written += std::ssize(customers);
-      customers.clear();
-    }
+    while (const std::int64_t n = write_some(writer, written, customers)) written += n;
     writer.commit();
   }
 
-  void write_customers(FeatureWriter& writer, std::int64_t first_row, const CustomerFeatures& features, CustomerIds& ids,
-                       const std::vector<std::int64_t>& customers) const {
-    if (customers.empty()) return;
+  std::int64_t write_some(FeatureWriter& writer, std::int64_t first_row, CustomerRows& customers) const {
+    context_.check_cancelled();
     std::vector<double> x, bought;
-    for (const std::int64_t customer : customers) {
-      const std::vector<double> row = features.features(customer);
-      x.insert(x.end(), row.begin(), row.end());
-      bought.push_back(features.bought(customer) ? 1 : 0);
+    std::vector<std::int64_t> numbers;
+    std::vector<std::string> texts;
+    for (CustomerRow row; std::ssize(bought) < kRowsAtOnce && customers.next(row);) {
+      x.insert(x.end(), row.features.begin(), row.features.end());
+      bought.push_back(row.bought ? 1 : 0);
+      text_bytes_ == 0 ? numbers.push_back(row.number) : texts.push_back(row.text);
     }
-    std::vector<Cells> obs{ids.cells(customers)};
+    if (bought.empty()) return 0;
+    std::vector<Cells> obs{text_bytes_ == 0 ? Cells(std::span<const std::int64_t>(numbers)) : Cells(std::span<const std::string>(texts))};
     if (!report_.outcome.empty()) obs.emplace_back(std::span<const double>(bought));
     writer.write(first_row, std::span<const double>(x), obs);
+    return std::ssize(bought);
   }
 
   Context& context_;
   CsvTable& table_;
   const TransactionOptions& options_;
+  std::filesystem::path folder_;
   CustomerFeatureOptions feature_options_;
   TransactionColumns columns_;
   std::string discount_level_;  // "" where the discount is a number
+  std::size_t text_bytes_ = 0;  // of an id; 0: all are whole numbers
   TransactionReport report_;
 };
 
@@ -258,7 +229,7 @@ TransactionReport import_transactions(Context& context, const std::vector<std::f
     if (path != "-") request.inputs.push_back(path);
   AtomicOutput file(request);
   CsvTable table(context, paths, output.parent_path(), options.delimiter);
-  return Importer(context, table, options).run(file);
+  return Importer(context, table, options, output.parent_path()).run(file);
 }
 
 }  // namespace coterie::io

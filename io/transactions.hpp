@@ -1,5 +1,6 @@
-// From a CSV of transactions to the canonical input file: one row per customer (host/customer_features.hpp). Two passes over the
-// rows: the first finds out what the columns are, the second adds up. Memory grows with customers and their orders, not with rows.
+// From a CSV of transactions to the canonical input file: one row per customer (io/customer_rows.hpp). Two passes over the
+// rows: the first finds out what the columns are, the second adds up. Memory grows with customers and their orders, not with rows;
+// beyond the budget a third pass puts the rows into temporary files beside the output, and the result is the same.
 #pragma once
 
 #include <cstdint>
@@ -33,13 +34,14 @@ struct TransactionReport {
   std::int64_t bought = 0;                               // customers who bought in the target window
   bool window_is_complete = true;                        // the last row lies at or behind its end
   std::string id, date, amount, price, quantity, order;  // the columns that were taken, "" where there is none
+  std::int64_t disk_bytes = 0;                           // of temporary files, where customers exceeded the budget
   std::string outcome;                                   // "bought_60d", or ""
   std::vector<std::string> features;
 };
 
 // ArgumentError: an option names no column, or the part of one cannot be told from the names. ContentsError: cells that are not what
-// their column is, a column of shares with too many levels, no customer. ResourceError: customers and orders beyond the budget.
-// Otherwise as import_csv.
+// their column is, a column of shares with too many levels, no customer. ResourceError: the orders of one customer beyond the
+// budget. OutputError: no room for the temporary files. Otherwise as import_csv.
 TransactionReport import_transactions(Context& context, const std::vector<std::filesystem::path>& paths,
                                       const std::filesystem::path& output, const TransactionOptions& options);
 

@@ -2,12 +2,16 @@
 
 import gzip
 import json
+import os
+import signal
+import subprocess
+import time
 import unittest
 
 import h5py
 import numpy as np
 
-from tools_test import SHARED, Case, blobs, write_h5ad
+from tools_test import COTERIE, SECONDS, SHARED, Case, blobs, digest, write_h5ad
 
 
 def segments(path):
@@ -301,6 +305,58 @@ class Features(Case):
         self.refuse(4, ["'channel'", "date"], *named, "--date", "channel")
         self.refuse(4, ["Nobody bought anything up to 2020-01-01"], "features", "t.csv", "-o", "n.h5ad", "--id", "customer", "--as-of", "2020-01-01")
         self.refuse(6, ["--memory"], "features", "t.csv", "-o", "n.h5ad", "--id", "customer", "--as-of", "2026-03-11", "--memory", "64K")
+
+    def write_sales(self, n_customers, n_rows):
+        """Customers all over the file, with ids that are text, and the command that makes customers of them."""
+        generator = np.random.default_rng(11)
+        customers, orders = generator.integers(0, n_customers, n_rows), generator.integers(0, 3, n_rows)
+        days = np.datetime64("2026-12-31") - generator.integers(0, 700, n_rows)
+        cents, channels = generator.integers(-500, 100000, n_rows), generator.choice(["web", "shop", "app"], n_rows)
+        lines = [f"C{c},{d},{a / 100},{o},{s}" for c, d, a, o, s in zip(customers, days, cents, orders, channels)]
+        (self.folder / "sales.csv").write_text("\n".join(["customer_id,day,amount,order,channel", *lines]) + "\n")
+        return ["features", "sales.csv", "--as-of", "2026-10-31", "--target-window", "60d", "--share", "channel", "-o", "out.h5ad"]
+
+    def test_customers_beyond_memory_are_the_same_customers(self):
+        command = self.write_sales(60000, 200000)
+        wide = self.succeed(*command, "--memory", "1G", "--json")
+        self.assertGreater(json.loads(wide.stdout)["customers"], 50000)
+        self.assertNotIn("temporary", wide.stderr)
+        expected = digest(self.output)
+        for memory in ("8M", "20M"):
+            tight = self.succeed(*command, "--memory", memory, "--json", "--overwrite")
+            self.assertIn("sorted in temporary files", tight.stderr)
+            self.assertEqual((tight.stdout, digest(self.output)), (wide.stdout, expected))
+            self.assertEqual(sorted(os.listdir(self.folder)), ["out.h5ad", "sales.csv"])
+
+    def test_disk_too_small_for_customers_beyond_memory(self):
+        command = [*self.write_sales(40000, 60000), "--memory", "8M"]
+        limited = ("sh", "-c", 'ulimit -f 4096; exec "$@"', "sh")  # 2 MiB of at least 5
+        self.refuse(7, ["transactions sorted by customer", "--memory"], *command, prefix=limited)
+
+    def test_stopped_while_sorting(self):
+        command = [*self.write_sales(60000, 200000), "--memory", "8M"]
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            process = subprocess.Popen([str(COTERIE), *command], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            deadline = time.monotonic() + SECONDS
+            while not self.sorts(process.pid):
+                self.assertLess(time.monotonic(), deadline)
+                self.assertIsNone(process.poll(), "ended before it sorted")
+            process.send_signal(number)
+            talk = process.communicate(timeout=SECONDS)[1]
+            self.assertEqual(process.returncode, code, talk)
+            self.assertEqual(os.listdir(self.folder), ["sales.csv"])
+
+    @staticmethod
+    def sorts(pid):
+        """Does that process have bytes in a file without a name?"""
+        folder = f"/proc/{pid}/fd"
+        for name in os.listdir(folder):
+            try:
+                if "coterie-temporary" in os.readlink(f"{folder}/{name}") and os.stat(f"{folder}/{name}").st_size > 0:
+                    return True
+            except FileNotFoundError:
+                pass
+        return False
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """More customers than memory: the resident set, and the same digest as with all the memory one could want."""
+import filecmp
 import json
 import os
 import subprocess
@@ -10,10 +11,8 @@ ROWS, COLUMNS = 20_000_000, 32
 BUDGET_MIB, LIBRARIES_MIB = 512, 64  # libraries, code and stacks lie outside the ledger
 
 
-def cluster(folder, memory, *options):
-    """The answer of `cluster --json` and the peak resident set in MiB of that process."""
-    command = [BINARY, "cluster", os.path.join(folder, "customers.h5ad"), "-o", os.path.join(folder, "result.h5ad"), "--overwrite",
-               "--n-init", "1", "--memory", memory, "--json", *options]
+def measured(*command):
+    """The answer of a verb with --json and the peak resident set in MiB of that process."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     answer = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -22,6 +21,20 @@ def cluster(folder, memory, *options):
     if process.returncode != 0:
         raise AssertionError(f"{command} ended with {process.returncode}")
     return json.loads(answer), usage.ru_maxrss / 1024
+
+
+def cluster(folder, memory, *options):
+    return measured(BINARY, "cluster", os.path.join(folder, "customers.h5ad"), "-o", os.path.join(folder, "result.h5ad"), "--overwrite",
+                    "--n-init", "1", "--memory", memory, "--json", *options)
+
+
+def write_transactions(path, n_rows, n_customers):
+    """Rows of all customers in no order: consecutive ones are far apart."""
+    with open(path, "w") as file:
+        file.write("customer_id,date,amount,order\n")
+        for i in range(n_rows):
+            customer = i * 7_368_787 % n_customers  # a prime
+            file.write(f"{customer},2026-{i // 7 % 10 + 1:02}-{i % 28 + 1:02},{i % 9973 / 100},{i // 3}\n")
 
 
 class Memory(unittest.TestCase):
@@ -58,6 +71,20 @@ class Memory(unittest.TestCase):
             print(f"{rows} x {n_components} components with --memory {budget}M: {resident:.0f} MiB resident")
             self.assertLess(resident, budget + LIBRARIES_MIB)
             self.assertEqual(tight["sha256"], wide["sha256"])
+
+    # 2 million customers with 10 million orders take 700 MiB where all are in memory at once.
+    def test_transactions_of_customers_beyond_memory(self):
+        rows, customers, budget = 10_000_000, 2_000_000, 96
+        with tempfile.TemporaryDirectory(dir=os.environ.get("COTERIE_LARGE_DIR")) as folder:
+            source, results = os.path.join(folder, "sales.csv"), [os.path.join(folder, name) for name in ("tight.h5ad", "wide.h5ad")]
+            write_transactions(source, rows, customers)
+            command = [BINARY, "features", source, "--as-of", "2026-09-30", "--target-window", "30d", "--json"]
+            tight, resident = measured(*command, "--memory", f"{budget}M", "-o", results[0])
+            wide, _ = measured(*command, "--memory", "8G", "-o", results[1])
+            print(f"{customers} customers of {rows} transactions with --memory {budget}M: {resident:.0f} MiB resident")
+            self.assertLess(resident, budget + LIBRARIES_MIB)
+            self.assertEqual(tight, wide)
+            self.assertTrue(filecmp.cmp(*results, shallow=False))
 
 
 if __name__ == "__main__":

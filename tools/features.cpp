@@ -72,6 +72,9 @@ void say_what_happened(Session& session, const FeaturesRequest& request, const i
                           with_separators(report.rows), with_separators(report.without_id), with_separators(report.without_date),
                           with_separators(report.without_amount), with_separators(report.later), with_separators(report.no_purchase),
                           request.transactions.as_of));
+  if (report.disk_bytes > 0)
+    session.say(fmt::format("the customers exceed --memory: their rows were sorted in temporary files of {} beside the output",
+                            format_bytes(report.disk_bytes)));
   if (!report.outcome.empty())
     session.say(fmt::format("{}: {} of {} customers", report.outcome, with_separators(report.bought), with_separators(report.customers)));
   if (!report.window_is_complete && !report.outcome.empty())
