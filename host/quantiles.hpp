@@ -56,8 +56,11 @@ class Pass {
 };
 std::unique_ptr<Pass> make_cpu_pass(Context& context);
 
-// Bytes of one worker's statistics, per column.
+// Bytes of one worker's statistics, and of what tells where a cell is counted, per column.
 std::int64_t statistics_bytes(std::int32_t n_segments, std::size_t n_quantiles);
+
+// How many columns one search may cover, whatever the memory: the CPU numbers the bins of float cells in 32 bits.
+std::int64_t most_columns(std::int32_t n_segments, std::size_t n_quantiles);
 
 Search start(const SegmentScope& scope, std::vector<std::int32_t> per_mille, bool wide);
 
