@@ -21,7 +21,7 @@ namespace coterie::quantiles {
 // save one sweep of four and cost eight times the memory.
 inline constexpr int kDigitBits = 8;
 inline constexpr std::size_t kDigits = std::size_t{1} << kDigitBits;
-// One more bin for the cells that count for no digit (missing, or of another prefix), so that counting needs no branch.
+// One bin more, which stays 0: histograms a power of two apart would crowd the same digits of all columns into a few sets of a cache.
 inline constexpr std::size_t kBins = kDigits + 1;
 
 // What is asked, and what the sweeps so far have found. Entry (row, column, quantile): rows are the segments, then the population.
