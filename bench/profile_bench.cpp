@@ -120,12 +120,17 @@ void measure(benchmark::State& state) {
 }
 
 void shapes(benchmark::internal::Benchmark* benchmark) {
-  benchmark->ArgNames({"rows", "columns", "segments"})->Args({1'000'000, 32, 8})->Args({200'000, 64, 100});
+  benchmark->ArgNames({"rows", "columns", "segments"});
+  benchmark->Args({1'000'000, 16, 8})->Args({1'000'000, 32, 8})->Args({500'000, 64, 64})->Args({200'000, 64, 100});
   benchmark->MeasureProcessCPUTime()->UseRealTime()->Unit(benchmark::kMillisecond);
 }
 void digits(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgNames({"rows", "columns", "segments", "digit"});
-  for (const std::int64_t digit : {0, 1, 2, 3}) benchmark->Args({1'000'000, 32, 8, digit})->Args({200'000, 64, 100, digit});
+  for (const std::int64_t digit : {0, 1, 2, 3})
+    benchmark->Args({1'000'000, 16, 8, digit})
+        ->Args({1'000'000, 32, 8, digit})
+        ->Args({500'000, 64, 64, digit})
+        ->Args({200'000, 64, 100, digit});
   benchmark->MeasureProcessCPUTime()->UseRealTime()->Unit(benchmark::kMillisecond);
 }
 

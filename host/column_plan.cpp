@@ -7,18 +7,47 @@
 #include <set>
 #include <span>
 
+#include "host/ordered_key.hpp"
 #include "host/transform_cells.hpp"
 
 namespace coterie {
 namespace {
 
 // Puts the values of the listed ranks (ascending) where sorting would put them.
-void select_ranks(std::span<double> values, std::size_t first_rank, std::span<const std::size_t> ranks) {
-  if (ranks.empty() || values.size() < 2) return;
+void select_ranks(std::span<std::uint64_t> keys, std::size_t first_rank, std::span<const std::size_t> ranks) {
+  if (ranks.empty() || keys.size() < 2) return;
   const std::size_t middle = ranks.size() / 2, at = ranks[middle] - first_rank;
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(at), values.end());
-  select_ranks(values.first(at), first_rank, ranks.first(middle));
-  select_ranks(values.subspan(at + 1), first_rank + at + 1, ranks.subspan(middle + 1));
+  std::nth_element(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(at), keys.end());
+  select_ranks(keys.first(at), first_rank, ranks.first(middle));
+  select_ranks(keys.subspan(at + 1), first_rank + at + 1, ranks.subspan(middle + 1));
+}
+
+// The values of the listed ranks (ascending, each once, below values.size()): first by the number of values that begin with the same sign,
+// exponent and 4 bits, so that only the few that share these with one of a listed rank are looked at again.
+std::vector<double> values_at(std::span<const double> values, std::span<const std::size_t> ranks) {
+  constexpr int kShift = 48;
+  std::vector<std::uint32_t> counts(std::size_t{1} << (64 - kShift));
+  for (const double x : values) ++counts[ordered_key(x) >> kShift];
+  std::vector<std::size_t> kept_ranks;  // of the listed values among those that are kept
+  std::vector<char> kept(counts.size());
+  std::size_t below = 0, kept_below = 0, next = 0;
+  for (std::size_t bucket = 0; next < ranks.size(); below += counts[bucket++]) {
+    for (; next < ranks.size() && ranks[next] < below + counts[bucket]; ++next) {
+      kept_ranks.push_back(ranks[next] - below + kept_below);
+      kept[bucket] = 1;
+    }
+    kept_below += kept[bucket] != 0 ? counts[bucket] : 0;
+  }
+  std::vector<std::uint64_t> keys(kept_below + 1);  // and room for one that is not kept
+  std::size_t n = 0;
+  for (const double x : values) {
+    keys[n] = ordered_key(x);
+    n += kept[keys[n] >> kShift] != 0 ? 1 : 0;
+  }
+  select_ranks(std::span(keys).first(n), 0, kept_ranks);
+  std::vector<double> found;
+  for (const std::size_t rank : kept_ranks) found.push_back(from_ordered_key<double>(keys[rank]));
+  return found;
 }
 
 // Quantiles of the raw values in percent, interpolated between neighbouring ranks (the default of numpy and R); exact
@@ -27,20 +56,24 @@ struct Quantiles {
   double p0_1, p1, p25, p50, p75, p99, p99_9;
 };
 
-Quantiles quantiles_of(std::vector<double> values) {  // not empty
+Quantiles quantiles_of(std::span<const double> values) {  // not empty
   constexpr std::array<double, 7> kShares{0.001, 0.01, 0.25, 0.5, 0.75, 0.99, 0.999};
   const auto last = values.size() - 1;
-  std::set<std::size_t> ranks;
+  std::set<std::size_t> wanted;
   for (const double share : kShares) {
     const auto below = static_cast<std::size_t>(share * static_cast<double>(last));
-    ranks.insert({below, std::min(below + 1, last)});
+    wanted.insert({below, std::min(below + 1, last)});
   }
-  select_ranks(values, 0, std::vector<std::size_t>(ranks.begin(), ranks.end()));
+  const std::vector<std::size_t> ranks(wanted.begin(), wanted.end());
+  const std::vector<double> of_ranks = values_at(values, ranks);
+  const auto at = [&](std::size_t rank) {
+    return of_ranks[static_cast<std::size_t>(std::lower_bound(ranks.begin(), ranks.end(), rank) - ranks.begin())];
+  };
   std::array<double, 7> found;
   for (std::size_t i = 0; i < found.size(); ++i) {
     const double rank = kShares[i] * static_cast<double>(last);
     const auto below = static_cast<std::size_t>(rank);
-    found[i] = values[below] + (rank - static_cast<double>(below)) * (values[std::min(below + 1, last)] - values[below]);
+    found[i] = at(below) + (rank - static_cast<double>(below)) * (at(std::min(below + 1, last)) - at(below));
   }
   return {found[0], found[1], found[2], found[3], found[4], found[5], found[6]};
 }

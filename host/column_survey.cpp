@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include "host/error.hpp"
 #include "host/merge.hpp"
 #include "host/passes.hpp"
 #include "host/random.hpp"
+#include "host/survey_cells.hpp"
 #include "host/transform.hpp"
 #include "host/transform_cells.hpp"
 
@@ -34,44 +34,10 @@ std::uint64_t sample_threshold(std::int64_t capacity, std::int64_t n_rows) {
   return share < 1 ? static_cast<std::uint64_t>(share * 0x1p64) : std::numeric_limits<std::uint64_t>::max();
 }
 
-struct Counts {
-  std::int64_t missing = 0, infinite = 0, zero = 0, negative = 0, fractional = 0;
-};
-
-Counts count(std::span<const double> cells) {
-  Counts counts;
-  for (const double x : cells) {
-    const double size = magnitude(x);
-    const double whole = (size + 0x1p52) - 0x1p52;  // from 2^52 on every double is whole
-    counts.missing += size != size;
-    counts.infinite += size > kLargestCell;
-    counts.zero += size == 0;
-    counts.negative += (x < 0) & (size <= kLargestCell);
-    counts.fractional += (size < 0x1p52) & (whole != size);
-  }
-  return counts;
-}
-
-struct Extremes {
-  double min = std::numeric_limits<double>::infinity();
-  double max = -min;
-};
-
-Extremes extremes(std::span<const double> cells) {
-  Extremes found;
-  for (const double x : cells) {
-    const bool usable = magnitude(x) <= kLargestCell;
-    found.min = usable && x < found.min ? x : found.min;
-    found.max = usable && x > found.max ? x : found.max;
-  }
-  return found;
-}
-
 class SurveyPass {
  public:
   SurveyPass(Context& context, std::int64_t n_rows, const TileSource& raw, std::vector<char> active)
-      : context_(context), n_columns_(raw.n_columns()), active_(std::move(active)), all_columns_(static_cast<std::size_t>(n_columns_)) {
-    std::iota(all_columns_.begin(), all_columns_.end(), 0);
+      : context_(context), n_columns_(raw.n_columns()), active_(std::move(active)) {
     const std::int64_t capacity = sample_rows(n_rows, n_columns_);
     threshold_ = sample_threshold(capacity, n_rows);
     floats_per_cell_ = raw.is_wide() ? 2 : 1;
@@ -85,9 +51,7 @@ class SurveyPass {
     context_.parallel_for(blocks, [&](std::int64_t block, int worker) {
       const std::int64_t first = block * kBlockRows, last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows);
       ColumnSurvey& survey = workers_[static_cast<std::size_t>(worker)];
-      for_each_strip(tile, first, last, all_columns_, [&](std::size_t column, std::int64_t row, std::span<const double> strip) {
-        add_strip(survey, column, tile.first_row + row, strip);
-      });
+      for (std::int64_t row = first; row < last; row += kStripRows) add_rows(survey, tile, row, std::min(kStripRows, last - row));
       sample_rows_of(tile, first, last, survey.sample);
       survey.n_rows += last - first;
     });
@@ -99,41 +63,58 @@ class SurveyPass {
   ColumnSurvey empty_survey(std::int64_t capacity) const {
     const auto columns = static_cast<std::size_t>(n_columns_);
     const std::vector<std::int64_t> none(columns);
-    const Extremes nothing;
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
     return {.missing = none,
             .infinite = none,
             .zero = none,
             .negative = none,
             .fractional = none,
-            .min = std::vector<double>(columns, nothing.min),
-            .max = std::vector<double>(columns, nothing.max),
+            .min = std::vector<double>(columns, kInfinity),
+            .max = std::vector<double>(columns, -kInfinity),
             .sample = FirstRows(capacity, n_columns_ * floats_per_cell_),
             .first_missing = FirstRows(kFirstCells, 0),
             .first_infinite = FirstRows(kFirstCells, 0),
             .sample_memory = {}};
   }
 
-  void add_strip(ColumnSurvey& survey, std::size_t column, std::int64_t row, std::span<const double> strip) const {
-    const Counts counts = count(strip);
-    survey.missing[column] += counts.missing;
-    survey.infinite[column] += counts.infinite;
-    survey.zero[column] += counts.zero;
-    survey.negative[column] += counts.negative;
-    survey.fractional[column] += counts.fractional;
-    const Extremes found = extremes(strip);
-    survey.min[column] = std::min(survey.min[column], found.min + 0.0);  // + 0.0 folds -0.0 into 0.0
-    survey.max[column] = std::max(survey.max[column], found.max + 0.0);
-    if (active_[column] == 0) return;
-    if (counts.missing > 0) offer_cells(survey.first_missing, column, row, strip, [](double x) { return x != x; });
-    if (counts.infinite > 0) offer_cells(survey.first_infinite, column, row, strip, [](double x) { return magnitude(x) > kLargestCell; });
+  // Rows [row, row + n_rows) of the tile.
+  void add_rows(ColumnSurvey& survey, const Tile& tile, std::int64_t row, std::int64_t n_rows) const {
+    const auto n_columns = static_cast<std::size_t>(n_columns_);
+    visit_cells(tile, [&](const auto* x) {
+      CellCounts counts;
+      for (std::size_t first = 0; first < n_columns; first += kSurveyColumns) {
+        const auto* const cells = x + row * n_columns_ + first;
+        const std::size_t n = std::min(kSurveyColumns, n_columns - first);
+        survey_cells(cells, n_rows, n_columns_, n, counts);
+        for (std::size_t i = 0; i < n; ++i) {
+          add_column(survey, first + i, counts, i);
+          if (active_[first + i] == 0) continue;
+          const auto offer = [&](FirstRows& firsts, auto is_bad) {
+            offer_cells(firsts, first + i, tile.first_row + row, n_rows, [&](std::int64_t r) { return is_bad(cells[r * n_columns_ + i]); });
+          };
+          if (counts.missing[i] > 0) offer(survey.first_missing, [](double cell) { return cell != cell; });
+          if (counts.infinite[i] > 0) offer(survey.first_infinite, [](double cell) { return magnitude(cell) > kLargestCell; });
+        }
+      }
+    });
+  }
+
+  static void add_column(ColumnSurvey& survey, std::size_t column, const CellCounts& counts, std::size_t i) {
+    survey.missing[column] += counts.missing[i];
+    survey.infinite[column] += counts.infinite[i];
+    survey.zero[column] += counts.zero[i];
+    survey.negative[column] += counts.negative[i];
+    survey.fractional[column] += counts.fractional[i];
+    survey.min[column] = std::min(survey.min[column], counts.min[i] + 0.0);  // + 0.0 folds -0.0 into 0.0
+    survey.max[column] = std::max(survey.max[column], counts.max[i] + 0.0);
   }
 
   template <class IsBad>
-  void offer_cells(FirstRows& cells, std::size_t column, std::int64_t row, std::span<const double> strip, IsBad is_bad) const {
-    for (std::size_t i = 0; i < strip.size(); ++i, ++row) {
+  void offer_cells(FirstRows& cells, std::size_t column, std::int64_t row, std::int64_t n_rows, IsBad is_bad) const {
+    for (std::int64_t i = 0; i < n_rows; ++i, ++row) {
       const auto key = static_cast<std::uint64_t>(row) * static_cast<std::uint64_t>(n_columns_) + column;
       if (!cells.wants(key, row)) return;  // nor any later row
-      if (is_bad(strip[i])) cells.offer(key, row, nullptr);
+      if (is_bad(i)) cells.offer(key, row, nullptr);
     }
   }
 
@@ -150,8 +131,7 @@ class SurveyPass {
 
   Context& context_;
   std::int32_t n_columns_;
-  std::vector<char> active_;               // (n_columns)
-  std::vector<std::int32_t> all_columns_;  // (n_columns) 0, 1, ...
+  std::vector<char> active_;  // (n_columns)
   std::int32_t floats_per_cell_ = 1;
   std::uint64_t threshold_ = 0;
   std::vector<ColumnSurvey> workers_;
@@ -178,8 +158,7 @@ void ColumnSurvey::for_each_field(FieldVisitor& visitor) {
   visitor.first_rows(first_infinite);
 }
 
-double ColumnSurvey::sampled_cell(std::int64_t i, std::int32_t column) const {
-  const std::span<const float> row = sample.values(i);
+double ColumnSurvey::cell_of(std::span<const float> row, std::int32_t column) const {
   const bool wide = row.size() > min.size();
   if (!wide) return row[static_cast<std::size_t>(column)];
   double value = 0;
@@ -190,8 +169,8 @@ double ColumnSurvey::sampled_cell(std::int64_t i, std::int32_t column) const {
 std::vector<double> ColumnSurvey::sampled(std::int32_t column) const {
   std::vector<double> values;
   values.reserve(static_cast<std::size_t>(sample.size()));
-  for (std::int64_t i = 0; i < sample.size(); ++i) {
-    const double value = sampled_cell(i, column);
+  for (std::int64_t slot = 0; slot < sample.size(); ++slot) {  // where they lie one after another
+    const double value = cell_of(sample.stored(slot), column);
     if (magnitude(value) <= kLargestCell) values.push_back(value + 0.0);
   }
   return values;

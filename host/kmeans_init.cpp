@@ -19,13 +19,33 @@ namespace {
 // the low 23 bits of q^2.
 struct BlockMoments {
   std::vector<std::int64_t> sum, square_high, square_low;  // (n_columns)
-  explicit BlockMoments(std::size_t n) : sum(n), square_high(n), square_low(n) {}
+  std::vector<double> run_sum, run_square;                 // (n_columns) of a run
+  explicit BlockMoments(std::size_t n) : sum(n), square_high(n), square_low(n), run_sum(n), run_square(n) {}
   void add(std::size_t j, std::int64_t q, std::int64_t w) {
     const std::int64_t square = q * q;
     sum[j] += w * q;
     square_high[j] += w * (square >> 23);
     square_low[j] += w * (square & 0x7fffff);
   }
+
+  // Rows of weight 1 go in runs: in double, which is exact for q up to 2^53 and so for 128 of q^2 <= 2^46, and in vectors.
+  static constexpr std::int64_t kRunRows = 128;
+  void add_to_run(const float* x, const double* inverse_steps) {
+    double* __restrict const sums = run_sum.data();
+    double* __restrict const squares = run_square.data();
+    for (std::size_t j = 0; j < sum.size(); ++j) {
+      const double q = static_cast<double>(x[j]) * inverse_steps[j];
+      sums[j] += q;
+      squares[j] += q * q;
+    }
+  }
+  void close_run() {
+    for (std::size_t j = 0; j < sum.size(); ++j) {
+      sum[j] += static_cast<std::int64_t>(std::exchange(run_sum[j], 0.0));
+      square_low[j] += static_cast<std::int64_t>(std::exchange(run_square[j], 0.0));  // 32 runs of 2^53 in a block
+    }
+  }
+
   void flush(GridMoments& to) {
     for (std::size_t j = 0; j < sum.size(); ++j) {
       to.sums.add(j, std::exchange(sum[j], 0));
@@ -57,7 +77,6 @@ class MomentsPass {
  private:
   void add_block(const Tile& tile, std::int64_t first, BlockMoments& block) {
     const std::int64_t last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows);
-    const std::size_t d = inverse_steps_.size();
     std::vector<std::int64_t> sampled;
     std::int64_t rows = 0, weight = 0;
     for (std::int64_t row = first; row < last; ++row) {
@@ -65,15 +84,33 @@ class MomentsPass {
       if (w == 0) continue;
       ++rows;
       weight += w;
-      const float* x = tile.x + row * tile.n_columns;
-      for (std::size_t j = 0; j < d; ++j) block.add(j, static_cast<std::int64_t>(static_cast<double>(x[j]) * inverse_steps_[j]), w);
       if (key_of(tile.first_row + row) <= largest_key_.load(std::memory_order_relaxed)) sampled.push_back(row);
     }
+    if (tile.weight != nullptr)
+      add_weighted(tile, first, last, block);
+    else
+      add_runs(tile, first, last, block);
     const std::lock_guard lock(mutex_);
     moments_.n_rows += rows;
     moments_.weight += weight;
     block.flush(moments_);
     offer(tile, sampled);
+  }
+
+  void add_weighted(const Tile& tile, std::int64_t first, std::int64_t last, BlockMoments& block) const {
+    for (std::int64_t row = first; row < last; ++row) {
+      const float* x = tile.x + row * tile.n_columns;
+      for (std::size_t j = 0; j < inverse_steps_.size() && tile.weight[row] != 0; ++j)
+        block.add(j, static_cast<std::int64_t>(static_cast<double>(x[j]) * inverse_steps_[j]), tile.weight[row]);
+    }
+  }
+
+  void add_runs(const Tile& tile, std::int64_t first, std::int64_t last, BlockMoments& block) const {
+    for (std::int64_t run = first; run < last; run += BlockMoments::kRunRows) {
+      for (std::int64_t row = run; row < std::min(run + BlockMoments::kRunRows, last); ++row)
+        block.add_to_run(tile.x + row * tile.n_columns, inverse_steps_.data());
+      block.close_run();
+    }
   }
 
   std::uint64_t key_of(std::int64_t row) const {

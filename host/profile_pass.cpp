@@ -1,10 +1,11 @@
-// The two sweeps of a profile on the CPU. Loops run over the columns of a row: neighbours in memory, independent sums.
+// The two sweeps of a profile on the CPU: counts group by group, moments row by row.
 #include "host/profile_pass.hpp"
 
 #include <cmath>
 #include <limits>
 
 #include "host/merge.hpp"
+#include "host/profile_cells.hpp"
 
 namespace coterie::profile {
 namespace {
@@ -19,7 +20,8 @@ class CpuCountsPass final : public CountsPass {
  private:
   Context& context_;
   SegmentScope scope_;
-  std::vector<Counts> workers_;  // (threads)
+  std::vector<Counts> workers_;    // (threads)
+  std::vector<RowsByGroup> rows_;  // (threads)
 };
 
 Counts empty_counts(const SegmentScope& scope) {
@@ -35,39 +37,32 @@ Counts empty_counts(const SegmentScope& scope) {
   return counts;
 }
 
-// cells: (n_columns); `first` is the entry of the row's group and first column. NaN compares false with everything.
+// Adds up what the rows of one group hold.
 template <class Cell>
-void count_cells(Counts& counts, const Cell* cells, std::size_t first, std::size_t n_columns, std::int64_t weight) {
-  std::int64_t* __restrict known_rows = counts.known_rows.data() + first;
-  std::int64_t* __restrict known_weight = counts.known_weight.data() + first;
-  std::int64_t* __restrict nonzero_weight = counts.nonzero_weight.data() + first;
-  double* __restrict min = counts.min.data() + first;
-  double* __restrict max = counts.max.data() + first;
-  for (std::size_t column = 0; column < n_columns; ++column) {
-    const double x = static_cast<double>(cells[column]);
-    known_rows[column] += x == x ? 1 : 0;
-    known_weight[column] += x == x ? weight : 0;
-    nonzero_weight[column] += (x < 0) | (x > 0) ? weight : 0;
-    min[column] = x < min[column] ? x : min[column];
-    max[column] = x > max[column] ? x : max[column];
-  }
+void count_group(Counts& counts, std::size_t group, std::size_t n_columns, const GroupRows<Cell>& rows) {
+  const std::size_t first = group * n_columns;
+  counts.rows[group] += std::ssize(rows.rows);
+  rows.for_each(0, 0, [&](const Cell*, std::int64_t weight) { counts.weight[group] += weight; });
+  count_cells(rows, n_columns,
+              {.known_rows = counts.known_rows.data() + first,
+               .known_weight = counts.known_weight.data() + first,
+               .nonzero_weight = counts.nonzero_weight.data() + first,
+               .min = counts.min.data() + first,
+               .max = counts.max.data() + first});
 }
 
 void CpuCountsPass::begin(const SegmentScope& scope) {
   scope_ = scope;
-  workers_.assign(static_cast<std::size_t>(context_.threads()), empty_counts(scope));
+  rows_.resize(static_cast<std::size_t>(context_.threads()));
+  workers_.assign(rows_.size(), empty_counts(scope));
 }
 
 void CpuCountsPass::accumulate(const Tile& tile) {
   const auto n_columns = static_cast<std::size_t>(scope_.n_columns);
   visit_cells(tile, [&](const auto* x) {
-    for_each_block(context_, tile, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
-      Counts& counts = workers_[worker];
-      for_each_row(tile, x, scope_, first, last, [&](const auto* cells, std::size_t group, std::int64_t weight) {
-        ++counts.rows[group];
-        counts.weight[group] += weight;
-        count_cells(counts, cells, group * n_columns, n_columns, weight);
-      });
+    for_each_piece(context_, tile, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
+      rows_[worker].for_each_group(tile, x, scope_, first, last,
+                                   [&](std::size_t group, const auto& rows) { count_group(workers_[worker], group, n_columns, rows); });
     });
   });
 }

@@ -57,7 +57,8 @@ std::int64_t column_bytes(const Context& context, std::int32_t n_segments) {
 std::int32_t columns_per_round(Context& context, std::int32_t n_segments, std::int32_t n_columns) {
   const MemoryLedger& memory = context.memory();
   const std::int64_t needed = column_bytes(context, n_segments);
-  std::int64_t fit = std::min<std::int64_t>(memory.available() / needed, n_columns);
+  std::int64_t fit =
+      std::min({memory.available() / needed, quantiles::most_columns(n_segments, kPerMille.size()), std::int64_t{n_columns}});
   context.communicator().all_reduce(std::span(&fit, 1), Merge::min);
   if (fit == 0)
     throw ResourceError(

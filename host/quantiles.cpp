@@ -61,7 +61,13 @@ std::size_t Search::entry(std::int32_t row, std::int32_t column, std::size_t qua
 }
 
 std::int64_t statistics_bytes(std::int32_t n_segments, std::size_t n_quantiles) {
-  return static_cast<std::int64_t>((static_cast<std::size_t>(n_segments) + 1) * n_quantiles * kBins * sizeof(std::int64_t));
+  constexpr std::int64_t kBytesPerEntry = kBins * sizeof(std::int64_t) + 4 * sizeof(std::uint64_t);  // two slots of prefix and bin
+  return (std::int64_t{n_segments} + 1) * static_cast<std::int64_t>(n_quantiles) * kBytesPerEntry;
+}
+
+std::int64_t most_columns(std::int32_t n_segments, std::size_t n_quantiles) {
+  constexpr std::int64_t kMostEntries = (std::int64_t{1} << 32) / kBins;
+  return kMostEntries / ((std::int64_t{n_segments} + 1) * static_cast<std::int64_t>(n_quantiles));
 }
 
 Search start(const SegmentScope& scope, std::vector<std::int32_t> per_mille, bool wide) {

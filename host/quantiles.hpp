@@ -21,7 +21,7 @@ namespace coterie::quantiles {
 // save one sweep of four and cost eight times the memory.
 inline constexpr int kDigitBits = 8;
 inline constexpr std::size_t kDigits = std::size_t{1} << kDigitBits;
-// One more bin for the cells that count for no digit (missing, or of another prefix), so that counting needs no branch.
+// One bin more, which stays 0: histograms a power of two apart would crowd the same digits of all columns into a few sets of a cache.
 inline constexpr std::size_t kBins = kDigits + 1;
 
 // What is asked, and what the sweeps so far have found. Entry (row, column, quantile): rows are the segments, then the population.
@@ -56,8 +56,11 @@ class Pass {
 };
 std::unique_ptr<Pass> make_cpu_pass(Context& context);
 
-// Bytes of one worker's statistics, per column.
+// Bytes of one worker's statistics, and of what tells where a cell is counted, per column.
 std::int64_t statistics_bytes(std::int32_t n_segments, std::size_t n_quantiles);
+
+// How many columns one search may cover, whatever the memory: the CPU numbers the bins of float cells in 32 bits.
+std::int64_t most_columns(std::int32_t n_segments, std::size_t n_quantiles);
 
 Search start(const SegmentScope& scope, std::vector<std::int32_t> per_mille, bool wide);
 

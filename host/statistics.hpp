@@ -59,7 +59,10 @@ class FirstRows {
   std::uint64_t key(std::int64_t i) const { return entries_[static_cast<std::size_t>(i)].key; }
   std::int64_t row(std::int64_t i) const { return entries_[static_cast<std::size_t>(i)].row; }
   std::span<const float> values(std::int64_t i) const {  // (n_values)
-    return {values_.data() + entries_[static_cast<std::size_t>(i)].slot * n_values_, static_cast<std::size_t>(n_values_)};
+    return stored(entries_[static_cast<std::size_t>(i)].slot);
+  }
+  std::span<const float> stored(std::int64_t slot) const {  // (n_values) of any row, slot < size(): in the order of memory
+    return {values_.data() + slot * n_values_, static_cast<std::size_t>(n_values_)};
   }
 
   std::vector<std::byte> serialize() const;  // for Communicator::all_gather

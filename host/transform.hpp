@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -91,8 +92,9 @@ struct ColumnSurvey {
   FirstRows first_infinite;              // likewise the first infinite cells
   Reservation sample_memory;             // what the ledger lends for the sample
   void for_each_field(FieldVisitor& visitor);
-  double sampled_cell(std::int64_t i, std::int32_t column) const;  // of the i-th row of the sample, as it is
-  std::vector<double> sampled(std::int32_t column) const;          // known, finite sample values of a raw column, in no order
+  double cell_of(std::span<const float> row, std::int32_t column) const;  // of a row of the sample, as it is
+  double sampled_cell(std::int64_t i, std::int32_t column) const { return cell_of(sample.values(i), column); }  // of the i-th row
+  std::vector<double> sampled(std::int32_t column) const;  // known, finite sample values of a raw column, in no order
 };
 // `columns` says which raw columns are active for first_missing and first_infinite; empty: all of them.
 ColumnSurvey survey_columns(Context& context, TileSource& raw, const std::vector<RawColumn>& columns = {});

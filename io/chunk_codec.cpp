@@ -3,6 +3,7 @@
 #include <libdeflate.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
 #include "host/error.hpp"
@@ -18,12 +19,38 @@ struct FreeCompressor {
   void operator()(libdeflate_compressor* compressor) const { libdeflate_free_compressor(compressor); }
 };
 
-// Byte j of all cells, then byte j + 1 of all cells: equal high bytes come together.
-std::vector<std::byte> shuffled(std::span<const std::byte> cells, std::size_t cell_bytes) {
-  std::vector<std::byte> planes(cells.size());
+// Byte j of some cells goes to planes[j * plane_bytes + i]. `Word` holds a cell, so that the bytes of a plane are made in vectors.
+template <class Word>
+void shuffle_words(std::span<const std::byte> cells, std::size_t plane_bytes, std::byte* planes) {
+  const std::size_t n = cells.size() / sizeof(Word);
+  for (std::size_t j = 0; j < sizeof(Word); ++j)
+    for (std::size_t i = 0; i < n; ++i) {
+      Word word;
+      std::memcpy(&word, cells.data() + i * sizeof(Word), sizeof(Word));
+      planes[j * plane_bytes + i] = static_cast<std::byte>(word >> 8 * j);
+    }
+}
+
+void shuffle_bytes(std::span<const std::byte> cells, std::size_t cell_bytes, std::size_t plane_bytes, std::byte* planes) {
   const std::size_t n = cells.size() / cell_bytes;
   for (std::size_t j = 0; j < cell_bytes; ++j)
-    for (std::size_t i = 0; i < n; ++i) planes[j * n + i] = cells[i * cell_bytes + j];
+    for (std::size_t i = 0; i < n; ++i) planes[j * plane_bytes + i] = cells[i * cell_bytes + j];
+}
+
+// Byte j of all cells, then byte j + 1 of all cells: equal high bytes come together.
+std::vector<std::byte> shuffled(std::span<const std::byte> cells, std::size_t cell_bytes) {
+  constexpr std::size_t kNearCells = 1024;  // whose bytes the first cache holds until each has gone to its plane
+  std::vector<std::byte> planes(cells.size());
+  const std::size_t n = cells.size() / cell_bytes;
+  for (std::size_t first = 0; first < n; first += kNearCells) {
+    const auto near = cells.subspan(first * cell_bytes, std::min(kNearCells, n - first) * cell_bytes);
+    if (cell_bytes == sizeof(std::uint32_t))
+      shuffle_words<std::uint32_t>(near, n, planes.data() + first);
+    else if (cell_bytes == sizeof(std::uint64_t))
+      shuffle_words<std::uint64_t>(near, n, planes.data() + first);
+    else
+      shuffle_bytes(near, cell_bytes, n, planes.data() + first);
+  }
   return planes;
 }
 

@@ -60,5 +60,33 @@ TEST(ChunkCodec, Hdf5ReadsItsChunks) {
   }
 }
 
+TEST(ChunkCodec, Hdf5ReadsCellsOfEverySize) {
+  const coterie::testing::ScratchFolder folder;
+  const hdf5::Lock lock;
+  const auto access = hdf5::property_list(hdf5::PropertyClass::file_access);
+  const auto file = hdf5::create_file(folder / "f.h5", H5F_ACC_TRUNC, hdf5::property_list(hdf5::PropertyClass::file_creation), access);
+  std::mt19937 random(3);
+  const hsize_t n = 2500;  // cells: two and a half times what is shuffled together
+  for (const std::size_t cell_bytes : {1u, 2u, 3u, 4u, 8u, 20u, 26u}) {
+    const hid_t type = H5Tcreate(H5T_OPAQUE, cell_bytes), space = H5Screate_simple(1, &n, nullptr);
+    const auto creation = hdf5::property_list(hdf5::PropertyClass::dataset_creation);
+    H5Pset_chunk(creation.id(), 1, &n);
+    H5Pset_shuffle(creation.id());
+    H5Pset_deflate(creation.id(), 1);
+    H5Pset_fletcher32(creation.id());
+    const hid_t dataset = H5Dcreate2(file.id(), std::to_string(cell_bytes).c_str(), type, space, H5P_DEFAULT, creation.id(), H5P_DEFAULT);
+    std::vector<std::uint8_t> cells(n * cell_bytes), read(cells.size());
+    for (auto& byte : cells) byte = static_cast<std::uint8_t>(random() % 7);
+    const auto stored = encode_chunk(bytes_of(cells), cell_bytes);
+    const hsize_t offset = 0;
+    EXPECT_GE(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, stored.size(), stored.data()), 0);
+    EXPECT_GE(H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, read.data()), 0);
+    EXPECT_EQ(read, cells) << cell_bytes;
+    H5Dclose(dataset);
+    H5Sclose(space);
+    H5Tclose(type);
+  }
+}
+
 }  // namespace
 }  // namespace coterie::io

@@ -6,6 +6,7 @@
 
 #include "host/error.hpp"
 #include "host/transform.hpp"
+#include "tests/support/instruction_sets.hpp"
 #include "tests/support/random_matrix.hpp"
 #include "tests/support/thread_communicator.hpp"
 
@@ -67,6 +68,53 @@ TEST(ColumnSurvey, CountsEveryKindOfCell) {
   EXPECT_EQ(survey.fractional[0], 3);
   EXPECT_EQ(survey.min[0], -1.5);
   EXPECT_EQ(survey.max[0], largest);
+}
+
+// Every kind of cell in every column, of which there are more than are counted together, and no whole number of vectors.
+constexpr std::int32_t kManyColumns = 131;
+template <class Cell>
+std::vector<Cell> every_kind_everywhere(std::int64_t n_rows) {
+  constexpr auto kLargest = std::numeric_limits<float>::max(), kDenormal = std::numeric_limits<float>::denorm_min();
+  const std::vector<double> kinds = {kNaN, kInfinity, -kInfinity, -0.0,      0.0,       -1.5,   2.5,
+                                     3.0,  kLargest,  -kLargest,  kDenormal, 8388607.5, 8388609};
+  std::vector<Cell> cells;
+  for (std::int64_t row = 0; row < n_rows; ++row)
+    for (std::int32_t column = 0; column < kManyColumns; ++column)
+      cells.push_back(static_cast<Cell>(kinds[static_cast<std::size_t>(row * row + row * column + column) % kinds.size()]));
+  return cells;
+}
+
+template <class Cell>
+void expect_columns_one_by_one() {
+  constexpr std::int64_t kRows = 600;
+  const std::vector<Cell> cells = every_kind_everywhere<Cell>(kRows);
+  const ColumnSurvey all = survey_of(cells, kManyColumns);
+  for (std::int32_t column = 0; column < kManyColumns; ++column) {
+    std::vector<Cell> alone;
+    for (std::int64_t row = 0; row < kRows; ++row) alone.push_back(cells[static_cast<std::size_t>(row * kManyColumns + column)]);
+    const ColumnSurvey one = survey_of(alone, 1);
+    const auto j = static_cast<std::size_t>(column);
+    for (const auto field :
+         {&ColumnSurvey::missing, &ColumnSurvey::infinite, &ColumnSurvey::zero, &ColumnSurvey::negative, &ColumnSurvey::fractional})
+      EXPECT_EQ((all.*field)[j], (one.*field)[0]);
+    EXPECT_EQ(all.min[j], one.min[0]);
+    EXPECT_EQ(all.max[j], one.max[0]);
+  }
+}
+
+TEST(ColumnSurvey, CountsManyColumnsAsOneByOne) {
+  expect_columns_one_by_one<float>();
+  expect_columns_one_by_one<double>();
+}
+
+TEST(ColumnSurvey, IgnoresInstructionSets) {
+  const std::vector<float> floats = every_kind_everywhere<float>(600);
+  const std::vector<double> doubles = every_kind_everywhere<double>(600);
+  const ColumnSurvey of_floats = survey_of(floats, kManyColumns), of_doubles = survey_of(doubles, kManyColumns);
+  testing::for_each_instruction_set([&] {
+    expect_same(survey_of(floats, kManyColumns), of_floats);
+    expect_same(survey_of(doubles, kManyColumns), of_doubles);
+  });
 }
 
 TEST(ColumnSurvey, ColumnWithoutKnownCellsHasNoExtremes) {

@@ -196,6 +196,20 @@ TEST(KMeansFit, ZeroWeightRowCountsForNothing) {
   EXPECT_EQ(run(clean).fit.best.front().cluster_centers, run(strays).fit.best.front().cluster_centers);
 }
 
+// Squares of 2^46 steps in every row: unweighted and weighted rows are added in different ways, which must not show.
+TEST(KMeansFit, RowsAtTheEndsOfTheGridAreAddedExactly) {
+  std::vector<double> values, weights;
+  for (int i = 0; i < 5000; ++i) values.insert(values.end(), {i % 3 == 0 ? -1.0 : 1.0, -1.0, 1.0}), weights.push_back(1);
+  Problem clean{.rows = testing::on_grid(values, 3), .weights = {}, .params = {{.n_clusters = 1}}};
+  values.insert(values.end(), {0.5, 0.25, 0.125}), weights.push_back(0);
+  Problem weighted{.rows = testing::on_grid(values, 3), .weights = quantise_weights(weights), .params = clean.params};
+  ASSERT_EQ(clean.rows.grid.steps, weighted.rows.grid.steps);
+  const Model a = run(clean).fit.best.front(), b = run(weighted).fit.best.front();
+  EXPECT_EQ(a.cluster_centers, b.cluster_centers);
+  EXPECT_EQ(a.inertia, b.inertia);
+  expect_matches_reference(clean);
+}
+
 TEST(KMeansFit, SweepOverKEqualsFitsOneByOne) {
   Problem sweep = blobs_problem(testing::size_for<std::int64_t>(20000, 1500), 5, 6, 1);
   sweep.params.clear();

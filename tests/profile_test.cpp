@@ -9,6 +9,7 @@
 #include "host/error.hpp"
 #include "host/moments.hpp"
 #include "tests/support/backends.hpp"
+#include "tests/support/instruction_sets.hpp"
 #include "tests/support/labelled_rows.hpp"
 #include "tests/support/thread_communicator.hpp"
 
@@ -161,6 +162,16 @@ TEST(Profile, IgnoresTilesAndThreads) {
   for (const int threads : {1, 2, 3})
     for (const std::int64_t tile_rows : {kBlockRows, 2 * kBlockRows, 100 * kBlockRows})
       expect_same_bits(profile_of(rows, {.threads = threads, .tile_rows = tile_rows}), expected);
+}
+
+TEST(Profile, IgnoresInstructionSets) {
+  const auto floats = awkward_rows<float>(kBlockRows + 3, RowWeights::steps);
+  const auto doubles = awkward_rows<double>(kBlockRows + 3, RowWeights::none);
+  const Profile of_floats = profile_of(floats), of_doubles = profile_of(doubles);
+  testing::for_each_instruction_set([&] {
+    expect_same_bits(profile_of(floats), of_floats);
+    expect_same_bits(profile_of(doubles), of_doubles);
+  });
 }
 
 TEST(Profile, IgnoresMemory) {

@@ -8,6 +8,7 @@
 #include "host/ordered_key.hpp"
 #include "host/passes.hpp"
 #include "tests/support/backends.hpp"
+#include "tests/support/instruction_sets.hpp"
 #include "tests/support/labelled_rows.hpp"
 
 namespace coterie::quantiles {
@@ -116,6 +117,62 @@ TEST(Quantiles, IgnoreTilesAndThreads) {
       EXPECT_EQ(search.ranks, expected.ranks);
     }
   }
+}
+
+// More columns than are counted together, and none of their number a whole vector: awkward rows side by side.
+template <class T>
+LabelledRows<T> many_columns(std::int64_t n_rows) {
+  constexpr std::int32_t kCopies = 7;
+  LabelledRows<T> rows = awkward_rows<T>(n_rows, RowWeights::steps);
+  std::vector<T> x;
+  for (std::int64_t row = 0; row < n_rows; ++row)
+    for (std::int32_t copy = 0; copy < kCopies; ++copy)
+      for (std::int32_t column = 0; column < testing::kAwkwardColumns; ++column)
+        x.push_back(rows.x[static_cast<std::size_t>(row * testing::kAwkwardColumns + (column + copy) % testing::kAwkwardColumns)]);
+  rows.n_columns *= kCopies;
+  rows.x = std::move(x);
+  return rows;
+}
+
+TEST(Quantiles, AreOrderStatisticsOfManyColumns) {
+  const auto floats = many_columns<float>(700);
+  expect_order_statistics(floats, select(floats));
+  const auto doubles = many_columns<double>(300);
+  expect_order_statistics(doubles, select(doubles));
+}
+
+TEST(Quantiles, IgnoreInstructionSets) {
+  const auto floats = many_columns<float>(300);
+  const auto doubles = many_columns<double>(300);
+  const Search of_floats = select(floats), of_doubles = select(doubles);
+  testing::for_each_instruction_set([&] {
+    EXPECT_EQ(select(floats).prefixes, of_floats.prefixes);
+    EXPECT_EQ(select(doubles).prefixes, of_doubles.prefixes);
+  });
+}
+
+TEST(Quantiles, AreOrderStatisticsOfMoreSegmentsThanRowsOfABlock) {
+  auto rows = awkward_rows<float>(2 * kBlockRows + 5, RowWeights::none);
+  rows.n_segments = 5000;
+  for (std::size_t row = 0; row < rows.label.size(); ++row) rows.label[row] = static_cast<std::int32_t>(row % 5002) - 1;
+  Context context({.threads = 2});
+  MemoryTileSource source(std::span<const float>(rows.x), rows.n_columns, kBlockRows);
+  ZippedSource labelled(source, {rows.weight, rows.label});
+  const auto backend = testing::make_backend(context);
+  const auto pass = backend->profile_passes().quantiles;
+  Search search = start({rows.n_segments, testing::heavy_tail, 1}, {0, 1000}, false);
+  while (!search.done()) update(search, reduce_tiles(context, labelled, *pass, search));
+  for (const std::int32_t row : {0, 17, 3190, 4999, 5000}) {
+    const reference::Summary summary = reference::summarise(cells_of(rows, row, testing::heavy_tail));
+    EXPECT_EQ(value(search, row, 0, 0), reference::quantile(summary, 0));
+    EXPECT_EQ(value(search, row, 0, 1), reference::quantile(summary, 1000));
+  }
+}
+
+TEST(Quantiles, CoverNoMoreColumnsThanTheirBinsHaveNumbers) {
+  EXPECT_GE(most_columns(1000, 3), 5000);
+  EXPECT_LT(most_columns(1000, 3) * 1001 * 3 * static_cast<std::int64_t>(kBins), std::int64_t{1} << 32);
+  EXPECT_EQ(most_columns(1 << 30, 3), 0);
 }
 
 TEST(Quantiles, CoverTheColumnsOfTheirScopeOnly) {

@@ -159,6 +159,28 @@ TEST(TransformChoice, Log1pLeavesColumnsWithNegativeValuesToTheZScore) {
   EXPECT_EQ(decide(RandomColumn{.shape = Shape::normal}, {.kind = TransformKind::log1p}).note.decision, "z-score");
 }
 
+// Interpolated between the ranks of a sorted column.
+double quantile_of(const std::vector<double>& sorted, double share) {
+  const double rank = share * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<std::size_t>(rank);
+  const double above = sorted[std::min(below + 1, sorted.size() - 1)];
+  return sorted[below] + (rank - static_cast<double>(below)) * (above - sorted[below]);
+}
+
+TEST(TransformChoice, RobustScaleIsThatOfTheSortedColumn) {
+  std::vector<std::vector<double>> columns = {{1, 2}, {3, 1, 2}, {-1, 4, -2, 8, -3}};
+  for (const Shape shape : {Shape::normal, Shape::log_normal, Shape::exponential, Shape::counts, Shape::cauchy})
+    columns.push_back(random_matrix(kRows + 1, {{.shape = shape, .offset = -0.25}}));
+  for (const std::vector<double>& cells : columns) {
+    std::vector<double> sorted = cells;
+    std::sort(sorted.begin(), sorted.end());
+    const ColumnTransform column = decide(cells, {.kind = TransformKind::robust}).column;
+    EXPECT_EQ(column.fill, quantile_of(sorted, 0.5));
+    EXPECT_EQ(column.center, quantile_of(sorted, 0.5));
+    EXPECT_EQ(column.scale, (quantile_of(sorted, 0.75) - quantile_of(sorted, 0.25)) / 1.349);
+  }
+}
+
 TEST(TransformChoice, RobustFallsBackWhereTheQuartilesCoincide) {
   const Decision decision = decide(RandomColumn{.shape = Shape::flag, .offset = 0}, {.kind = TransformKind::robust});
   EXPECT_THAT(decision.note.decision, HasSubstr("robust scale"));  // 30 % ones: the upper quartile is 1
