@@ -161,7 +161,9 @@ Model best_of(const Jobs& jobs, const Params& params) {
 }
 
 void warn_about(const Model& model, const Params& params, std::vector<std::string>& warnings) {
-  const auto warn = [&](std::string text) { warnings.push_back(fmt::format("{} components: {}", model.n_components, std::move(text))); };
+  const auto warn = [&](std::string text) {
+    warnings.push_back(fmt::format("{} {} components: {}", model.n_components, name_of(model.covariance_type), std::move(text)));
+  };
   if (!model.converged) warn(fmt::format("the likelihood still grew after {} iterations; raise --max-iter or --tol", params.max_iter));
   for (const Reseeding& reseeding : model.reseedings)
     warn(fmt::format("component {} had lost its rows after iteration {} and started over from an unlikely row", reseeding.component,

@@ -69,7 +69,8 @@ Point point_of(const Model& model, const Statistics& statistics, const Quanta& q
   point.hessian.topLeftCorner(n, n) = from_triangle(statistics.hessian, quanta, n, weight_step * blow_up);
   border(point.hessian, statistics.segment_curvature, quanta, n, weight_step);
   for (Eigen::Index s = 0; s < n_segments; ++s)
-    point.gradient[n + s] = static_cast<double>(statistics.segment_gradient.value(static_cast<std::size_t>(s))) * quanta.weight() * weight_step;
+    point.gradient[n + s] =
+        static_cast<double>(statistics.segment_gradient.value(static_cast<std::size_t>(s))) * quanta.weight() * weight_step;
   if (model.n_iter == 0 && !model.search.last) move_to_intercept(point, model, linear_sums(statistics.curvature, quanta, weight_step), n);
   if (statistics.squared_scores.size() == 0) return point;
   point.squared_scores = Matrix::Zero(n + n_segments, n + n_segments);

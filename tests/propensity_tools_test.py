@@ -185,6 +185,10 @@ class Goldens(PropensityCase):
         self.assertEqual([row["segment"] for row in fit["evaluation"]], ["S1", "S2", "S3", "S4", "everybody"])
         self.assertEqual(sum(row["n"] for row in fit["evaluation"][:4]), fit["evaluation"][4]["n"])
         self.assertAlmostEqual(fit["segment_goals"][0]["break_even"], .1)
+        # The sandwich is near the model's own errors, but for columns that only the penalty tells apart.
+        sandwich = [row["robust_std_err"] / row["std_err"] for row in fit["coefficients"]]
+        self.assertGreater(min(sandwich), 0)
+        self.assertAlmostEqual(np.median(sandwich), 1, delta=.1)
         result = anndata.read_h5ad(self.folder / "r.h5ad")
         for column in ("probability", "score", "band", "percentile", "decile", "reason1", "reason3_contribution"):
             self.assertIn(f"Churn_{column}", result.obs)
@@ -197,6 +201,11 @@ class Goldens(PropensityCase):
         self.assertEqual(list(new["segment"]), list(anndata.read_h5ad(self.folder / "segments.h5ad").obs["segment"]))
         for column in ("probability", "score", "percentile", "reason1", "reason1_contribution"):
             self.assertEqual(list(new[f"Churn_{column}"]), list(result.obs[f"Churn_{column}"]), column)
+        reasons = {row["reason"]: (int(row["code"]), row["feature"], row["direction"])
+                   for row in csv.DictReader(self.succeed("export", "r.h5ad", "--table", "Churn/reasons").stdout.splitlines())}
+        first = result.obs["Churn_reason1"].cat
+        self.assertEqual([reasons[label][0] for label in first.categories], list(range(len(first.categories))))
+        self.assertEqual({f"{feature} {direction}" for _, feature, direction in reasons.values()}, set(reasons))
         gains = list(csv.DictReader(self.succeed("export", "r.h5ad", "--table", "Churn/gains").stdout.splitlines()))
         self.assertEqual([float(row["lift"]) for row in gains[-10:]], [row["lift"] for row in fit["gains"][-10:]])
         self.assertIn("break_even", self.succeed("export", "r.h5ad", "--table", "goals").stdout)
@@ -207,6 +216,7 @@ class Goldens(PropensityCase):
         self.assertEqual((self.folder / "run.csv").read_text(), self.succeed("export", "run.h5ad").stdout)
         self.assertIn("Churn_probability,Churn_score,Churn_band", (self.folder / "run.csv").read_text().splitlines()[0])
         run = anndata.read_h5ad(self.folder / "run.h5ad")
+        self.assertEqual(list(run.obs["propensity_split"]), list(result.obs["propensity_split"]))
         segments = run.uns["segmentation"]["segments"]
         means = run.obs.groupby("segment")["Churn_probability"].mean()
         np.testing.assert_allclose(segments["Churn_probability"], means.loc[segments.index], rtol=1e-12)
@@ -215,6 +225,17 @@ class Goldens(PropensityCase):
         again = anndata.read_h5ad(self.folder / "again.h5ad").obs
         for column in ("segment", "Churn_probability", "Churn_percentile", "Churn_reason1"):
             self.assertEqual(list(run.obs[column]), list(again[column]), column)
+
+
+    def test_segments_may_judge_without_effects(self):
+        path = self.telco()
+        self.succeed("cluster", path, "-o", "segments.h5ad", "-k", 3)
+        alone = self.fit(path, "--target", "Churn")
+        judged = self.fit(path, "--target", "Churn", "--segments", "segments.h5ad", "--segment-effects", "none")
+        self.assertEqual(judged["coef"], alone["coef"])
+        self.assertEqual([row["segment"] for row in judged["evaluation"]], ["S1", "S2", "S3", "everybody"])
+        self.fit(path, "--target", "Churn", "--segments", "segments.h5ad", "--segment-effects", "none", "--penalty", "firth")
+        self.refuse(2, ["--segment-effects", "--segments"], "propensity", path, "--target", "Churn", "--segment-effects", "none")
 
 
 class Refusals(PropensityCase):

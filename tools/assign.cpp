@@ -137,7 +137,7 @@ Placement place_and_score(const AssignOptions& options, Session& session, Input&
   }
   Placement placement = place(session, input, models.segments, options.probabilities, labels, output);
   StoredPropensities stored(session, input, std::move(*models.propensities), options.model, {models.segments.segment_names, labels});
-  append_scores(session, {output.file(), input.selection()}, stored.rows(), stored.models());
+  append_scores(session, {output.file(), input.selection()}, stored.rows(), stored.models(), {});
   return placement;
 }
 

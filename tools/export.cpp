@@ -29,7 +29,8 @@ constexpr TablePath kTables[] = {{"segments", "uns/segmentation/segments"},
                                  {"columns", "var"},
                                  {"sweep", "uns/sweep"},
                                  {"goals", "uns/propensity/segment_goals"}};
-constexpr const char* kTargetTables[] = {"coefficients", "evaluation", "gains", "calibration", "segment_effects"};  // of TARGET/...
+constexpr const char* kTargetTables[] = {"coefficients", "evaluation", "gains",
+                                         "calibration",  "reasons",    "segment_effects"};  // of TARGET/...
 constexpr char kCustomers[] = "customers";
 
 struct ExportOptions {
@@ -77,7 +78,7 @@ Verb add_export(CLI::App& root) {
   app->add_option("--csv", options->csv, "CSV file; - is standard output")->capture_default_str();
   app->add_option("--table", options->table,
                   "customers, segments, profile, levels, outcomes, values, columns, sweep or goals; TARGET/gains, TARGET/coefficients, "
-                  "TARGET/evaluation, TARGET/calibration or TARGET/segment_effects of a propensity")
+                  "TARGET/evaluation, TARGET/calibration, TARGET/reasons or TARGET/segment_effects of a propensity")
       ->capture_default_str();
   app->add_flag("--overwrite", options->overwrite, "Replace an existing CSV file");
   return {app, [options] { export_csv(*options); }};

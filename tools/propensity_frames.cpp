@@ -8,6 +8,7 @@
 
 #include "host/exact_sum.hpp"
 #include "tools/frames.hpp"
+#include "tools/propensity_rows.hpp"
 #include "tools/table.hpp"
 
 namespace coterie::tools {
@@ -139,6 +140,18 @@ io::DataFrame coefficients_frame(const Propensity& propensity, const Transform& 
   return frame;
 }
 
+io::DataFrame reasons_frame(const Transform& transform) {
+  std::vector<std::string> features, directions;
+  std::vector<std::int64_t> codes;
+  for (const std::string& feature : transform.names)
+    for (const char* direction : {"raises", "lowers"}) {
+      codes.push_back(std::ssize(codes));
+      features.push_back(feature);
+      directions.emplace_back(direction);
+    }
+  return {"reason", reason_labels(transform.names), {{"code", codes}, {"feature", features}, {"direction", directions}}};
+}
+
 io::DataFrame effects_frame(const Propensity& propensity, const std::vector<std::string>& segments) {
   return {"segment", segments, {{"effect", propensity.model.segment_effects}, {"std_err", propensity.model.segment_std_errs}}};
 }
@@ -259,6 +272,7 @@ void write_propensity_tables(io::H5adWriter& file, const Propensities& propensit
   for (const Propensity& propensity : propensities.results()) {
     const std::string root = io::target_path(propensity.target.name) + "/";
     file.write_frame(root + "coefficients", coefficients_frame(propensity, propensities.transform()));
+    file.write_frame(root + "reasons", reasons_frame(propensities.transform()));
     if (!propensity.model.segment_effects.empty()) file.write_frame(root + "segment_effects", effects_frame(propensity, segments));
     file.write_frame(root + "evaluation", evaluation_frame(propensity, segments));
     file.write_table(root + "gains", gains_frame(propensity, segments));

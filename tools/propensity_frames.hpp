@@ -15,6 +15,7 @@ namespace coterie::tools {
 // robust_std_err, robust_p_value; raw_coef and raw_std_err per raw unit, NaN unless all columns were only shifted and scaled.
 io::DataFrame coefficients_frame(const Propensity& propensity, const Transform& transform);
 // Shrunk to the population: segment, effect (log-odds), std_err.
+io::DataFrame reasons_frame(const Transform& transform);  // what the codes of T_reason1, ... stand for
 io::DataFrame effects_frame(const Propensity& propensity, const std::vector<std::string>& segments);
 // One row per segment, then `everybody`.
 io::DataFrame evaluation_frame(const Propensity& propensity, const std::vector<std::string>& segments);

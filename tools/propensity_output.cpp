@@ -43,15 +43,46 @@ void spread_cells(const RowSelection* selection, const RowCells& chosen, const s
   });
 }
 
+// propensity_split where there are folds, then the scores.
+std::vector<io::RowColumn> score_columns(const PropensityRows& scores, std::span<const std::int8_t> folds) {
+  std::vector<io::RowColumn> columns;
+  if (!folds.empty()) columns.push_back({.name = "propensity_split", .type = io::CellType::int32, .categories = {"fit", "held-out"}});
+  for (io::RowColumn& column : scores.columns()) columns.push_back(std::move(column));
+  return columns;
+}
+
+// Calls sink with the cells of these columns of consecutive chosen rows.
+void map_scores(Session& session, TileSource& rows, PropensityRows& scores, std::span<const std::int8_t> folds,
+                const std::function<void(const RowCells&)>& sink) {
+  constexpr std::int64_t kRowsAtOnce = 1 << 16;  // where there are no scores to bring them
+  const auto put = [&](std::int64_t first_row, std::int64_t n_rows, const std::vector<io::Cells>& of_scores) {
+    std::vector<std::int32_t> split;
+    std::vector<io::Cells> cells;
+    if (!folds.empty()) {
+      for (const std::int8_t fold : folds.subspan(static_cast<std::size_t>(first_row), static_cast<std::size_t>(n_rows)))
+        split.push_back(fold < 0 ? 1 : 0);
+      cells.emplace_back(std::span<const std::int32_t>(split));
+    }
+    cells.insert(cells.end(), of_scores.begin(), of_scores.end());
+    sink({first_row, n_rows, cells});
+  };
+  if (scores.empty())
+    for (std::int64_t first = 0; first < rows.n_rows(); first += kRowsAtOnce) put(first, std::min(kRowsAtOnce, rows.n_rows() - first), {});
+  else
+    map_propensities(session, rows, scores,
+                     [&](std::int64_t first_row, const std::vector<io::Cells>& cells) { put(first_row, n_cells(cells.front()), cells); });
+}
+
 }  // namespace
 
-void append_scores(Session& session, const ScoreFile& to, TileSource& rows, const io::PropensityModels& models) {
-  PropensityRows columns(models);
+void append_scores(Session& session, const ScoreFile& to, TileSource& rows, const io::PropensityModels& models,
+                   std::span<const std::int8_t> folds) {
+  PropensityRows scores(models);
+  const std::vector<io::RowColumn> columns = score_columns(scores, folds);
   if (columns.empty()) return;
-  io::RowStream& stream = to.file.open_rows(columns.columns());
-  map_propensities(session, rows, columns, [&](std::int64_t first_row, const std::vector<io::Cells>& cells) {
-    spread_cells(to.selection, {first_row, n_cells(cells.front()), cells},
-                 [&](const RowCells& piece) { stream.write(piece.first_row, piece.cells); });
+  io::RowStream& stream = to.file.open_rows(columns);
+  map_scores(session, rows, scores, folds, [&](const RowCells& chosen) {
+    spread_cells(to.selection, chosen, [&](const RowCells& piece) { stream.write(piece.first_row, piece.cells); });
   });
 }
 
@@ -59,7 +90,7 @@ void add_propensities(Session& session, Input& input, const PropensityJob& job, 
   Propensities propensities(session, input, job.options, job.segments);
   const io::DataFrame goals = goals_frame(propensities, input.weights());
   const io::PropensityModels models = propensities.models();
-  append_scores(session, {file, input.selection()}, propensities.rows(), models);
+  append_scores(session, {file, input.selection()}, propensities.rows(), models, propensities.folds());
   io::write_propensities(file, models);
   write_propensity_tables(file, propensities, goals);
   const auto& means = std::get<std::vector<double>>(*goals.find("mean_probability"));  // by goal, then segment, then everybody
@@ -90,11 +121,9 @@ void PropensityOutput::write(Session& session, Propensities& propensities, const
 
 void PropensityOutput::write_scores(Session& session, TileSource& rows, const io::PropensityModels& models,
                                     std::span<const std::int8_t> folds) {
-  constexpr std::int64_t kRowsAtOnce = 1 << 16;  // where there are no scores to bring them
   PropensityRows scores(models);
   std::vector<io::RowColumn> columns{id_column(input_)};
-  if (!folds.empty()) columns.push_back({.name = "propensity_split", .type = io::CellType::int32, .categories = {"fit", "held-out"}});
-  for (io::RowColumn& column : scores.columns()) columns.push_back(std::move(column));
+  for (io::RowColumn& column : score_columns(scores, folds)) columns.push_back(std::move(column));
   io::RowStream& stream = file_.open_rows(columns, kCustomers);
   if (csv_) io::write_csv_header(csv_->writer(), columns);
   const auto put = [&](const RowCells& rows_of_file) {
@@ -104,24 +133,7 @@ void PropensityOutput::write_scores(Session& session, TileSource& rows, const io
     stream.write(rows_of_file.first_row, cells);
     if (csv_) io::write_csv_rows(csv_->writer(), columns, cells);
   };
-  const auto put_chosen = [&](std::int64_t first_row, std::int64_t n_rows, const std::vector<io::Cells>& of_scores) {
-    std::vector<std::int32_t> split;
-    std::vector<io::Cells> cells;
-    if (!folds.empty()) {
-      for (const std::int8_t fold : folds.subspan(static_cast<std::size_t>(first_row), static_cast<std::size_t>(n_rows)))
-        split.push_back(fold < 0 ? 1 : 0);
-      cells.emplace_back(std::span<const std::int32_t>(split));
-    }
-    cells.insert(cells.end(), of_scores.begin(), of_scores.end());
-    spread_cells(selection_, {first_row, n_rows, cells}, put);
-  };
-  const std::int64_t n_rows = selection_ != nullptr ? selection_->n_chosen() : input_.n_rows();
-  if (scores.empty())
-    for (std::int64_t first = 0; first < n_rows; first += kRowsAtOnce) put_chosen(first, std::min(kRowsAtOnce, n_rows - first), {});
-  else
-    map_propensities(session, rows, scores, [&](std::int64_t first_row, const std::vector<io::Cells>& cells) {
-      put_chosen(first_row, n_cells(cells.front()), cells);
-    });
+  map_scores(session, rows, scores, folds, [&](const RowCells& chosen) { spread_cells(selection_, chosen, put); });
 }
 
 void PropensityOutput::commit() {

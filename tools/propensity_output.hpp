@@ -34,7 +34,8 @@ struct ScoreFile {
   io::H5adWriter& file;
   const RowSelection* selection;  // nullptr: every row is chosen
 };
-void append_scores(Session& session, const ScoreFile& to, TileSource& rows, const io::PropensityModels& models);
+void append_scores(Session& session, const ScoreFile& to, TileSource& rows, const io::PropensityModels& models,
+                   std::span<const std::int8_t> folds);  // as write_scores
 
 // Targets scored inside the segments that a segmentation has just made: appended to its file, with the mean probability of each
 // segment as a column of `table`, T_probability.
