@@ -81,9 +81,9 @@ def fit_daal(path, n, d, k, kind):
     started, used = time.perf_counter(), time.process_time()
     result = engine.compute(rows, np.full((1, k), 1 / k), rows[:k].copy(), covariances)
     seconds, processor_seconds = time.perf_counter() - started, time.process_time() - used
-    if int(result.nIterations) != ITERATIONS:
-        sys.exit(f"daal4py stopped after {int(result.nIterations)} iterations")
-    return seconds / ITERATIONS, processor_seconds / ITERATIONS, float(result.goalFunction.ravel()[0]) / n
+    if result.nIterations.item() != ITERATIONS:
+        sys.exit(f"daal4py stopped after {result.nIterations.item()} iterations")
+    return seconds / ITERATIONS, processor_seconds / ITERATIONS, result.goalFunction.item() / n
 
 
 def time_daal(python, path, shape, kind):
