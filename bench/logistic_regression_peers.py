@@ -27,7 +27,7 @@ SHAPES = "1000000x16,500000x64,100000x128"
 THREADS = 2  # of the bench
 LOSS_TOLERANCE = 1e-6  # relative
 SOLVERS = {"newton-cholesky": (1e-6, 10), "lbfgs": (1e-12, 6)}  # their tol, and the digits of our own
-STREAMED = {"rows": 2000000, "features": 32, "memory": "160M"}  # 256 MB of cells
+STREAMED = {"rows": 2000000, "features": 32, "memory": "192M"}  # 256 MB of cells
 
 
 def fair_environment():
