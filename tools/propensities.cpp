@@ -108,6 +108,7 @@ Propensities::Propensities(Session& session, Input& input, const PropensityOptio
   choose_columns(options);
   fit(options);
   score();
+  const Stopwatch stopwatch(seconds_.judge);
   for (std::int32_t t = 0; t < targets_.size(); ++t) {
     calibrate(options, t);
     evaluate(t);
@@ -116,6 +117,7 @@ Propensities::Propensities(Session& session, Input& input, const PropensityOptio
 }
 
 void Propensities::choose_columns(const PropensityOptions& options) {
+  const Stopwatch stopwatch(seconds_.read);
   Context& context = session_.context();
   const std::vector<std::string> excluded = excluded_names(input_, options);
   raw_columns_ = chosen_predictors(predictors_, options.only_active, excluded);
@@ -139,6 +141,7 @@ void Propensities::choose_columns(const PropensityOptions& options) {
 }
 
 void Propensities::fit(const PropensityOptions& options) {
+  const Stopwatch stopwatch(seconds_.fit);
   Context& context = session_.context();
   std::vector<logistic_regression::Params> params;
   for (std::int32_t t = 0; t < targets_.size(); ++t) {
@@ -171,6 +174,7 @@ void Propensities::fit(const PropensityOptions& options) {
 
 // One sweep for all models: the log-odds of the whole fit, and those of the fold that has not seen the row.
 void Propensities::score() {
+  const Stopwatch stopwatch(seconds_.predict);
   const auto n_targets = static_cast<std::size_t>(targets_.size()), n_folds = static_cast<std::size_t>(n_folds_);
   const std::size_t n_cells = static_cast<std::size_t>(input_.n_rows()) * n_targets;
   memory_ = session_.context().memory().reserve("the scores of every customer",

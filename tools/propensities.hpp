@@ -14,6 +14,7 @@
 #include "io/propensity_file.hpp"
 #include "tools/predictors.hpp"
 #include "tools/propensity_options.hpp"
+#include "tools/stopwatch.hpp"
 #include "tools/targets.hpp"
 
 namespace coterie::tools {
@@ -52,6 +53,7 @@ class Propensities {
 
   const std::vector<Propensity>& results() const { return results_; }
   const SegmentLabels& segments() const { return segments_; }
+  const Seconds& seconds() const { return seconds_; }  // all but write
   const std::vector<Goal>& goals() const { return goals_; }  // one per target
   const Transform& transform() const { return chosen_.transform; }
   Judged judged() const { return judged_; }
@@ -78,6 +80,7 @@ class Propensities {
   Session& session_;
   Input& input_;
   const SegmentLabels& segments_;
+  Seconds seconds_;
   Targets targets_;
   std::vector<Goal> goals_;
   std::int32_t n_folds_;  // 0: no cross-fitting

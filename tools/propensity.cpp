@@ -125,7 +125,8 @@ nlohmann::ordered_json json_of(Session& session, const Propensities& propensitie
   nlohmann::ordered_json json = all.size() == 1 ? all.front() : nlohmann::ordered_json{{"targets", all}};
   json["segment_goals"] = frame_json(goals);
   json["device"] = session.backend().name();
-  json["seconds"] = {{"fit", seconds.fit}, {"write", seconds.write}};
+  json["seconds"] = {
+      {"read", seconds.read}, {"fit", seconds.fit}, {"predict", seconds.predict}, {"judge", seconds.judge}, {"write", seconds.write}};
   json["warnings"] = session.warnings();
   return json;
 }
@@ -140,32 +141,28 @@ void propensity(PropensityRequest request) {
   request.propensity.only_active = !request.input.active.empty();
   Session session(request.resources);
   session.backend();  // a device that cannot be had is no reason to read first
-  Seconds seconds;
   Input input(session, request.input);
   std::optional<PropensityOutput> output;
   if (!request.output.path.empty())
     output.emplace(session.context(), request.output, input, request.propensity.targets.size(), request.segments);
   GivenSegments segments;
   if (!request.segments.empty()) read_segments(session, input, request.segments, request.effects, segments);
-  std::optional<Propensities> propensities;
-  {
-    const Stopwatch stopwatch(seconds.fit);
-    propensities.emplace(session, input, request.propensity, segments.view);
-  }
-  const io::DataFrame goals = goals_frame(*propensities, input.weights());
-  refuse_csv_of_few(request, *propensities);
+  Propensities propensities(session, input, request.propensity, segments.view);
+  Seconds seconds = propensities.seconds();
+  const io::DataFrame goals = goals_frame(propensities, input.weights());
+  refuse_csv_of_few(request, propensities);
   if (output) {
     const Stopwatch stopwatch(seconds.write);
-    output->write(session, *propensities, goals);
+    output->write(session, propensities, goals);
     if (segments.model) io::write_model(output->file(), *segments.model);
     write_run_record(output->file(), session, input.file(), seconds);
     session.context().check_cancelled();
     output->commit();
   }
   if (request.json)
-    print(json_of(session, *propensities, goals, seconds).dump() + '\n');
+    print(json_of(session, propensities, goals, seconds).dump() + '\n');
   else if (request.output.csv != "-")
-    print(text_of(*propensities, goals));
+    print(text_of(propensities, goals));
   if (output) session.say(fmt::format("Result: {}", request.output.path));
 }
 
