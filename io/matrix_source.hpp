@@ -28,7 +28,7 @@ class MatrixSource final : public TileSource {
   const Tile* next() override;
 
  private:
-  struct Buffer {                    // one tile; only one of the two is allocated
+  struct Buffer {           // one tile; only one of the two is allocated
     RowArray<float> x;      // (tile_rows, n_columns)
     RowArray<double> wide;  // (tile_rows, n_columns)
   };

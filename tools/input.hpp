@@ -32,10 +32,10 @@ class Input {
   bool has_ids() const { return file_->id_name() != "row"; }  // otherwise rows are numbered from 0
   std::int64_t repeated_ids() const { return repeated_ids_; }
   std::int64_t n_rows() const { return selection_ ? selection_->n_chosen() : file_->n_rows(); }
-  TileSource& raw() { return selection_ ? *selected_ : *raw_; }         // (n_rows) all columns of X
-  std::vector<double> numbers(const std::string& obs_column) const;     // (n_rows) as FeatureFile
-  io::Categories categories(const std::string& obs_column) const;       // (n_rows)
-  void require_obs(const std::string& name, const char* option) const;  // ArgumentError where the file has no such column beside X
+  TileSource& raw() { return selection_ ? *selected_ : *raw_; }              // (n_rows) all columns of X
+  std::vector<double> numbers(const std::string& obs_column) const;          // (n_rows) as FeatureFile
+  io::Categories categories(const std::string& obs_column) const;            // (n_rows)
+  void require_obs(const std::string& name, const char* option) const;       // ArgumentError where the file has no such column beside X
   void refuse_misshapen(const std::string& name, const char* option) const;  // ContentsError where its length is not that of X
   bool allows_sensitive() const { return allows_sensitive_; }
   const RowSelection* selection() const { return selection_ ? &*selection_ : nullptr; }  // nullptr: every row of the file

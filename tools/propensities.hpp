@@ -53,7 +53,7 @@ class Propensities {
 
   const std::vector<Propensity>& results() const { return results_; }
   const SegmentLabels& segments() const { return segments_; }
-  const Seconds& seconds() const { return seconds_; }  // all but write
+  const Seconds& seconds() const { return seconds_; }        // all but write
   const std::vector<Goal>& goals() const { return goals_; }  // one per target
   const Transform& transform() const { return chosen_.transform; }
   Judged judged() const { return judged_; }
