@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 
 #include "host/error.hpp"
 #include "io/cell_kind.hpp"
@@ -88,31 +87,31 @@ std::optional<StoredColumn> find_list(const InputFile& file, const std::string& 
   return std::nullopt;
 }
 
-// The one-dimensional datasets of n_rows beside the matrix.
-std::vector<StoredColumn> lists_beside(const InputFile& file, const std::string& folder, std::int64_t n_rows) {
+struct Neighbour {
+  std::string path;
+  std::vector<hsize_t> shape;
+};
+
+// The datasets in the folder of the matrix, without it.
+std::vector<Neighbour> neighbours_of(const InputFile& file, const std::string& folder, const std::string& matrix) {
+  std::vector<Neighbour> neighbours;
+  for (const ObjectEntry& object : list_objects(file))
+    if (!object.is_group && object.path != matrix && object.path.substr(0, object.path.rfind('/')) == folder)
+      neighbours.push_back({object.path, hdf5::shape_of(hdf5::open_dataset(file.id(), object.path))});
+  return neighbours;
+}
+
+// Those of one dimension and n_rows.
+std::vector<StoredColumn> lists_of(const InputFile& file, const std::vector<Neighbour>& neighbours, std::int64_t n_rows) {
   std::vector<StoredColumn> lists;
-  for (const ObjectEntry& object : list_objects(file)) {
-    if (object.is_group || object.path.substr(0, object.path.rfind('/')) != folder) continue;
-    if (hdf5::shape_of(hdf5::open_dataset(file.id(), object.path)).size() != 1) continue;
-    if (const auto column = find_column(file, object.path); column && column->n_rows == n_rows) lists.push_back(*column);
-  }
+  for (const Neighbour& neighbour : neighbours)
+    if (neighbour.shape.size() == 1)
+      if (const auto column = find_column(file, neighbour.path); column && column->n_rows == n_rows) lists.push_back(*column);
   return lists;
 }
 
-// Datasets of numbers or text beside the matrix that are not one column of n_rows.
-std::map<std::string, std::string> misshapen_beside(const InputFile& file, const FeatureLayout& layout, const std::string& folder) {
-  std::map<std::string, std::string> shapes;
-  for (const ObjectEntry& object : list_objects(file)) {
-    if (object.is_group || object.path == layout.matrix.path || object.path.substr(0, object.path.rfind('/')) != folder) continue;
-    const std::vector<hsize_t> shape = hdf5::shape_of(hdf5::open_dataset(file.id(), object.path));
-    if (shape.size() != 1 || shape[0] != static_cast<hsize_t>(layout.matrix.n_rows))
-      shapes[object.path.substr(folder.size() + 1)] = describe_shape(shape);
-  }
-  return shapes;
-}
-
 std::vector<FeatureColumn> find_names(const InputFile& file, const FeatureFileOptions& options, const std::string& folder,
-                                      const StoredMatrix& matrix) {
+                                      const std::vector<Neighbour>& neighbours, const StoredMatrix& matrix) {
   if (!options.names.empty()) return name_columns(file, require_column(file, options.names), matrix.n_columns);
   const hdf5::Dataset dataset = hdf5::open_dataset(file.id(), matrix.path);
   for (const std::string_view name : kNameAttributes)
@@ -120,7 +119,7 @@ std::vector<FeatureColumn> find_names(const InputFile& file, const FeatureFileOp
       return name_columns(file, hdf5::read_strings_attribute(dataset.id(), std::string(name)), matrix.n_columns);
   if (const auto list = find_list(file, folder, kNameLists, matrix.n_columns); list && list->is_text)
     return name_columns(file, list, matrix.n_columns);
-  std::vector<StoredColumn> texts = lists_beside(file, folder, matrix.n_columns);
+  std::vector<StoredColumn> texts = lists_of(file, neighbours, matrix.n_columns);
   std::erase_if(texts, [](const StoredColumn& column) { return !column.is_text; });
   const bool is_clear = texts.size() == 1 && matrix.n_columns != matrix.n_rows;
   return name_columns(file, is_clear ? std::optional(texts.front()) : std::nullopt, matrix.n_columns);
@@ -132,10 +131,13 @@ FeatureLayout read_plain_layout(const InputFile& file, const FeatureFileOptions&
   FeatureLayout layout;
   layout.matrix = inspect_matrix(file, find_matrix(file, options.x));
   const std::string folder = layout.matrix.path.substr(0, layout.matrix.path.rfind('/'));
-  layout.columns = find_names(file, options, folder, layout.matrix);
+  const std::vector<Neighbour> neighbours = neighbours_of(file, folder, layout.matrix.path);
+  layout.columns = find_names(file, options, folder, neighbours, layout.matrix);
   layout.ids = options.ids.empty() ? find_list(file, folder, kIdLists, layout.matrix.n_rows) : require_column(file, options.ids);
-  layout.obs = lists_beside(file, folder, layout.matrix.n_rows);
-  layout.misshapen = misshapen_beside(file, layout, folder);
+  layout.obs = lists_of(file, neighbours, layout.matrix.n_rows);
+  for (const auto& [path, shape] : neighbours)
+    if (shape != std::vector{static_cast<hsize_t>(layout.matrix.n_rows)})
+      layout.misshapen[path.substr(folder.size() + 1)] = describe_shape(shape);
   if (!layout.ids) return layout;
   check_ids(file, *layout.ids, layout.matrix.n_rows);
   layout.id_name = layout.ids->name;

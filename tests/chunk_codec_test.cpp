@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 
@@ -37,54 +38,50 @@ TEST(ChunkCodec, ChecksumMatchesReference) {
 }
 
 // HDF5's own filters, checksum included, must accept what we stored.
-TEST(ChunkCodec, Hdf5ReadsItsChunks) {
-  const coterie::testing::ScratchFolder folder;
-  const hdf5::Lock lock;
-  const auto access = hdf5::property_list(hdf5::PropertyClass::file_access);
-  const auto file = hdf5::create_file(folder / "f.h5", H5F_ACC_TRUNC, hdf5::property_list(hdf5::PropertyClass::file_creation), access);
-  std::mt19937_64 random(2);
-  for (const hsize_t n : {1u, 7u, 4096u, 65536u}) {
+class ChunkCodecFile : public ::testing::Test {
+ protected:
+  // cells: whole cells of cell_bytes each, of whatever type.
+  void expect_read_back(const std::string& name, std::span<const std::byte> cells, std::size_t cell_bytes) {
+    const hsize_t n = cells.size() / cell_bytes, offset = 0;
     const auto creation = hdf5::property_list(hdf5::PropertyClass::dataset_creation);
     H5Pset_chunk(creation.id(), 1, &n);
     H5Pset_shuffle(creation.id());
     H5Pset_deflate(creation.id(), 1);
     H5Pset_fletcher32(creation.id());
-    const auto dataset =
-        hdf5::create_dataset(file.id(), std::to_string(n), hdf5::native_type<double>(), hdf5::simple_space({&n, 1}), creation);
-    std::vector<double> values(n);
-    for (double& value : values) value = static_cast<double>(random() >> 40);
-    const auto stored = encode_chunk(bytes_of(values), sizeof(double));
-    const hsize_t offset = 0;
-    ASSERT_GE(H5Dwrite_chunk(dataset.id(), H5P_DEFAULT, 0, &offset, stored.size(), stored.data()), 0);
-    EXPECT_EQ(hdf5::read_all<double>(dataset), values);
-  }
-}
-
-TEST(ChunkCodec, Hdf5ReadsCellsOfEverySize) {
-  const coterie::testing::ScratchFolder folder;
-  const hdf5::Lock lock;
-  const auto access = hdf5::property_list(hdf5::PropertyClass::file_access);
-  const auto file = hdf5::create_file(folder / "f.h5", H5F_ACC_TRUNC, hdf5::property_list(hdf5::PropertyClass::file_creation), access);
-  std::mt19937 random(3);
-  const hsize_t n = 2500;  // cells: two and a half times what is shuffled together
-  for (const std::size_t cell_bytes : {1u, 2u, 3u, 4u, 8u, 20u, 26u}) {
     const hid_t type = H5Tcreate(H5T_OPAQUE, cell_bytes), space = H5Screate_simple(1, &n, nullptr);
-    const auto creation = hdf5::property_list(hdf5::PropertyClass::dataset_creation);
-    H5Pset_chunk(creation.id(), 1, &n);
-    H5Pset_shuffle(creation.id());
-    H5Pset_deflate(creation.id(), 1);
-    H5Pset_fletcher32(creation.id());
-    const hid_t dataset = H5Dcreate2(file.id(), std::to_string(cell_bytes).c_str(), type, space, H5P_DEFAULT, creation.id(), H5P_DEFAULT);
-    std::vector<std::uint8_t> cells(n * cell_bytes), read(cells.size());
-    for (auto& byte : cells) byte = static_cast<std::uint8_t>(random() % 7);
-    const auto stored = encode_chunk(bytes_of(cells), cell_bytes);
-    const hsize_t offset = 0;
+    const hid_t dataset = H5Dcreate2(file_.id(), name.c_str(), type, space, H5P_DEFAULT, creation.id(), H5P_DEFAULT);
+    const auto stored = encode_chunk(cells, cell_bytes);
+    std::vector<std::byte> read(cells.size());
     EXPECT_GE(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, stored.size(), stored.data()), 0);
     EXPECT_GE(H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, read.data()), 0);
-    EXPECT_EQ(read, cells) << cell_bytes;
+    EXPECT_TRUE(std::ranges::equal(read, cells)) << name;
     H5Dclose(dataset);
     H5Sclose(space);
     H5Tclose(type);
+  }
+
+ private:
+  coterie::testing::ScratchFolder folder_;
+  hdf5::Lock lock_;
+  hdf5::File file_ = hdf5::create_file(folder_ / "f.h5", H5F_ACC_TRUNC, hdf5::property_list(hdf5::PropertyClass::file_creation),
+                                       hdf5::property_list(hdf5::PropertyClass::file_access));
+};
+
+TEST_F(ChunkCodecFile, ReadsBackChunksOfEveryLength) {
+  std::mt19937_64 random(2);
+  for (const std::size_t n : {1u, 7u, 4096u, 65536u}) {
+    std::vector<double> values(n);
+    for (double& value : values) value = static_cast<double>(random() >> 40);
+    expect_read_back(std::to_string(n), bytes_of(values), sizeof(double));
+  }
+}
+
+TEST_F(ChunkCodecFile, ReadsBackCellsOfEverySize) {
+  std::mt19937 random(3);
+  for (const std::size_t cell_bytes : {1u, 2u, 3u, 4u, 8u, 20u, 26u}) {
+    std::vector<std::uint8_t> cells(2500 * cell_bytes);  // two and a half times what is shuffled together
+    for (auto& byte : cells) byte = static_cast<std::uint8_t>(random() % 7);
+    expect_read_back(std::to_string(cell_bytes), bytes_of(cells), cell_bytes);
   }
 }
 
