@@ -21,9 +21,9 @@ void append(std::vector<std::byte>& to, const void* from, std::size_t size) {
 ExternalSort::ExternalSort(Context& context, Options options)
     : context_(context),
       options_(std::move(options)),
-      memory_(context.memory().reserve(options_.purpose.what, options_.memory_bytes)),
+      memory_(context.memory().reserve(options_.purpose.what, std::min(options_.memory_bytes, kMostBufferBytes))),
       file_(options_.folder, options_.purpose) {
-  const auto bytes = static_cast<std::size_t>(std::min(options_.memory_bytes, kMostBufferBytes));
+  const auto bytes = static_cast<std::size_t>(memory_.bytes());
   most_entries_ = std::max<std::size_t>(1, bytes / (sizeof(Entry) + options_.record_bytes));
   entries_.reserve(most_entries_);
   records_ = std::make_unique_for_overwrite<std::byte[]>(most_entries_ * options_.record_bytes);

@@ -18,12 +18,13 @@ std::string reason(int error_number) { return std::generic_category().message(er
 
 // Has no name once this function returns.
 int open_nameless(const std::filesystem::path& folder, const std::string& what) {
-  std::string name = (folder.empty() ? std::filesystem::path(".") : folder) / ".coterie-temporary-XXXXXX";
+  const std::filesystem::path where = folder.empty() ? "." : folder;
+  std::string name = where / ".coterie-temporary-XXXXXX";
   const int fd = mkostemp(name.data(), O_CLOEXEC);  // creates it exclusively, mode 0600
   if (fd < 0)
     throw OutputError(
         fmt::format("A temporary file for {} cannot be created in '{}': {}. Choose an output in a folder that can be written.", what,
-                    folder.string(), reason(errno)));
+                    where.string(), reason(errno)));
   unlink(name.c_str());
   return fd;
 }

@@ -56,8 +56,14 @@ std::string not_the_id(ColumnTally& tally) {
   return repeats > 0 ? fmt::format("; no id, for {} rows repeat an earlier one", repeats) : std::string();
 }
 
+// One of two levels is train, and the other a word for those held out.
+bool is_split(const std::vector<std::string>& levels) {
+  const std::vector<std::string> held_out = {"test", "valid", "validation", "holdout", "held-out"};
+  return contains(levels, "train") && (contains(held_out, levels.front()) || contains(held_out, levels.back()));
+}
+
 void make_two_valued(ImportedColumn& column) {
-  if (contains(column.levels, "train")) {
+  if (is_split(column.levels)) {
     column.positive = "train";
     return set(column, ColumnUse::profile, "1 where it is 'train': whom to fit on (propensity --split)");
   }

@@ -358,8 +358,8 @@ class Refusals(PropensityCase):
         with h5py.File(self.folder / "plain.h5", "w") as file:
             file["X"] = np.arange(600, dtype=np.float32).reshape(200, 3)
             file["short"], file["two"] = np.zeros(100), np.zeros((200, 2))
-        for name, shape in (("short", "(100)"), ("two", "(200, 2)")):
-            self.refuse(4, [name, shape, "200 rows"], "propensity", "plain.h5", "--target", name)
+        for name, shape in (("short", "(100)"), ("short=1", "(100)"), ("two", "(200, 2)")):
+            self.refuse(4, [name[:5].rstrip("="), shape, "200 rows"], "propensity", "plain.h5", "--target", name)
 
     def test_texts_can_be_left_out(self):
         features = lambda *arguments: self.fit(self.input, "--target", "churn", *arguments)["features"]
@@ -367,6 +367,8 @@ class Refusals(PropensityCase):
         self.assertEqual(sorted(features()), sorted(every))
         self.assertEqual(sorted(features("--ignore", "three,answer")), sorted(set(every) - {"three=b", "three=c", "answer=Yes"}))
         self.assertEqual(sorted(features("--profile", "two", "--ignore", "three=c")), sorted({*every, "three=a"} - {"two=b", "three=c"}))
+        self.refuse(2, ["three=d"], "propensity", self.input, "--target", "churn", "--ignore", "three=d")
+        self.refuse(2, ["--split", "Did you mean side"], "propensity", self.input, "--target", "churn", "--split", "sid")
         self.assertIn("leave it out: --ignore answer", " ".join(self.fit(self.input, "--target", "churn")["warnings"]))
 
     def test_input_stays_as_it_is(self):

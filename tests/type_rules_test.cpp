@@ -93,6 +93,15 @@ TEST(TypeRules, TwoLevelsThatSayYesOrNoAreOne) {
   }
 }
 
+TEST(TypeRules, ASplitDrivesNothing) {
+  for (const char* other : {"test", "valid", "held-out"}) {
+    const ImportedColumn column = decide_cells({"train", other, "train"});
+    EXPECT_THAT(column, Is(ColumnKind::two_valued, ColumnUse::profile)) << other;
+    EXPECT_EQ(column.positive, "train");
+  }
+  EXPECT_THAT(decide_cells({"car", "train"}), Is(ColumnKind::two_valued, ColumnUse::active));
+}
+
 TEST(TypeRules, OfOtherPairsTheLaterLevelIsOne) {
   EXPECT_EQ(decide_cells({"M", "F"}).positive, "M");
   EXPECT_EQ(decide_cells({"F", "M"}).positive, "M");

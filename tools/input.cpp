@@ -81,17 +81,25 @@ void Input::settle_column_roles(const InputOptions& options) {
   for (const std::string& name : options.ignore) set_role(name, "--ignore", io::Role::ignore);
 }
 
+// Whether a name is "text=level" of a level that the text has.
+bool Input::has_level(const std::string& text, const std::string& name) const {
+  if (!name.starts_with(text + "=")) return false;
+  const std::vector<std::string> levels = file_->categories(text).levels;
+  return std::find(levels.begin(), levels.end(), name.substr(text.size() + 1)) != levels.end();
+}
+
 // Of a column of X, of all levels of a text in X, of a text beside X, or of one of its levels.
 void Input::set_role(const std::string& name, const char* option, io::Role role) {
-  const bool is_column = std::any_of(columns_.begin(), columns_.end(), [&](const io::FeatureColumn& c) { return c.name == name; });
+  const auto is_named = [&](const auto& column) { return column.name == name; };
+  if (std::any_of(columns_.begin(), columns_.end(), is_named)) return void(column(name, option).role = role);
   bool found = false;
   for (io::FeatureColumn& of_text : columns_) {
-    if (is_column || (of_text.onehot_of != name && !of_text.name.starts_with(name + "="))) continue;
+    if (of_text.onehot_of != name && !of_text.name.starts_with(name + "=")) continue;
     of_text.role = role;
     found = true;
   }
   for (const io::ObsColumn& text : file_->obs()) {
-    if (is_column || !text.is_category || (text.name != name && !name.starts_with(text.name + "="))) continue;
+    if (!text.is_category || (text.name != name && !has_level(text.name, name))) continue;
     text_roles_[name] = role;
     found = true;
   }

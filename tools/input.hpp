@@ -51,6 +51,7 @@ class Input {
   void settle_obs_roles(const InputOptions& options);
   void bar_sensitive(Session& session);
   io::FeatureColumn& column(const std::string& name, const char* option);
+  bool has_level(const std::string& text, const std::string& name) const;
   void set_role(const std::string& name, const char* option, io::Role role);
   void check_ids(Session& session, bool must_be_unique);
 

@@ -141,15 +141,15 @@ io::DataFrame coefficients_frame(const Propensity& propensity, const Transform& 
 }
 
 io::DataFrame reasons_frame(const Transform& transform) {
-  std::vector<std::string> features, directions;
+  std::vector<std::string> labels, features, directions;
   std::vector<std::int64_t> codes;
-  for (const std::string& feature : transform.names)
-    for (const char* direction : {"raises", "lowers"}) {
-      codes.push_back(std::ssize(codes));
-      features.push_back(feature);
-      directions.emplace_back(direction);
-    }
-  return {"reason", reason_labels(transform.names), {{"code", codes}, {"feature", features}, {"direction", directions}}};
+  for (const Reason& reason : reasons_of(transform.names)) {
+    codes.push_back(std::ssize(codes));
+    labels.push_back(reason.label());
+    features.push_back(reason.feature);
+    directions.push_back(reason.direction);
+  }
+  return {"reason", std::move(labels), {{"code", codes}, {"feature", features}, {"direction", directions}}};
 }
 
 io::DataFrame effects_frame(const Propensity& propensity, const std::vector<std::string>& segments) {

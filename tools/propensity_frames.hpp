@@ -14,8 +14,9 @@ namespace coterie::tools {
 // Per column and, last, (intercept): coef (log-odds per clustering unit), std_err, z, p_value, low, high (95 %), odds_ratio,
 // robust_std_err, robust_p_value; raw_coef and raw_std_err per raw unit, NaN unless all columns were only shifted and scaled.
 io::DataFrame coefficients_frame(const Propensity& propensity, const Transform& transform);
+// What the codes of T_reason1, ... stand for: reason, code, feature, direction.
+io::DataFrame reasons_frame(const Transform& transform);
 // Shrunk to the population: segment, effect (log-odds), std_err.
-io::DataFrame reasons_frame(const Transform& transform);  // what the codes of T_reason1, ... stand for
 io::DataFrame effects_frame(const Propensity& propensity, const std::vector<std::string>& segments);
 // One row per segment, then `everybody`.
 io::DataFrame evaluation_frame(const Propensity& propensity, const std::vector<std::string>& segments);

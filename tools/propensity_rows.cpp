@@ -12,11 +12,11 @@ const std::vector<std::string> kBands = {"low", "medium", "high"};
 
 }  // namespace
 
-std::vector<std::string> reason_labels(const std::vector<std::string>& features) {
-  std::vector<std::string> labels;
+std::vector<Reason> reasons_of(const std::vector<std::string>& features) {
+  std::vector<Reason> reasons;
   for (const std::string& feature : features)
-    for (const char* direction : {"raises", "lowers"}) labels.push_back(feature + " " + direction);
-  return labels;
+    for (const char* direction : {"raises", "lowers"}) reasons.push_back({feature, direction});
+  return reasons;
 }
 
 void PropensityRows::Scratch::resize(std::size_t n_rows) {
@@ -41,7 +41,8 @@ std::vector<const logistic_regression::Model*> PropensityRows::fits() const {
 
 std::vector<io::RowColumn> PropensityRows::columns() const {
   std::vector<io::RowColumn> columns;
-  const std::vector<std::string> reasons = reason_labels(models_.transform.names);
+  std::vector<std::string> reasons;
+  for (const Reason& reason : reasons_of(models_.transform.names)) reasons.push_back(reason.label());
   for (const io::StoredTarget* target : targets_) {
     const auto add = [&](const std::string& suffix, io::CellType type, std::vector<std::string> categories, bool in_table) {
       const std::string name = target->name + "_" + suffix;

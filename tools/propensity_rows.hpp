@@ -19,8 +19,12 @@ namespace coterie::tools {
 
 inline constexpr std::int32_t kReasons = 3;
 
-// "contract=Two year lowers", by code: feature = code / 2, lowers where odd.
-std::vector<std::string> reason_labels(const std::vector<std::string>& features);
+struct Reason {
+  std::string feature, direction;
+  std::string label() const { return feature + " " + direction; }
+};
+// By code: feature = code / 2, raises where it is even, else lowers.
+std::vector<Reason> reasons_of(const std::vector<std::string>& features);
 
 class PropensityRows {
  public:

@@ -193,7 +193,14 @@ std::vector<bool> is_train(Session& session, Input& input, const std::string& co
       fitted.push_back(cell == 1);
     return fitted;
   }
-  input.require_obs(column, "--split");
+  if (!is_beside) {
+    std::vector<std::string> known;
+    for (const io::ObsColumn& c : obs) known.push_back(c.name);
+    for (const io::FeatureColumn& c : columns)
+      if (c.name.ends_with("=train")) known.push_back(c.name.substr(0, c.name.rfind('=')));
+    input.refuse_misshapen(column, "--split");
+    throw_unknown("--split", column, known, fmt::format("file '{}'", input.file().path().string()));
+  }
   const io::Categories split = input.categories(column);
   const auto train = std::find(split.levels.begin(), split.levels.end(), "train") - split.levels.begin();
   for (const std::int32_t code : split.codes) fitted.push_back(code == train);
@@ -217,7 +224,7 @@ Targets::Targets(Session& session, Input& input, const std::vector<std::string>&
   outcomes_.resize(n_rows * wanted.size());
   const std::vector<std::string> known = known_columns(input);
   for (std::size_t t = 0; t < wanted.size(); ++t) {
-    input.refuse_misshapen(wanted[t], "--target");
+    input.refuse_misshapen(wanted[t].substr(0, wanted[t].find('=')), "--target");
     Wanted column = parse(wanted[t], known);
     if (column.level.empty()) column.level = positive;
     if (std::any_of(targets_.begin(), targets_.end(), [&](const Target& other) { return other.name == column.name; }))
