@@ -191,11 +191,11 @@ def main():
     parser.add_argument("--output")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
     if options.worker:
         peer, path, max_iter = options.worker
         print(json.dumps(WORKERS[peer](*load(path), int(max_iter))))
         return
+    origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
     candidates = [sys.executable] + ([options.python] if options.python else [])
     wanted = [peer for peer in options.peers.split(",") if peer]
     peers = {peer: python for peer in wanted if (python := interpreter_of(peer, candidates))}

@@ -27,6 +27,7 @@ class ChosenLanes {
     for (std::size_t i = 0; 8 * i < hwy::HWY_NAMESPACE::MaxLanes(D{}); ++i)  // a word would be read before its byte is stored
       bits_ |= std::uint64_t{bytes[i]} << (8 * i);
   }
+  HWY_INLINE std::uint64_t bits() const { return bits_; }
   HWY_INLINE std::size_t size() const { return static_cast<std::size_t>(std::popcount(bits_)); }
 
   template <class Visit>

@@ -12,6 +12,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "host/chosen_lanes-inl.hpp"  // after foreach_target
+
 HWY_BEFORE_NAMESPACE();
 namespace coterie::quantiles {
 namespace HWY_NAMESPACE {
@@ -44,10 +46,8 @@ HWY_INLINE std::uint64_t find_bins(D d, const Cell* x, std::size_t column, const
     bin = hn::Or(bin, hn::And(same, hn::LoadU(du, wanted.bins + entry)));
   }
   hn::StoreU(hn::Add(bin, hn::And(digits, hn::Set(du, Key{kDigits - 1}))), du, bins);
-  std::uint64_t counted = 0;
-  hn::StoreMaskBits(du, hn::And(hn::RebindMask(du, hn::Eq(cells, cells)), hn::MaskFromVec(found)),
-                    reinterpret_cast<std::uint8_t*>(&counted));
-  return counted;
+  const auto is_known = hn::RebindMask(du, hn::Eq(cells, cells));
+  return coterie::HWY_NAMESPACE::ChosenLanes<decltype(du)>(hn::And(is_known, hn::MaskFromVec(found))).bits();
 }
 
 // Adds the weight to those of the bins that have their bit.

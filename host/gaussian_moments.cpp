@@ -69,6 +69,7 @@ HWY_INLINE double weighted_sum(const T* weight, const V* value, std::int64_t n_r
     for (std::int32_t i = 0; i < kUnroll; ++i)
       sum[i] = hn::MulAdd(load_wide(d, weight + row + i * lanes), load_wide(d, value + row + i * lanes), sum[i]);
   for (; row < n_rows; row += lanes) sum[0] = hn::MulAdd(load_wide(d, weight + row), load_wide(d, value + row), sum[0]);
+  static_assert(kUnroll == 4);
   return sum_of_lanes(d, hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3])));
 }
 

@@ -202,7 +202,7 @@ void tighten(const Strip& strip, StripScan& scan) {
   const std::size_t n = scan.doubtful.size();
   std::size_t kept = 0;
   for (std::size_t entry = 0; entry < n; ++entry) {
-    fetch_rows(strip, scan, entry + kRowsAhead, std::min(n, entry + kRowsAhead + 1));
+    fetch_rows(strip, scan, entry + kRowsAhead, entry + kRowsAhead + 1);
     const std::int32_t row = scan.doubtful[entry], label = scan.label[entry];
     float reach = scan.reach[entry];
     if (label >= 0 && strip.lost[row] < kLostAll) {

@@ -99,8 +99,9 @@ class MomentsPass {
 
   void add_weighted(const Tile& tile, std::int64_t first, std::int64_t last, BlockMoments& block) const {
     for (std::int64_t row = first; row < last; ++row) {
+      if (tile.weight[row] == 0) continue;
       const float* x = tile.x + row * tile.n_columns;
-      for (std::size_t j = 0; j < inverse_steps_.size() && tile.weight[row] != 0; ++j)
+      for (std::size_t j = 0; j < inverse_steps_.size(); ++j)
         block.add(j, static_cast<std::int64_t>(static_cast<double>(x[j]) * inverse_steps_[j]), tile.weight[row]);
     }
   }

@@ -78,7 +78,6 @@ class CenterSums {
 
 // What is kept of a model from sweep to sweep.
 struct Memory {
-  std::int32_t n_clusters = 0;
   std::unique_ptr<RowBounds> bounds;  // knows an order of the centers, too
   bool keeps_rows = true;             // false: the ledger had no room for bounds
   Statistics statistics;              // of the last sweep
@@ -162,9 +161,7 @@ class CpuPass final : public Pass {
     for (const Model* model : models_) {
       Memory& memory = kept[model];
       const auto known = memory_.find(model);
-      if (known != memory_.end() && known->second.n_clusters == model->n_clusters) {
-        memory = std::move(known->second);
-      }
+      if (known != memory_.end() && std::ssize(known->second.bounds->order()) == model->n_clusters) memory = std::move(known->second);
     }
     memory_ = std::move(kept);
     recalled_.clear();
@@ -173,7 +170,6 @@ class CpuPass final : public Pass {
       recalled_.push_back(&memory);
       const auto follows = [&] { return memory.bounds->move_to(model->cluster_centers, static_cast<double>(units_.scale)); };
       if (memory.bounds != nullptr && follows()) continue;
-      memory.n_clusters = model->n_clusters;
       memory.statistics = {};
       memory.bounds = std::make_unique<RowBounds>(model->n_clusters, n_columns_);
       follows();

@@ -5,6 +5,7 @@
 // one of the same prefix has counted for both.
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "host/digit_bins.hpp"
