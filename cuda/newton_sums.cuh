@@ -22,7 +22,7 @@ inline constexpr int kGramSide = 4;  // cells of a Gram matrix per thread and di
 struct NewtonModel {
   const double* parameters;  // (n_cells)
   std::int32_t target, left_out_fold;
-  std::int64_t rows_every, hessian_every;
+  std::int64_t rows_every, hessian_every;  // 0: no Hessian
   bool precise, wants_curvature, wants_scores;
   std::int64_t first_sum;  // of this model among the sums of all
   std::int32_t first_count;
@@ -221,7 +221,7 @@ __device__ void add_gram(const NewtonSweep& sweep, int stride, const float* cell
 
 __device__ inline void add_strip(const NewtonSweep& sweep, const NewtonModel& model, std::int64_t block, int stride, const float* cells,
                                  NewtonRows& rows, double* sums) {
-  const bool with_hessian = block % model.hessian_every == 0;
+  const bool with_hessian = model.hessian_every > 0 && block % model.hessian_every == 0;
   add_totals(with_hessian, rows, sums);
   add_linear_sums(sweep, model, stride, cells, rows, sums);
   if (sweep.wide()) return;

@@ -20,6 +20,10 @@ constexpr std::int64_t kFewRows = std::int64_t{1} << 16;
 constexpr std::int64_t kRowsPerParameter = 256;
 constexpr std::int64_t kLeastRowsPerParameter = 16;  // with fewer a sample would lead astray
 constexpr std::int64_t kMostSparse = 16;             // blocks of which one is taken
+// Log-odds that have moved by so much, squared and on average, leave a Hessian that is still good for a digit per step.
+constexpr double kMostDrift = 1.0 / 64;
+// Columns up to which a Hessian of all rows costs no more than the rest of a sweep.
+constexpr std::int64_t kCheapColumns = 16;
 // Pivots below it leave float32 sums no digits to find a good step with.
 constexpr double kIllConditioned = 1e-4;
 // Squared share of a column that the ones before it do not explain and rounding of sums of doubles could have left.
@@ -41,7 +45,8 @@ std::int64_t first_sparsity(const Model& model, const Params& params, std::int64
 // The sample has done its work, or cannot do it.
 void take_all_rows(Search& search) {
   search.rows_every = 1;
-  search.objective = -std::numeric_limits<double>::infinity();  // of the sample: no measure for all rows
+  search.gradient.clear();  // of the sample, and so is the objective: no measure for all rows
+  search.objective = -std::numeric_limits<double>::infinity();
 }
 
 // Rows and weights by outcome, and what follows from them alone.
@@ -81,6 +86,20 @@ void set_parameters(Model& model, const Vector& parameters) {
   search.effects.assign(parameters.begin() + n, parameters.end());
 }
 
+// Whether steps may go on with a Hessian that only comes near that of all rows where they are.
+bool takes_rough_hessians(const Model& model) {
+  return !model.search.stalled && model.search.effects.empty() && model.penalty != Penalty::firth;
+}
+
+// Where the next sweep takes its Hessian from.
+void measure_hessian(Model& model) {
+  Search& search = model.search;
+  search.inverse.clear();
+  search.hessian_every = search.rows_every;
+  if (search.rows_every == 1) search.hessian_every = sparsity(std::min(model.rows[0], model.rows[1]), model.n_columns);
+  if (search.precise || !takes_rough_hessians(model)) search.hessian_every = 1;
+}
+
 // Half way back when the objective fell, for as long as that is worth while.
 bool step_back(Model& model, const Point& point, double objective) {
   Search& search = model.search;
@@ -90,17 +109,19 @@ bool step_back(Model& model, const Point& point, double objective) {
   const Vector before = Eigen::Map<const Vector>(search.before.data(), point.parameters.size());
   set_parameters(model, 0.5 * (before + point.parameters));
   ++search.halvings;
+  measure_hessian(model);
   return true;
 }
 
-// Squared length of the step after one of `decrement`, in standard errors: steps shrink at a steady rate or, with Hessians of all rows,
-// ever faster; twice as much as they did is allowed for. With Firth's penalty and segment effects a step also answers to what changes
-// beside it.
+// Squared length of the step after one of `decrement`, in standard errors: steps shrink at a steady rate or, with new Hessians of all
+// rows, ever faster. Twice as much as they did is allowed for, twice that with a Hessian that was right where they began and is as far
+// off all the way since. With Firth's penalty and segment effects a step also answers to what changes beside it.
 double next_decrement(const Model& model, double decrement) {
   const Search& search = model.search;
   const bool steady = search.rows_every == 1 && search.halvings == 0 && search.effects.empty() && model.penalty != Penalty::firth;
   if (!steady || !(decrement < search.decrement)) return decrement;
-  return std::min(1.0, 2 * decrement / search.decrement) * decrement;
+  const double allowance = search.inverse.empty() ? 2 : 4;
+  return std::min(1.0, allowance * decrement / search.decrement) * decrement;
 }
 
 // Columns that move by more than a tenth of their spread while the likelihood stands still tell the outcomes apart.
@@ -112,15 +133,17 @@ void find_separation(Model& model, const Vector& step) {
     if (std::abs(step[j]) >= kStillMoves * largest) model.separating.push_back(j);
 }
 
-// Where the next sweep takes its Hessian from.
-void plan_next(Model& model, double decrement, double smallest_pivot) {
+// How the next sweep goes about it, after a step of this squared length with this inverse.
+void plan_next(Model& model, double decrement, const Matrix& inverse, double total_curvature) {
   Search& search = model.search;
   if (search.rows_every > 1 && decrement < static_cast<double>(search.rows_every * (model.n_columns + 1))) take_all_rows(search);
   search.stalled = search.stalled || (model.n_iter > 1 && decrement > 0.1 * search.decrement && decrement < model.n_columns + 1);
-  if (smallest_pivot < kIllConditioned) search.precise = true;
-  search.hessian_every = search.rows_every;
-  if (search.rows_every == 1) search.hessian_every = sparsity(std::min(model.rows[0], model.rows[1]), model.n_columns);
-  if (search.precise || search.stalled || !search.effects.empty() || model.penalty == Penalty::firth) search.hessian_every = 1;
+  search.drift = (search.inverse.empty() ? 0 : search.drift) + std::sqrt(decrement);
+  measure_hessian(model);
+  const bool is_cheap = model.n_columns < kCheapColumns * search.hessian_every;
+  if (is_cheap || !takes_rough_hessians(model) || search.drift * search.drift > kMostDrift * total_curvature) return;
+  search.inverse.assign(inverse.reshaped().begin(), inverse.reshaped().end());
+  search.hessian_every = 0;
 }
 
 // Reduced inverse as a factor F with F^T F = inverse: hat values are squared lengths.
@@ -149,23 +172,55 @@ void note_parameters(Model& model, const std::vector<float>& scales) {
   model.segment_effects = model.search.effects;
 }
 
+// Schall's estimate, where there are segments; true when it stands.
+bool update_segment_variance(Model& model, const Point& point, const Params& params, const std::vector<float>& scales) {
+  if (model.search.effects.empty()) return true;
+  if (model.n_iter == 1) return false;
+  const Eigen::Index s = static_cast<Eigen::Index>(model.search.effects.size());
+  const Matrix information = point.hessian + Matrix(prior_precision(model, params, scales).asDiagonal());
+  const Solved now = invert(information, free_parameters(model, point.parameters.size()));
+  const double before = model.segment_variance;
+  model.segment_variance = next_segment_variance(before, point.parameters.tail(s), now.inverse.bottomRightCorner(s, s));
+  return std::abs(model.segment_variance - before) <= 1e-4 * before;
+}
+
+// Broyden, Fletcher, Goldfarb and Shanno: the inverse that maps how the gradient fell to how far the parameters moved.
+void add_secant(Matrix& inverse, const Vector& moved, const Vector& fell) {
+  const double curvature = moved.dot(fell);
+  if (!(curvature > 0)) return;
+  const Vector image = inverse * fell;
+  const double rho = 1 / curvature;
+  const Matrix mixed = rho * image * moved.transpose();
+  inverse += (rho * (1 + rho * fell.dot(image))) * moved * moved.transpose() - mixed - mixed.transpose();
+}
+
+// Of the point's Hessian and the prior, or what an earlier sweep left.
+Solved step_inverse(Model& model, const Point& point, const Vector& precision, const Vector& gradient) {
+  Search& search = model.search;
+  const Eigen::Index n = point.parameters.size();
+  if (!search.inverse.empty()) {
+    Solved carried{.inverse = Eigen::Map<const Matrix>(search.inverse.data(), n, n), .damping = search.damping};
+    if (!search.gradient.empty()) {
+      const Vector moved = point.parameters - Eigen::Map<const Vector>(search.before.data(), n);
+      const Vector fell = Eigen::Map<const Vector>(search.gradient.data(), n) - gradient;
+      add_secant(carried.inverse, moved, fell);
+    }
+    return carried;
+  }
+  const auto free = free_parameters(model, n);
+  const Matrix information = point.hessian + Matrix(precision.asDiagonal());
+  const Vector pivots = pivots_of(information.topLeftCorner(model.n_columns + 1, model.n_columns + 1), kAliased);
+  for (const Eigen::Index i : free)
+    if (i <= model.n_columns && pivots[i] < kIllConditioned) search.precise = true;
+  return invert(information, free);
+}
+
 void newton_step(Model& model, const Point& point, const Params& params, const std::vector<float>& scales) {
   Search& search = model.search;
-  const Eigen::Index n = model.n_columns + 1;
-  const auto free = free_parameters(model, point.parameters.size());
-  bool variance_stands = true;
-  if (!search.effects.empty() && model.n_iter > 1) {
-    const Eigen::Index s = point.parameters.size() - n;
-    const Solved now = invert(point.hessian + Matrix(prior_precision(model, params, scales).asDiagonal()), free);
-    const double next = next_segment_variance(model.segment_variance, point.parameters.tail(s), now.inverse.bottomRightCorner(s, s));
-    variance_stands = std::abs(next - model.segment_variance) <= 1e-4 * model.segment_variance;
-    model.segment_variance = next;
-  } else if (!search.effects.empty()) {
-    variance_stands = false;
-  }
+  const bool variance_stands = update_segment_variance(model, point, params, scales);
   const Vector precision = prior_precision(model, params, scales);
-  const Solved solved = invert(point.hessian + Matrix(precision.asDiagonal()), free);
   const Vector gradient = point.gradient - precision.cwiseProduct(point.parameters);
+  const Solved solved = step_inverse(model, point, precision, gradient);
   const Vector step = solved.inverse * gradient;
   const double decrement = gradient.dot(step);
   search.before.assign(point.parameters.begin(), point.parameters.end());
@@ -174,6 +229,7 @@ void newton_step(Model& model, const Point& point, const Params& params, const s
     search.objective += 0.5 * solved.log_determinant;
     search.hat.clear();
   }
+  search.gradient.assign(gradient.begin(), gradient.end());
   const double next = next_decrement(model, decrement);
   search.halvings = 0;
   search.damping = solved.damping;
@@ -184,11 +240,7 @@ void newton_step(Model& model, const Point& point, const Params& params, const s
   model.converged = next < params.tol && variance_stands && search.rows_every == 1;
   model.log_likelihood = search.objective + 0.5 * decrement + penalty_of(point.parameters + step, precision);
   if (model.converged) find_separation(model, step);
-  const Vector pivots = pivots_of(point.hessian.topLeftCorner(n, n) + Matrix(precision.head(n).asDiagonal()), kAliased);
-  double smallest = 1;
-  for (const Eigen::Index i : free)
-    if (i < n) smallest = std::min(smallest, pivots[i]);
-  plan_next(model, decrement, smallest);
+  plan_next(model, decrement, solved.inverse, point.curvature);
   search.decrement = decrement;
 }
 
@@ -263,6 +315,7 @@ void update(Model& model, const Statistics& statistics, const Grid& grid, const 
     newton_step(model, point, params, scales);
   note_parameters(model, scales);
   if (!model.converged && model.n_iter < params.max_iter) return;
+  search.inverse = {};
   search.last = params.inference || params.penalty == Penalty::firth || !model.converged;
   if (search.last) {
     search.precise = true;

@@ -78,12 +78,15 @@ struct Search {
   std::vector<double> parameters;  // (n_columns + 1)
   std::vector<double> effects;     // (n_segments)
   std::vector<double> before;      // parameters and effects before the last step
+  std::vector<double> gradient;    // penalised, before the last step; or empty: of other rows than the next sweep's
   double objective = 0;            // penalised log-likelihood before the last step
   double decrement = 0;            // squared length of the last step in standard errors
   std::int32_t halvings = 0;       // of the last step
   double damping = 0;              // share of its diagonal that was added to the Hessian
   std::int64_t rows_every = 1;     // the next sweep takes every so many blocks of kBlockRows: on the way only
-  std::int64_t hessian_every = 1;  // and the Hessian from every so many
+  std::int64_t hessian_every = 1;  // and the Hessian from every so many; 0: from none
+  std::vector<double> inverse;     // (n, n), n parameters: of an earlier sweep's Hessian and prior, for want of this one's; or empty
+  double drift = 0;                // length of the way since then, in standard errors
   bool stalled = false;            // Hessians of some blocks led nowhere
   bool precise = false;            // the next sweep takes it in double: the matrix is ill-conditioned, or the rows are few
   bool last = false;               // the next sweep measures, in double, and moves nothing
@@ -134,7 +137,7 @@ struct Statistics {
   WideSums log_likelihood;           // (1) sum of w log P(y)
   WideSums gradient;                 // (n_columns + 1) sum of w r z; firth: r = y - p + h (1/2 - p), h the hat value
   WideSums curvature;                // (n_columns + 1) sum of w v z, in the first sweep only
-  WideSums hessian;                  // lower triangle of the sum of w v z z^T over the chosen blocks
+  WideSums hessian;                  // lower triangle of the sum of w v z z^T over the chosen blocks; zeros where there are none
   WideSums hessian_weight;           // (2) sum of w v over all blocks, over the chosen ones
   WideSums squared_scores;           // last sweep: lower triangle of the sum of w r^2 z z^T
   WideSums segment_gradient;         // (n_segments) sum of w r

@@ -59,12 +59,14 @@ Point point_of(const Model& model, const Statistics& statistics, const Quanta& q
               .log_likelihood = static_cast<double>(statistics.log_likelihood.value(0)) * quanta.log_likelihood() * weight_step,
               .gradient = Vector::Zero(n + n_segments),
               .hessian = Matrix::Zero(n + n_segments, n + n_segments),
+              .curvature = 0,
               .squared_scores = {}};
   point.parameters << Eigen::Map<const Vector>(model.search.parameters.data(), n),
       Eigen::Map<const Vector>(model.search.effects.data(), n_segments);
   point.gradient.head(n) = linear_sums(statistics.gradient, quanta, weight_step);
   const double all = static_cast<double>(statistics.hessian_weight.value(0)),
                chosen = static_cast<double>(statistics.hessian_weight.value(1));
+  point.curvature = all * quanta.weight() * weight_step;
   const double blow_up = chosen > 0 ? all / chosen : 1.0;
   point.hessian.topLeftCorner(n, n) = from_triangle(statistics.hessian, quanta, n, weight_step * blow_up);
   border(point.hessian, statistics.segment_curvature, quanta, n, weight_step);

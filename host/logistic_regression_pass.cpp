@@ -27,12 +27,13 @@ struct BlockSums {
 struct Work {
   const Model* model;
   Quanta quanta;
+  std::vector<double> parameters;  // (row_width)
 
   std::size_t cells() const { return static_cast<std::size_t>(model->n_columns) + 1; }
   std::size_t segments() const { return model->search.effects.size(); }
   bool wants_curvature() const { return model->n_iter == 0 && !model->search.last; }
   bool wants_rows(std::int64_t block) const { return block % model->search.rows_every == 0; }
-  bool wants_hessian(std::int64_t block) const { return block % model->search.hessian_every == 0; }
+  bool wants_hessian(std::int64_t block) const { return model->search.hessian_every > 0 && block % model->search.hessian_every == 0; }
 
   Statistics empty_statistics() const {
     return {.rows = std::vector<std::int64_t>(2),
@@ -103,7 +104,10 @@ class CpuPass final : public Pass {
 
   void begin(std::span<const Model* const> models) override {
     work_.clear();
-    for (const Model* model : models) work_.push_back({model, Quanta(*model, grid_, moments_)});
+    for (const Model* model : models) {
+      work_.push_back({model, Quanta(*model, grid_, moments_), model->search.parameters});
+      work_.back().parameters.resize(static_cast<std::size_t>(newton::row_width(model->n_columns + 1)));
+    }
     workers_.clear();
     workers_.resize(static_cast<std::size_t>(context_.threads()));
   }
@@ -158,7 +162,7 @@ class CpuPass final : public Pass {
     for (std::size_t i = 0; i < count; ++i) {
       rows[i] = &worker.rows[i];
       read_rows(tile, row, worker.stretch, work_[models[i]], *rows[i], worker.statistics[models[i]]);
-      parameters[i] = work_[models[i]].model->search.parameters.data();
+      parameters[i] = work_[models[i]].parameters.data();
     }
     newton::add_log_odds(worker.stretch, std::span(parameters).first(count), std::span(rows).first(count));
     for (std::size_t i = 0; i < count; ++i) {
@@ -179,7 +183,7 @@ class CpuPass final : public Pass {
   // Weights and outcomes without a branch: which rows count follows no pattern.
   static void read_rows(const Tile& tile, std::int64_t first, const Stretch& stretch, const Work& work, RowTerms& rows,
                         Statistics& statistics) {
-    rows.resize(stretch.stride);
+    rows.resize(stretch.capacity);
     std::int64_t n_rows = 0, weight = 0, yes_rows = 0, yes_weight = 0;
     for (std::int64_t i = 0; i < stretch.n_rows; ++i) {
       const std::int64_t row = first + i;
@@ -221,7 +225,7 @@ class CpuPass final : public Pass {
   // firth: r = y - p + h (1/2 - p)
   static void add_hat_values(const Work& work, const Stretch& stretch, RowTerms& rows) {
     if (work.model->search.hat.empty()) return;
-    rows.hat.resize(static_cast<std::size_t>(stretch.stride));
+    rows.hat.resize(static_cast<std::size_t>(stretch.capacity));
     newton::squared_lengths(stretch, work.model->search.hat.data(), rows.hat.data());
     for (std::size_t i = 0; i < static_cast<std::size_t>(stretch.n_rows); ++i) {
       const double e = coterie::exp(-magnitude(rows.log_odds[i])), q = 1 / (1 + e);

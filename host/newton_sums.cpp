@@ -10,14 +10,13 @@
 #include <hwy/highway.h>
 
 #include "host/elementary-inl.hpp"
-#include "host/transpose-inl.hpp"
 
 #ifndef COTERIE_NEWTON_SUMS_KERNELS
 #define COTERIE_NEWTON_SUMS_KERNELS
 namespace coterie::newton {
 
 struct Kernels {
-  void (*pack)(const float* x, std::int64_t n_rows, std::span<const float> center, std::span<const float> scale, Stretch& stretch);
+  void (*pack)(const float* x, std::span<const float> center, std::span<const float> scale, Stretch& stretch);
   void (*add_log_odds)(const Stretch& stretch, std::span<const double* const> parameters, std::span<RowTerms* const> rows);
   Likelihood (*fill_residuals)(const Stretch& stretch, RowTerms& rows);
   void (*add_weighted_rows)(const Stretch& stretch, std::span<const double* const> terms, std::span<double* const> sums);
@@ -37,14 +36,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<double>;
 using V = hn::Vec<D>;
 
-// Rows and columns per register block of a Gram matrix: accumulators, a row of cells and one more fit the registers.
+// Rows per register block of a Gram matrix: with two vectors of columns its sums, a vector of each and one cell fit the registers.
 #if HWY_TARGET <= HWY_AVX3
-constexpr std::int32_t kGramRows = 6;
+constexpr std::int32_t kGramRows = 12;
 #else
-constexpr std::int32_t kGramRows = 3;
+constexpr std::int32_t kGramRows = 6;
 #endif
-constexpr std::int32_t kGramColumns = 4;
-static_assert(kGramRows <= kPadding && kGramColumns <= kPadding);
 
 HWY_INLINE std::int64_t lanes_of_double() { return static_cast<std::int64_t>(hn::Lanes(D())); }
 
@@ -55,51 +52,45 @@ HWY_INLINE hn::Vec<Tag> load_as(Tag d, const float* from) {
   else
     return hn::LoadU(d, from);
 }
+HWY_INLINE V load_as(D d, const double* from) { return hn::LoadU(d, from); }
 
-void pack_target(const float* x, std::int64_t n_rows, std::span<const float> center, std::span<const float> scale, Stretch& stretch) {
-  const std::size_t n = center.size(), rows = static_cast<std::size_t>(n_rows), stride = static_cast<std::size_t>(stretch.stride);
-  std::size_t whole_rows = 0, whole_columns = 0;
-  float* const cells = stretch.cells.data();
-#if HWY_TARGET != HWY_SCALAR
-  const hn::FixedTag<float, 4> d;
-  whole_rows = rows / 4 * 4;
-  whole_columns = n / 4 * 4;
+void pack_target(const float* x, std::span<const float> center, std::span<const float> scale, Stretch& stretch) {
   constexpr std::size_t kAhead = 1024, kLine = 16;  // floats: a page, a line of the cache
-  for (std::size_t i = 0; i < whole_rows; i += 4) {
-    for (std::size_t cell = 0; cell < 4 * n; cell += kLine) hwy::Prefetch(x + i * n + kAhead + cell);
-    for (std::size_t j = 0; j < whole_columns; j += 4)
-      coterie::HWY_NAMESPACE::transpose_4x4(x + i * n + j, n, [&](std::size_t column, auto cell) HWY_ATTR {
-        const auto centered = hn::Sub(cell, hn::Set(d, center[j + column]));
-        hn::StoreU(hn::Mul(centered, hn::Set(d, scale[j + column])), d, cells + (j + column) * stride + i);
-      });
+  const hn::ScalableTag<float> d;
+  const std::size_t n = center.size(), width = static_cast<std::size_t>(stretch.width), lanes = hn::Lanes(d), whole = n / lanes * lanes;
+  float* to = stretch.cells.get();
+  for (std::int64_t row = 0; row < stretch.n_rows; ++row, x += n, to += width) {
+    for (std::size_t j = 0; j < n; j += kLine) hwy::Prefetch(x + j + kAhead);
+    for (std::size_t j = 0; j < whole; j += lanes) {
+      const auto centered = hn::Sub(hn::LoadU(d, x + j), hn::LoadU(d, center.data() + j));
+      hn::StoreU(hn::Mul(centered, hn::LoadU(d, scale.data() + j)), d, to + j);
+    }
+    for (std::size_t j = whole; j < n; ++j) to[j] = (x[j] - center[j]) * scale[j];
+    to[n] = 1;
   }
-#endif
-  for (std::size_t i = 0; i < rows; ++i)
-    for (std::size_t j = i < whole_rows ? whole_columns : 0; j < n; ++j) cells[j * stride + i] = (x[i * n + j] - center[j]) * scale[j];
-  std::fill_n(cells + n * stride, rows, 1.0f);
-  for (std::size_t j = 0; j <= n; ++j) std::fill(cells + j * stride + rows, cells + (j + 1) * stride, 0.0f);
 }
 
 template <std::size_t kCount>
 void add_log_odds_of(const Stretch& stretch, std::span<const double* const> parameters, std::span<RowTerms* const> rows) {
-  constexpr std::int64_t kVectors = kCount == 1 ? 4 : 2;
+  constexpr std::int64_t kRows = kCount == 1 ? 8 : kCount == 2 ? 4 : 2;
+  static_assert(kRowGroup % kRows == 0);
   const D d;
-  const std::int64_t lanes = lanes_of_double();
-  for (std::int64_t row = 0; row < stretch.n_rows; row += kVectors * lanes) {
-    V sum[kCount][kVectors];
-    for (std::size_t m = 0; m < kCount; ++m)
-      for (std::int64_t v = 0; v < kVectors; ++v) sum[m][v] = hn::LoadU(d, rows[m]->log_odds.data() + row + v * lanes);
-    const float* cell = stretch.cells.data() + row;
-    for (std::int32_t j = 0; j < stretch.n_cells; ++j, cell += stretch.stride) {
-      V z[kVectors];
-      for (std::int64_t v = 0; v < kVectors; ++v) z[v] = load_as(d, cell + v * lanes);
+  for (std::int64_t row = 0; row < stretch.n_rows; row += kRows) {
+    V sum[kCount][kRows];
+    for (auto& of_model : sum)
+      for (auto& of_row : of_model) of_row = hn::Zero(d);
+    const float* const cells = stretch.cells.get() + row * stretch.width;
+    for (std::int64_t j = 0; j < stretch.n_cells; j += lanes_of_double()) {
+      V z[kRows];
+      for (std::int64_t r = 0; r < kRows; ++r) z[r] = load_as(d, cells + r * stretch.width + j);
       for (std::size_t m = 0; m < kCount; ++m) {
-        const V parameter = hn::Set(d, parameters[m][j]);
-        for (std::int64_t v = 0; v < kVectors; ++v) sum[m][v] = hn::MulAdd(z[v], parameter, sum[m][v]);
+        const V parameter = hn::LoadU(d, parameters[m] + j);
+        for (std::int64_t r = 0; r < kRows; ++r) sum[m][r] = hn::MulAdd(z[r], parameter, sum[m][r]);
       }
     }
     for (std::size_t m = 0; m < kCount; ++m)
-      for (std::int64_t v = 0; v < kVectors; ++v) hn::StoreU(sum[m][v], d, rows[m]->log_odds.data() + row + v * lanes);
+      for (std::int64_t r = 0; r < kRows; ++r)
+        rows[m]->log_odds[static_cast<std::size_t>(row + r)] += hn::GetLane(hn::SumOfLanes(d, sum[m][r]));
   }
 }
 
@@ -205,32 +196,47 @@ Likelihood fill_residuals_target(const Stretch& stretch, RowTerms& rows) {
           .largest = hn::GetLane(hn::MaxOfLanes(d, largest))};
 }
 
-// Sums of kColumns columns from `first` on for kCount models; columns beyond the last are zeros.
-template <std::size_t kCount, std::int32_t kColumns>
-HWY_INLINE void add_weighted_columns(const Stretch& stretch, std::int32_t first, std::span<const double* const> terms,
+// Sums of kVectors vectors of columns from `first` on for kCount models.
+template <std::size_t kCount, std::int64_t kVectors>
+HWY_INLINE void add_weighted_columns(const Stretch& stretch, std::int64_t first, std::span<const double* const> terms,
                                      std::span<double* const> sums) {
   const D d;
-  V sum[kCount][kColumns];
+  const std::int64_t lanes = lanes_of_double();
+  V sum[kCount][kVectors];
   for (auto& of_model : sum)
-    for (auto& cell : of_model) cell = hn::Zero(d);
-  const float* const cells = stretch.cells.data() + first * stretch.stride;
-  for (std::int64_t row = 0; row < stretch.n_rows; row += lanes_of_double()) {
-    V z[kColumns];
-    for (std::int32_t j = 0; j < kColumns; ++j) z[j] = load_as(d, cells + j * stretch.stride + row);
+    for (auto& cells : of_model) cells = hn::Zero(d);
+  const float* cells = stretch.cells.get() + first;
+  for (std::int64_t row = 0; row < stretch.n_rows; ++row, cells += stretch.width) {
+    V z[kVectors];
+    for (std::int64_t v = 0; v < kVectors; ++v) z[v] = load_as(d, cells + v * lanes);
     for (std::size_t m = 0; m < kCount; ++m) {
-      const V term = hn::LoadU(d, terms[m] + row);
-      for (std::int32_t j = 0; j < kColumns; ++j) sum[m][j] = hn::MulAdd(term, z[j], sum[m][j]);
+      const V term = hn::Set(d, terms[m][row]);
+      for (std::int64_t v = 0; v < kVectors; ++v) sum[m][v] = hn::MulAdd(term, z[v], sum[m][v]);
     }
   }
-  for (std::size_t m = 0; m < kCount; ++m)
-    for (std::int32_t j = 0; j < std::min(kColumns, stretch.n_cells - first); ++j)
-      sums[m][first + j] += hn::GetLane(hn::SumOfLanes(d, sum[m][j]));
+  HWY_ALIGN double of_model[kVectors * hn::MaxLanes(d)];
+  for (std::size_t m = 0; m < kCount; ++m) {
+    for (std::int64_t v = 0; v < kVectors; ++v) hn::Store(sum[m][v], d, of_model + v * lanes);
+    for (std::int64_t j = 0; j < std::min(kVectors * lanes, stretch.n_cells - first); ++j) sums[m][first + j] += of_model[j];
+  }
+}
+
+// As above for `vectors` of at most kMost.
+template <std::size_t kCount, std::int64_t kMost>
+HWY_INLINE void add_weighted_vectors(const Stretch& stretch, std::int64_t first, std::int64_t vectors, std::span<const double* const> terms,
+                                     std::span<double* const> sums) {
+  if constexpr (kMost > 1)
+    if (vectors < kMost) return add_weighted_vectors<kCount, kMost - 1>(stretch, first, vectors, terms, sums);
+  add_weighted_columns<kCount, kMost>(stretch, first, terms, sums);
 }
 
 template <std::size_t kCount>
 void add_weighted_rows_of(const Stretch& stretch, std::span<const double* const> terms, std::span<double* const> sums) {
-  constexpr std::int32_t kColumns = kCount == 1 ? 8 : kCount == 2 ? 4 : 2;
-  for (std::int32_t j = 0; j < stretch.n_cells; j += kColumns) add_weighted_columns<kCount, kColumns>(stretch, j, terms, sums);
+  constexpr std::int64_t kMost = kCount == 1 ? 8 : kCount == 2 ? 4 : kCount == 3 ? 3 : 2;
+  const std::int64_t lanes = lanes_of_double(), vectors = (stretch.n_cells + lanes - 1) / lanes;
+  const std::int64_t turns = (vectors + kMost - 1) / kMost, per_turn = (vectors + turns - 1) / turns;
+  for (std::int64_t v = 0; v < vectors; v += per_turn)
+    add_weighted_vectors<kCount, kMost>(stretch, v * lanes, std::min(per_turn, vectors - v), terms, sums);
 }
 
 void add_weighted_rows_target(const Stretch& stretch, std::span<const double* const> terms, std::span<double* const> sums) {
@@ -242,57 +248,89 @@ void add_weighted_rows_target(const Stretch& stretch, std::span<const double* co
   }
 }
 
-// One register block: rows i of the triangle from the scaled panel, columns j from the cells.
+// Of a block of the triangle whose first row is i0 and first column j0; sums: (kGramRows, columns).
 template <class T>
-HWY_INLINE void add_gram_block(const Stretch& stretch, const T* panel, std::int32_t i0, std::int32_t j0, double* triangle) {
-  using Tag = hn::ScalableTag<T>;
-  const Tag d;
-  hn::Vec<Tag> sum[kGramRows][kGramColumns];
-  for (auto& of_row : sum)
-    for (auto& cell : of_row) cell = hn::Zero(d);
-  const float* const right = stretch.cells.data() + j0 * stretch.stride;
-  for (std::int64_t row = 0; row < stretch.n_rows; row += static_cast<std::int64_t>(hn::Lanes(d))) {
-    hn::Vec<Tag> left[kGramRows];
-    for (std::int32_t i = 0; i < kGramRows; ++i) left[i] = hn::LoadU(d, panel + i * stretch.stride + row);
-    for (std::int32_t j = 0; j < kGramColumns; ++j) {
-      const auto cell = load_as(d, right + j * stretch.stride + row);
-      for (std::int32_t i = 0; i < kGramRows; ++i) sum[i][j] = hn::MulAdd(left[i], cell, sum[i][j]);
-    }
+HWY_INLINE void add_to_triangle(const T* sums, std::int32_t columns, std::int32_t i0, std::int32_t j0, std::int32_t n_cells,
+                                double* triangle) {
+  const D d;
+  const std::int32_t lanes = static_cast<std::int32_t>(lanes_of_double());
+  for (std::int32_t i = i0; i < std::min(n_cells, i0 + kGramRows); ++i, sums += columns) {
+    double* const to = triangle + std::int64_t{i} * (i + 1) / 2 + j0;
+    const std::int32_t n = std::min(columns, i + 1 - j0);  // of a row above the block none
+    std::int32_t j = 0;
+    for (; j + lanes <= n; j += lanes) hn::StoreU(hn::Add(hn::LoadU(d, to + j), load_as(d, sums + j)), d, to + j);
+    for (; j < n; ++j) to[j] += static_cast<double>(sums[j]);
   }
-  for (std::int32_t i = i0; i < std::min(stretch.n_cells, i0 + kGramRows); ++i)
-    for (std::int32_t j = j0; j <= std::min(i, j0 + kGramColumns - 1); ++j)
-      triangle[std::int64_t{i} * (i + 1) / 2 + j] += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum[i - i0][j - j0])));
 }
 
+// One register block of two vectors of columns. left: (n_rows, kGramRows), weighted.
+template <class T>
+HWY_INLINE void multiply_gram_block(const Stretch& stretch, const T* left, std::int32_t j0, T* sums) {
+  using Tag = hn::ScalableTag<T>;
+  const Tag d;
+  const std::size_t lanes = hn::Lanes(d);
+  hn::Vec<Tag> sum[kGramRows][2];
+  for (auto& of_row : sum) of_row[0] = of_row[1] = hn::Zero(d);
+  const float* right = stretch.cells.get() + j0;
+  for (std::int64_t row = 0; row < stretch.n_rows; ++row, left += kGramRows, right += stretch.width) {
+    const auto first = load_as(d, right), second = load_as(d, right + lanes);
+    for (std::int32_t i = 0; i < kGramRows; ++i) {
+      const auto cell = hn::Set(d, left[i]);
+      sum[i][0] = hn::MulAdd(cell, first, sum[i][0]);
+      sum[i][1] = hn::MulAdd(cell, second, sum[i][1]);
+    }
+  }
+  for (auto& of_row : sum)
+    for (const auto& cells : of_row) {
+      hn::StoreU(cells, d, sums);
+      sums += lanes;
+    }
+}
+
+// Weighted cells of kGramRows columns from i0 on. What a vector holds beyond them, the next row overwrites.
+template <class T>
+HWY_INLINE void fill_gram_rows(const Stretch& stretch, const double* term, std::int32_t i0, T* left) {
+  const hn::ScalableTag<T> d;
+  const std::int32_t lanes = static_cast<std::int32_t>(hn::Lanes(d));
+  const float* cells = stretch.cells.get() + i0;
+  for (std::int64_t row = 0; row < stretch.n_rows; ++row, cells += stretch.width, left += kGramRows) {
+    const auto weight = hn::Set(d, static_cast<T>(term[row]));
+    for (std::int32_t i = 0; i < kGramRows; i += lanes) hn::StoreU(hn::Mul(weight, load_as(d, cells + i)), d, left + i);
+  }
+}
+
+// Columns on the right stay in the first cache while all rows of the matrix below them go by.
 template <class T>
 void add_gram_target(const Stretch& stretch, const double* term, std::vector<T>& scratch, double* triangle) {
-  const std::int64_t stride = stretch.stride;
-  scratch.resize(static_cast<std::size_t>((kGramRows + 1) * stride));
-  T* const panel = scratch.data();
-  T* const weight = panel + kGramRows * stride;
-  for (std::int64_t row = 0; row < stride; ++row) weight[row] = static_cast<T>(term[row]);
-  for (std::int32_t i0 = 0; i0 < stretch.n_cells; i0 += kGramRows) {
-    for (std::int32_t i = 0; i < kGramRows; ++i) {
-      const float* const cell = stretch.cells.data() + (i0 + i) * stride;
-      for (std::int64_t row = 0; row < stride; ++row) panel[i * stride + row] = weight[row] * static_cast<T>(cell[row]);
+  constexpr std::size_t kMostLanes = hn::MaxLanes(hn::ScalableTag<T>());
+  const std::int32_t n = stretch.n_cells, columns = 2 * static_cast<std::int32_t>(hn::Lanes(hn::ScalableTag<T>()));
+  const std::int64_t block = kGramRows * stretch.capacity, blocks = (n + kGramRows - 1) / kGramRows;
+  scratch.resize(static_cast<std::size_t>(blocks * block) + kMostLanes);
+  HWY_ALIGN T sums[kGramRows * 2 * kMostLanes];
+  for (std::int32_t b = 0; b < blocks; ++b) fill_gram_rows(stretch, term, b * kGramRows, scratch.data() + b * block);
+  for (std::int32_t j0 = 0; j0 < n; j0 += columns)
+    for (std::int32_t b = j0 / kGramRows; b < blocks; ++b) {
+      multiply_gram_block(stretch, scratch.data() + b * block, j0, sums);
+      add_to_triangle(sums, columns, b * kGramRows, j0, n, triangle);
     }
-    for (std::int32_t j0 = 0; j0 < std::min(stretch.n_cells, i0 + kGramRows); j0 += kGramColumns)
-      add_gram_block(stretch, panel, i0, j0, triangle);
-  }
 }
 
 void squared_lengths_target(const Stretch& stretch, const double* factor, double* out) {
   const D d;
-  const std::int64_t lanes = lanes_of_double();
-  for (std::int64_t row = 0; row < stretch.n_rows; row += lanes) {
-    V square = hn::Zero(d);
+  const std::int32_t lanes = static_cast<std::int32_t>(lanes_of_double());
+  for (std::int64_t row = 0; row < stretch.n_rows; ++row) {
+    const float* const z = stretch.cells.get() + row * stretch.width;
+    double square = 0;
     for (std::int32_t i = 0; i < stretch.n_cells; ++i) {
-      V y = hn::Zero(d);
-      for (std::int32_t j = 0; j <= i; ++j)
-        y = hn::MulAdd(load_as(d, stretch.cells.data() + j * stretch.stride + row), hn::Set(d, factor[i * stretch.n_cells + j]), y);
-      square = hn::MulAdd(y, y, square);
+      const double* const of_row = factor + std::int64_t{i} * stretch.n_cells;
+      const std::int32_t whole = (i + 1) / lanes * lanes;
+      V sum = hn::Zero(d);
+      for (std::int32_t j = 0; j < whole; j += lanes) sum = hn::MulAdd(load_as(d, z + j), hn::LoadU(d, of_row + j), sum);
+      double y = hn::GetLane(hn::SumOfLanes(d, sum));
+      for (std::int32_t j = whole; j <= i; ++j) y += static_cast<double>(z[j]) * of_row[j];
+      square += y * y;
     }
-    hn::StoreU(square, d, out + row);
+    out[row] = square;
   }
 }
 
@@ -319,21 +357,37 @@ const Kernels& kernels() { return *HWY_DYNAMIC_DISPATCH(newton_kernels)(); }
 
 // A quarter of a megabyte of float32 cells, which stays in a core's L2 cache.
 constexpr std::int64_t kStretchCells = std::int64_t{1} << 15;
+constexpr std::int64_t kReadBeyond = 256;  // floats: more than all vectors of a register block
 
 }  // namespace
 
-std::int64_t stretch_rows(std::int32_t n_columns) { return std::clamp<std::int64_t>(kStretchCells / (n_columns + 1) / 64 * 64, 64, 1024); }
+std::int64_t stretch_rows(std::int32_t n_columns) {
+  return std::clamp<std::int64_t>(kStretchCells / (n_columns + 1) / kRowGroup * kRowGroup, kRowGroup, 1024);
+}
 
-void RowTerms::resize(std::int64_t stride) {
-  for (auto* values : {&weight, &outcome, &log_odds, &residual, &curvature, &squared}) values->resize(static_cast<std::size_t>(stride));
+std::int64_t row_width(std::int32_t n_cells) {
+  constexpr std::int64_t kLine = 64 / sizeof(float);
+  return ((n_cells + kLine - 1) / kLine | 1) * kLine;
+}
+
+void RowTerms::resize(std::int64_t capacity) {
+  for (auto* values : {&weight, &outcome, &log_odds, &residual, &curvature, &squared}) values->resize(static_cast<std::size_t>(capacity));
 }
 
 void pack(const float* x, std::int64_t n_rows, std::span<const float> center, std::span<const float> scale, Stretch& stretch) {
+  const std::int32_t n_columns = static_cast<std::int32_t>(center.size());
+  if (stretch.n_cells != n_columns + 1) {
+    stretch.n_cells = n_columns + 1;
+    stretch.capacity = stretch_rows(n_columns);
+    stretch.width = row_width(stretch.n_cells);
+    const std::size_t size = static_cast<std::size_t>(stretch.capacity * stretch.width + kReadBeyond);
+    stretch.cells = make_row_array<float>(size);
+    std::fill_n(stretch.cells.get(), size, 0.0f);
+  }
   stretch.n_rows = n_rows;
-  stretch.n_cells = static_cast<std::int32_t>(center.size()) + 1;
-  stretch.stride = stretch_rows(static_cast<std::int32_t>(center.size())) + 64 / std::int64_t{sizeof(float)};
-  stretch.cells.resize(static_cast<std::size_t>((stretch.n_cells + kPadding) * stretch.stride));
-  kernels().pack(x, n_rows, center, scale, stretch);
+  kernels().pack(x, center, scale, stretch);
+  const std::int64_t end = (n_rows + kRowGroup - 1) / kRowGroup * kRowGroup;
+  std::fill(stretch.cells.get() + n_rows * stretch.width, stretch.cells.get() + end * stretch.width, 0.0f);
 }
 
 void add_log_odds(const Stretch& stretch, std::span<const double* const> parameters, std::span<RowTerms* const> rows) {

@@ -29,6 +29,40 @@ TEST(LogisticRegressionFit, MatchesReferenceWithStepsFromSomeBlocks) {
   EXPECT_EQ(wald(fit.models[1].estimates, 0).value, fit.models[1].coefficients[0]);
 }
 
+class CountingPass final : public Pass {
+ public:
+  explicit CountingPass(Pass& pass) : pass_(pass) {}
+  void begin(std::span<const Model* const> models) override {
+    for (const Model* model : models) ++(model->search.hessian_every > 0 ? with_hessian : without_hessian);
+    pass_.begin(models);
+  }
+  void accumulate(const Tile& tile) override { pass_.accumulate(tile); }
+  SweepStatistics finish() override { return pass_.finish(); }
+  std::int32_t with_hessian = 0, without_hessian = 0;
+
+ private:
+  Pass& pass_;
+};
+
+// Of wide rows a Hessian costs more than a step with an earlier one, corrected by what the gradient did, leaves to do.
+TEST(LogisticRegressionFit, MatchesReferenceWithHessiansOfEarlierSweeps) {
+  Problem problem = weighted_problem(3000, 20);
+  problem.params = {{.penalty = Penalty::none, .tol = kTight}, {.target = 1, .C = 0.1, .tol = kTight}};
+  Context context({.threads = 2});
+  MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns);
+  ZippedSource source(rows, problem.side_columns());
+  const GridMoments moments = kmeans::measure_moments(context, source, problem.grid(), 1);
+  const auto backend = testing::make_backend(context);
+  const auto staged = backend->stage(source);
+  const auto pass = backend->logistic_regression_pass(problem.grid(), moments);
+  CountingPass counting(*pass);
+  const Fit fitted = fit(context, *staged, problem.grid(), moments, problem.params, counting);
+  EXPECT_GE(counting.without_hessian, 4);
+  EXPECT_LE(counting.with_hessian, 2 * 5);  // that of the last sweep, too
+  for (std::size_t m = 0; m < 2; ++m)
+    expect_same_fit(fitted.models[m], reference::fit_logistic(as_reference(problem, problem.params[m]), 25));
+}
+
 // A fit may end a step early where steps are sure to have become short: never farther from the maximum than it was asked for.
 TEST(LogisticRegressionFit, EndsWithinTheToleranceOfTheMaximum) {
   for (const std::int64_t n : {std::int64_t{700}, testing::size_for<std::int64_t>(150'000, 900)}) {
