@@ -102,9 +102,9 @@ void Components<T>::add_triangle(const double* p) {
 }
 
 template <class T>
-std::vector<T> Components<T>::in_groups(const std::vector<double>& values) const {
+LineVector<T> Components<T>::in_groups(const std::vector<double>& values) const {
   const std::size_t d = static_cast<std::size_t>(n_columns_);
-  std::vector<T> groups(static_cast<std::size_t>(n_groups()) * d * kGroup);
+  LineVector<T> groups(static_cast<std::size_t>(n_groups()) * d * kGroup);
   for (std::size_t k = 0; k < static_cast<std::size_t>(n_components_); ++k)
     for (std::size_t j = 0; j < d; ++j) groups[(k / kGroup * d + j) * kGroup + k % kGroup] = static_cast<T>(values[k * d + j]);
   return groups;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "host/gaussian_mixture.hpp"
+#include "host/row_array.hpp"
 
 namespace coterie::gaussian {
 
@@ -41,11 +42,11 @@ struct Stretch {
   std::int64_t stride = 0;      // rows per column, with a cache line to spare so that columns fall into different sets
   std::int64_t row_stride = 0;  // columns per row
   std::int32_t n_columns = 0;
-  std::vector<T> cells;                       // (n_columns, stride) x - center, for the densities
-  std::vector<T> rows;                        // (n_rows, row_stride) the same for the moments, zero beyond n_columns
-  std::vector<T> weight;                      // (stride) weight steps
+  LineVector<T> cells;                        // (n_columns, stride) x - center, for the densities
+  LineVector<T> rows;                         // (n_rows, row_stride) the same for the moments, zero beyond n_columns
+  LineVector<T> weight;                       // (stride) weight steps
   std::vector<std::int32_t> missing_columns;  // columns with missing cells, ascending
-  std::vector<T> missing;                     // (n_columns, stride) 1 for a missing cell, whose `cells` is 0, else 0; only if there are any
+  LineVector<T> missing;                      // (n_columns, stride) 1 for a missing cell, whose `cells` is 0, else 0; only if there are any
 };
 
 // x: (n_rows, n_columns) row-major; weight: (n_rows) or nullptr for ones; center: (n_columns).
@@ -82,13 +83,13 @@ class Components {
 
  private:
   void add_triangle(const double* p);
-  std::vector<T> in_groups(const std::vector<double>& values) const;
+  LineVector<T> in_groups(const std::vector<double>& values) const;
 
   CovarianceType type_ = CovarianceType::full;
   std::int32_t n_components_ = 0;
   std::int32_t n_columns_ = 0;
   std::int64_t triangle_size_ = 0;
-  std::vector<T> means_, pivots_, constants_, factors_, centers_, scales_, norms_, triangles_;
+  LineVector<T> means_, pivots_, constants_, factors_, centers_, scales_, norms_, triangles_;
 };
 
 // By how much, in root mean square, the log-density of a row under its component moves when it is computed in float32;
@@ -101,14 +102,14 @@ double product_error(const Model& model, const kmeans::Grid& grid, std::span<con
 
 template <class T>
 struct Scratch {
-  std::vector<T> log_density;        // (padded n_components, stride): log (weight_k N_k), later w r_k
-  std::vector<T> row_likelihood;     // (stride) log p(x)
-  std::vector<T> row_certainty;      // (stride) log max_k r_k
-  std::vector<double> row_square;    // (stride) |x - center|^2
-  std::vector<T> cells;              // whitened columns
+  LineVector<T> log_density;         // (padded n_components, stride): log (weight_k N_k), later w r_k
+  LineVector<T> row_likelihood;      // (stride) log p(x)
+  LineVector<T> row_certainty;       // (stride) log max_k r_k
+  LineVector<double> row_square;     // (stride) |x - center|^2
+  LineVector<T> cells;               // whitened columns
   std::vector<std::int32_t> places;  // (stride) rows of one component
-  std::vector<T> weight;             // (stride) their w r
-  std::vector<T> panel, square;      // some of them times the roots of those, and their Gram matrix
+  LineVector<T> weight;              // (stride) their w r
+  LineVector<T> panel, square;       // some of them times the roots of those, and their Gram matrix
 };
 
 // Fills scratch.log_density.

@@ -58,7 +58,7 @@ void pack_target(const float* x, std::span<const float> center, std::span<const 
   constexpr std::size_t kAhead = 1024, kLine = 16;  // floats: a page, a line of the cache
   const hn::ScalableTag<float> d;
   const std::size_t n = center.size(), width = static_cast<std::size_t>(stretch.width), lanes = hn::Lanes(d), whole = n / lanes * lanes;
-  float* to = stretch.cells.get();
+  float* to = stretch.cells.data();
   for (std::int64_t row = 0; row < stretch.n_rows; ++row, x += n, to += width) {
     for (std::size_t j = 0; j < n; j += kLine) hwy::Prefetch(x + j + kAhead);
     for (std::size_t j = 0; j < whole; j += lanes) {
@@ -79,7 +79,7 @@ void add_log_odds_of(const Stretch& stretch, std::span<const double* const> para
     V sum[kCount][kRows];
     for (auto& of_model : sum)
       for (auto& of_row : of_model) of_row = hn::Zero(d);
-    const float* const cells = stretch.cells.get() + row * stretch.width;
+    const float* const cells = stretch.cells.data() + row * stretch.width;
     for (std::int64_t j = 0; j < stretch.n_cells; j += lanes_of_double()) {
       V z[kRows];
       for (std::int64_t r = 0; r < kRows; ++r) z[r] = load_as(d, cells + r * stretch.width + j);
@@ -205,7 +205,7 @@ HWY_INLINE void add_weighted_columns(const Stretch& stretch, std::int64_t first,
   V sum[kCount][kVectors];
   for (auto& of_model : sum)
     for (auto& cells : of_model) cells = hn::Zero(d);
-  const float* cells = stretch.cells.get() + first;
+  const float* cells = stretch.cells.data() + first;
   for (std::int64_t row = 0; row < stretch.n_rows; ++row, cells += stretch.width) {
     V z[kVectors];
     for (std::int64_t v = 0; v < kVectors; ++v) z[v] = load_as(d, cells + v * lanes);
@@ -271,7 +271,7 @@ HWY_INLINE void multiply_gram_block(const Stretch& stretch, const T* left, std::
   const std::size_t lanes = hn::Lanes(d);
   hn::Vec<Tag> sum[kGramRows][2];
   for (auto& of_row : sum) of_row[0] = of_row[1] = hn::Zero(d);
-  const float* right = stretch.cells.get() + j0;
+  const float* right = stretch.cells.data() + j0;
   for (std::int64_t row = 0; row < stretch.n_rows; ++row, left += kGramRows, right += stretch.width) {
     const auto first = load_as(d, right), second = load_as(d, right + lanes);
     for (std::int32_t i = 0; i < kGramRows; ++i) {
@@ -292,7 +292,7 @@ template <class T>
 HWY_INLINE void fill_gram_rows(const Stretch& stretch, const double* term, std::int32_t i0, T* left) {
   const hn::ScalableTag<T> d;
   const std::int32_t lanes = static_cast<std::int32_t>(hn::Lanes(d));
-  const float* cells = stretch.cells.get() + i0;
+  const float* cells = stretch.cells.data() + i0;
   for (std::int64_t row = 0; row < stretch.n_rows; ++row, cells += stretch.width, left += kGramRows) {
     const auto weight = hn::Set(d, static_cast<T>(term[row]));
     for (std::int32_t i = 0; i < kGramRows; i += lanes) hn::StoreU(hn::Mul(weight, load_as(d, cells + i)), d, left + i);
@@ -319,7 +319,7 @@ void squared_lengths_target(const Stretch& stretch, const double* factor, double
   const D d;
   const std::int32_t lanes = static_cast<std::int32_t>(lanes_of_double());
   for (std::int64_t row = 0; row < stretch.n_rows; ++row) {
-    const float* const z = stretch.cells.get() + row * stretch.width;
+    const float* const z = stretch.cells.data() + row * stretch.width;
     double square = 0;
     for (std::int32_t i = 0; i < stretch.n_cells; ++i) {
       const double* const of_row = factor + std::int64_t{i} * stretch.n_cells;
@@ -380,14 +380,12 @@ void pack(const float* x, std::int64_t n_rows, std::span<const float> center, st
     stretch.n_cells = n_columns + 1;
     stretch.capacity = stretch_rows(n_columns);
     stretch.width = row_width(stretch.n_cells);
-    const std::size_t size = static_cast<std::size_t>(stretch.capacity * stretch.width + kReadBeyond);
-    stretch.cells = make_row_array<float>(size);
-    std::fill_n(stretch.cells.get(), size, 0.0f);
+    stretch.cells.assign(static_cast<std::size_t>(stretch.capacity * stretch.width + kReadBeyond), 0.0f);
   }
   stretch.n_rows = n_rows;
   kernels().pack(x, center, scale, stretch);
   const std::int64_t end = (n_rows + kRowGroup - 1) / kRowGroup * kRowGroup;
-  std::fill(stretch.cells.get() + n_rows * stretch.width, stretch.cells.get() + end * stretch.width, 0.0f);
+  std::fill(stretch.cells.data() + n_rows * stretch.width, stretch.cells.data() + end * stretch.width, 0.0f);
 }
 
 void add_log_odds(const Stretch& stretch, std::span<const double* const> parameters, std::span<RowTerms* const> rows) {

@@ -31,7 +31,7 @@ struct Stretch {
   std::int64_t capacity = 0;  // stretch_rows
   std::int32_t n_cells = 0;   // cells of a row: n_columns + 1
   std::int64_t width = 0;     // row_width
-  RowArray<float> cells;      // (capacity, width), and some that may be read but mean nothing
+  LineVector<float> cells;    // (capacity, width), and some that may be read but mean nothing
 };
 
 // x: (n_rows, n_columns) row-major; center, scale: (n_columns), scales are powers of two.

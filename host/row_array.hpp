@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
+#include <vector>
 
 namespace coterie {
 
@@ -21,5 +22,19 @@ template <class T>
 RowArray<T> make_row_array(std::size_t n) {
   return RowArray<T>(static_cast<T*>(allocate_rows(n * sizeof(T))));
 }
+
+// For vectors that SIMD reads again and again: no load that lies right for its size straddles two lines.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  LineAllocator() = default;
+  template <class U>
+  explicit LineAllocator(const LineAllocator<U>&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(allocate_rows(n * sizeof(T))); }
+  void deallocate(T* values, std::size_t) { std::free(values); }
+  bool operator==(const LineAllocator&) const { return true; }
+};
+template <class T>
+using LineVector = std::vector<T, LineAllocator<T>>;
 
 }  // namespace coterie
