@@ -48,28 +48,46 @@ struct Derivatives {
   double h00 = 0, h01 = 0, h11 = 0;  // of minus the second derivative
 };
 
-// Sums in the order of the groups: the same bits however many threads have sorted them.
+// Groups whose sums are taken one after another; then those of all such chunks: the same bits for any threads.
+constexpr std::int64_t kChunk = std::int64_t{1} << 14;
+
 template <class LogOdds>
-Derivatives derivatives(std::span<const TiedScore> groups, const LogOdds& log_odds_of, const Targets& targets, const Line& line,
-                        double weight) {
+Derivatives derivatives_of_chunk(std::span<const TiedScore> groups, const LogOdds& log_odds_of, const Targets& targets, const Line& line,
+                                 double weight) {
   Derivatives sums;
   for (const TiedScore& group : groups) {
     const double x = log_odds_of(group.score);
-    const double z = line.at(x);
-    const double p = logistic(z);
+    const Forecast at = forecast(line.at(x));
     const auto positive = static_cast<double>(group.positive_weight) / weight,
                negative = static_cast<double>(group.negative_weight) / weight;
     const double hits = positive * targets.positive + negative * targets.negative;
     const double both = positive + negative;
-    sums.log_likelihood -= hits * log_loss_of_positive(z) + (both - hits) * log_loss_of_positive(-z);
-    const double residual = hits - both * p;
+    sums.log_likelihood -= hits * at.loss_of_positive + (both - hits) * at.loss_of_negative;
+    const double residual = hits - both * at.probability;
     sums.by_intercept += residual;
     sums.by_slope += residual * x;
-    const double v = both * p * (1 - p);
+    const double v = both * at.probability * (1 - at.probability);
     sums.h00 += v;
     sums.h01 += v * x;
     sums.h11 += v * x * x;
   }
+  return sums;
+}
+
+template <class LogOdds>
+Derivatives derivatives(Context& context, std::span<const TiedScore> groups, const LogOdds& log_odds_of, const Targets& targets,
+                        const Line& line, double weight) {
+  const std::int64_t n = std::ssize(groups), n_chunks = (n + kChunk - 1) / kChunk;
+  std::vector<Derivatives> chunks(static_cast<std::size_t>(n_chunks));
+  context.parallel_for(n_chunks, [&](std::int64_t chunk, int) {
+    const auto first = static_cast<std::size_t>(chunk * kChunk), rows = static_cast<std::size_t>(std::min(kChunk, n - chunk * kChunk));
+    chunks[static_cast<std::size_t>(chunk)] = derivatives_of_chunk(groups.subspan(first, rows), log_odds_of, targets, line, weight);
+  });
+  Derivatives sums;
+  for (const Derivatives& chunk : chunks)
+    for (double Derivatives::*sum : {&Derivatives::log_likelihood, &Derivatives::by_intercept, &Derivatives::by_slope, &Derivatives::h00,
+                                     &Derivatives::h01, &Derivatives::h11})
+      sums.*sum += chunk.*sum;
   return sums;
 }
 
@@ -80,9 +98,9 @@ struct Fit {
 };
 
 template <class LogOdds>
-Fit maximise(std::span<const TiedScore> groups, const LogOdds& log_odds_of, const Targets& targets) {
+Fit maximise(Context& context, std::span<const TiedScore> groups, const LogOdds& log_odds_of, const Targets& targets) {
   const auto weight = static_cast<double>(total(groups).weight);
-  const auto evaluate = [&](const Line& line) { return derivatives(groups, log_odds_of, targets, line, weight); };
+  const auto evaluate = [&](const Line& line) { return derivatives(context, groups, log_odds_of, targets, line, weight); };
   Fit fit{.line = {0, 1}, .at = evaluate({0, 1})};
   for (int step = 0; step < kMostSteps; ++step) {
     const Derivatives& d = fit.at;
@@ -125,15 +143,15 @@ bool is_separated(std::span<const TiedScore> groups, const LogOdds& log_odds_of)
 }
 
 template <class LogOdds>
-Recalibration recalibrate_scores(std::span<const TiedScore> groups, const LogOdds& log_odds_of) {
+Recalibration recalibrate_scores(Context& context, std::span<const TiedScore> groups, const LogOdds& log_odds_of) {
   const Totals totals = total(groups);
   const auto rows = static_cast<double>(totals.rows());
   Recalibration result{kNan, kNan, kNan, kNan, kNan, kNan};
   if (totals.rows() == 0) return result;
   result.identity_log_likelihood =
-      rows * derivatives(groups, log_odds_of, Targets{}, Line{0, 1}, static_cast<double>(totals.weight)).log_likelihood;
+      rows * derivatives(context, groups, log_odds_of, Targets{}, Line{0, 1}, static_cast<double>(totals.weight)).log_likelihood;
   if (is_separated(groups, log_odds_of)) return result;
-  const Fit fit = maximise(groups, log_odds_of, Targets{});
+  const Fit fit = maximise(context, groups, log_odds_of, Targets{});
   if (!fit.converged) return result;
   result.intercept = fit.line.intercept;
   result.slope = fit.line.slope;
@@ -174,7 +192,12 @@ double logistic(double log_odds) {
   return (log_odds >= 0 ? 1.0 : small) / (1.0 + small);
 }
 
-double log_loss_of_positive(double log_odds) { return log1p(exp(-magnitude(log_odds))) + (log_odds < 0 ? -log_odds : 0.0); }
+Forecast forecast(double log_odds) {
+  const double small = exp(-magnitude(log_odds)), least_loss = log1p(small);
+  return {.probability = (log_odds >= 0 ? 1.0 : small) / (1.0 + small),
+          .loss_of_positive = least_loss + (log_odds < 0 ? -log_odds : 0.0),
+          .loss_of_negative = least_loss + (log_odds > 0 ? log_odds : 0.0)};
+}
 
 double log_odds(double probability) { return log(probability) - log1p(-probability); }
 
@@ -193,21 +216,21 @@ double Calibrator::log_odds(double score) const {
   return intercept + slope * score;
 }
 
-Recalibration recalibrate(std::span<const TiedScore> groups) {
-  return recalibrate_scores(groups, [](double score) { return score; });
+Recalibration recalibrate(Context& context, std::span<const TiedScore> groups) {
+  return recalibrate_scores(context, groups, [](double score) { return score; });
 }
 
-Recalibration recalibrate(std::span<const TiedScore> groups, const Calibrator& calibrator) {
-  return recalibrate_scores(groups, [&](double score) { return calibrator.log_odds(score); });
+Recalibration recalibrate(Context& context, std::span<const TiedScore> groups, const Calibrator& calibrator) {
+  return recalibrate_scores(context, groups, [&](double score) { return calibrator.log_odds(score); });
 }
 
-Calibrator fit_platt(std::span<const TiedScore> groups) {
+Calibrator fit_platt(Context& context, std::span<const TiedScore> groups) {
   const Totals totals = total(groups);
   require_both(totals);
   const auto smoothed = [](std::int64_t rows) { return 1.0 / (static_cast<double>(rows) + 2); };
   const Targets targets{1 - smoothed(totals.positive_rows), smoothed(totals.negative_rows)};
   Line line = maximise(
-                  groups, [](double score) { return score; }, targets)
+                  context, groups, [](double score) { return score; }, targets)
                   .line;
   if (!(line.slope > 0)) {  // scores that rank no better than chance: everybody gets the rate
     double hits = 0;

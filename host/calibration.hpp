@@ -10,13 +10,20 @@
 #include <span>
 #include <vector>
 
+#include "host/context.hpp"
 #include "host/ranked_scores.hpp"
 
 namespace coterie::calibration {
 
-double logistic(double log_odds);              // 1 / (1 + exp(-x)), without overflow
-double log_loss_of_positive(double log_odds);  // -log(logistic(x)); of a negative: pass -x
-double log_odds(double probability);           // log(p / (1 - p))
+double logistic(double log_odds);     // 1 / (1 + exp(-x)), without overflow
+double log_odds(double probability);  // log(p / (1 - p))
+
+// What log-odds foretell.
+struct Forecast {
+  double probability;                         // logistic(log_odds)
+  double loss_of_positive, loss_of_negative;  // -log(probability), -log(1 - probability)
+};
+Forecast forecast(double log_odds);
 
 enum class Method { none, platt, isotonic };
 
@@ -35,12 +42,12 @@ struct Recalibration {
   double intercept_std_err = 0, slope_std_err = 0;         // of a unit of weight per row, whatever the scale of the weights
   double log_likelihood = 0, identity_log_likelihood = 0;  // at the maximum, and at intercept 0 and slope 1; in rows
 };
-Recalibration recalibrate(std::span<const TiedScore> groups);
+Recalibration recalibrate(Context& context, std::span<const TiedScore> groups);
 // The same with the log-odds that `calibrator` gives to the scores.
-Recalibration recalibrate(std::span<const TiedScore> groups, const Calibrator& calibrator);
+Recalibration recalibrate(Context& context, std::span<const TiedScore> groups, const Calibrator& calibrator);
 
 // Both: ArgumentError unless both classes have a row. Slope 0 and the rate where scores rank no better than chance.
-Calibrator fit_platt(std::span<const TiedScore> groups);
+Calibrator fit_platt(Context& context, std::span<const TiedScore> groups);
 // Values are kept 1 / (n + 2) away from 0 and 1, n = rows: no finite sample says never or always.
 Calibrator fit_isotonic(std::span<const TiedScore> groups);
 

@@ -96,11 +96,12 @@ void measure_probabilities(std::span<const TiedScore> groups, const calibration:
                            Evaluation& result) {
   ExactSum probability, loss, squares;
   for (const TiedScore& group : groups) {
-    const double z = calibrator.log_odds(group.score), p = calibrator.probability(group.score);
+    const calibration::Forecast at = calibration::forecast(calibrator.log_odds(group.score));
+    const double p = calibrator.method == calibration::Method::isotonic ? calibrator.probability(group.score) : at.probability;
     const double positive = real(group.positive_weight), negative = real(group.negative_weight);
     probability.add((positive + negative) * p);
-    if (group.positive_weight > 0) loss.add(positive * calibration::log_loss_of_positive(z));
-    if (group.negative_weight > 0) loss.add(negative * calibration::log_loss_of_positive(-z));
+    if (group.positive_weight > 0) loss.add(positive * at.loss_of_positive);
+    if (group.negative_weight > 0) loss.add(negative * at.loss_of_negative);
     squares.add(positive * (1 - p) * (1 - p));
     squares.add(negative * p * p);
   }
@@ -161,28 +162,38 @@ void decompose_brier(Evaluation& result) {
 
 }  // namespace
 
-double area_under_roc(const RankedScores& ranked) {
-  Classes all;
-  for (const TiedScore& group : ranked.groups) all.add(group);
-  const Pairs pairs = count_pairs(ranked.groups, all);
-  return real(pairs.doubled_right) / real(2 * pairs.all);
+double area_under_roc(std::span<const double> score, std::span<const std::int8_t> outcome, std::span<const std::int32_t> order) {
+  std::int64_t positives = 0, negatives = 0, doubled_right = 0;  // negatives, and twice the pairs ranked right, so far from below
+  for (std::size_t i = 0; i < order.size();) {
+    std::int64_t tied[2] = {0, 0};
+    for (const double of_tie = score[static_cast<std::size_t>(order[i])]; i < order.size(); ++i) {
+      const std::size_t row = static_cast<std::size_t>(order[i]);
+      if (score[row] != of_tie) break;
+      if (outcome[row] >= 0) ++tied[outcome[row]];
+    }
+    doubled_right += tied[1] * (2 * negatives + tied[0]);
+    negatives += tied[0];
+    positives += tied[1];
+  }
+  return real(doubled_right) / real(2 * positives * negatives);
 }
 
-Evaluation evaluate(const RankedScores& ranked, const calibration::Calibrator& calibrator) {
+Evaluation evaluate(Context& context, const RankedScores& ranked, const calibration::Calibrator& calibrator) {
   Classes all;
   for (const TiedScore& group : ranked.groups) all.add(group);
+  const bool has_both = all.positive_rows > 0 && all.negative_rows > 0;
   Evaluation result{.n_rows = all.rows(), .positive_rows = all.positive_rows};
-  result.recalibration = calibration::recalibrate(ranked.groups, calibrator);
-  measure_probabilities(ranked.groups, calibrator, all, result);
-  result.tenths = tenths(ranked.groups, calibrator, all);
-  decompose_brier(result);
-  if (all.positive_rows > 0 && all.negative_rows > 0) {
-    measure_auc(ranked, all, result);
-    measure_ranking(ranked.groups, all, result);
-  } else {
+  if (!has_both)
     for (double* measure : {&result.auc, &result.auc_variance, &result.auc_low, &result.auc_high, &result.average_precision, &result.ks})
       *measure = kNan;
-  }
+  result.recalibration = calibration::recalibrate(context, ranked.groups, calibrator);
+  context.parallel_for(has_both ? 4 : 2, [&](std::int64_t measures, int) {  // of each other's fields none
+    if (measures == 0) measure_probabilities(ranked.groups, calibrator, all, result);
+    if (measures == 1) result.tenths = tenths(ranked.groups, calibrator, all);
+    if (measures == 2) measure_auc(ranked, all, result);
+    if (measures == 3) measure_ranking(ranked.groups, all, result);
+  });
+  decompose_brier(result);
   return result;
 }
 

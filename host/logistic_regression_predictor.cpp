@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "host/elementary.hpp"
-#include "host/logistic_regression.hpp"
+#include "host/log_odds.hpp"
 #include "host/segment_rows.hpp"
 
 namespace coterie::logistic_regression {
@@ -21,40 +21,40 @@ class CpuPredictor final : public Predictor {
     probability_.resize(cells);
     reason_.resize(cells * n_reasons_);
     contribution_.resize(cells * n_reasons_);
-    for_each_block(context_, tile, [&](std::int64_t first, std::int64_t last, std::size_t) {
-      for (std::int64_t row = first; row < last; ++row)
-        for (std::size_t m = 0; m < models_.size(); ++m) predict_row(tile, row, m);
-    });
+    for_each_block(context_, tile, [&](std::int64_t first, std::int64_t last, std::size_t) { predict_rows(tile, first, last); });
     return {log_odds_, probability_, reason_, contribution_};
   }
 
  private:
-  void predict_row(const Tile& tile, std::int64_t row, std::size_t m) {
-    const Model& model = *models_[m];
-    const std::size_t cell = static_cast<std::size_t>(row) * models_.size() + m;
+  void predict_rows(const Tile& tile, std::int64_t first, std::int64_t last) {
+    const std::size_t from = static_cast<std::size_t>(first) * models_.size(),
+                      cells = static_cast<std::size_t>(last - first) * models_.size();
+    fill_log_odds(tile.x + first * tile.n_columns, last - first, models_, log_odds_.data() + from);
+    if (tile.label != nullptr) add_effects(tile, first, last);
+    fill_probabilities(std::span(log_odds_).subspan(from, cells), std::span(probability_).subspan(from, cells));
+    if (n_reasons_ == 0) return;
+    for (std::int64_t row = first; row < last; ++row)
+      for (std::size_t m = 0; m < models_.size(); ++m) find_reasons(tile.x + row * tile.n_columns, *models_[m], cell_of(row, m));
+  }
+
+  std::size_t cell_of(std::int64_t row, std::size_t m) const { return static_cast<std::size_t>(row) * models_.size() + m; }
+
+  void add_effects(const Tile& tile, std::int64_t first, std::int64_t last) {
+    for (std::size_t m = 0; m < models_.size(); ++m) {
+      const std::vector<double>& effects = models_[m]->segment_effects;
+      for (std::int64_t row = effects.empty() ? last : first; row < last; ++row)
+        if (const std::int32_t segment = tile.label[row]; segment >= 0 && static_cast<std::size_t>(segment) < effects.size())
+          log_odds_[cell_of(row, m)] += effects[static_cast<std::size_t>(segment)];
+    }
+  }
+
+  void find_reasons(const float* x, const Model& model, std::size_t cell) {
     std::int32_t* const reason = reason_.data() + cell * n_reasons_;
     double* const contribution = contribution_.data() + cell * n_reasons_;
     std::fill_n(reason, n_reasons_, -1);
     std::fill_n(contribution, n_reasons_, 0.0);
-    const float* const x = tile.x + row * tile.n_columns;
-    double eta = model.at_center;
-    for (std::size_t j = 0; j < model.coefficients.size(); ++j) {
-      const double term = model.coefficients[j] * (static_cast<double>(x[j]) - model.center[j]);
-      eta += term;
-      if (n_reasons_ > 0) insert(reason, contribution, static_cast<std::int32_t>(j), term);
-    }
-    if (tile.label != nullptr) {
-      const std::int32_t segment = tile.label[row];
-      if (segment >= 0 && static_cast<std::size_t>(segment) < model.segment_effects.size())
-        eta += model.segment_effects[static_cast<std::size_t>(segment)];
-    }
-    log_odds_[cell] = eta;
-    probability_[cell] = probability(eta);
-  }
-
-  static double probability(double eta) {
-    const double e = coterie::exp(-magnitude(eta)), q = 1 / (1 + e);
-    return eta > 0 ? q : e * q;
+    for (std::size_t j = 0; j < model.coefficients.size(); ++j)
+      insert(reason, contribution, static_cast<std::int32_t>(j), model.coefficients[j] * (static_cast<double>(x[j]) - model.center[j]));
   }
 
   // Keeps the largest |contribution| first; strictly larger moves up, so among equals the lower column stays.

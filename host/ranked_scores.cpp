@@ -68,6 +68,7 @@ std::vector<RankedScores> rank_by_sorting(Context& context, const ScoredRows& ro
   sort_records(context, records);
   std::vector<RankedScores> ranked(static_cast<std::size_t>(n_segments) + 1);
   ranked.back().groups = tied(records);
+  if (n_segments == 0) return ranked;
   std::stable_sort(records.begin(), records.end(), [](const ScoreRecord& a, const ScoreRecord& b) { return a.segment() < b.segment(); });
   auto begin = records.begin();
   for (std::int32_t segment = 0; segment < n_segments; ++segment) {
@@ -140,21 +141,25 @@ std::vector<RankedScores> rank_by_histogram(Context& context, const ScoredRows& 
   return ranked;
 }
 
+// Order statistics of `ranks`, ascending and counted from 1, of scores of which `before` lie below the first.
+void select(std::span<double> scores, std::int64_t before, std::span<const std::int64_t> ranks, double* to) {
+  if (ranks.empty()) return;
+  const std::size_t middle = ranks.size() / 2;
+  const auto at = static_cast<std::size_t>(ranks[middle] - before - 1);
+  std::nth_element(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(at), scores.end());
+  to[middle] = scores[at];
+  const auto below = std::find(ranks.begin(), ranks.end(), ranks[middle]) - ranks.begin();
+  std::fill(to + below, to + middle, scores[at]);
+  select(scores.first(at), before, ranks.first(static_cast<std::size_t>(below)), to);
+  select(scores.subspan(at), before + static_cast<std::int64_t>(at), ranks.subspan(middle + 1), to + middle + 1);
+}
+
 std::vector<double> cuts_by_selection(std::span<const double> score) {
-  std::vector<double> sorted(score.begin(), score.end());
-  std::vector<double> cuts;
-  auto begin = sorted.begin();
-  for (std::int32_t p = 1; p < kPercentiles; ++p) {
-    const std::int64_t rank = last_rank(std::ssize(sorted), p);
-    if (rank == 0) {
-      cuts.push_back(-std::numeric_limits<double>::infinity());
-      continue;
-    }
-    const auto nth = sorted.begin() + (rank - 1);
-    if (nth >= begin) std::nth_element(begin, nth, sorted.end());
-    begin = std::max(begin, nth + 1);
-    cuts.push_back(*nth);
-  }
+  std::vector<double> scores(score.begin(), score.end()), cuts(kPercentiles - 1, -std::numeric_limits<double>::infinity());
+  std::vector<std::int64_t> ranks;
+  for (std::int32_t p = 1; p < kPercentiles; ++p)
+    if (const std::int64_t rank = last_rank(std::ssize(scores), p); rank > 0) ranks.push_back(rank);
+  select(scores, 0, ranks, cuts.data() + (cuts.size() - ranks.size()));
   return cuts;
 }
 

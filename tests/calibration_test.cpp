@@ -15,6 +15,11 @@ using reference::ScoredRow;
 
 constexpr double kRounding = 1e-13;
 
+Context& two_threads() {
+  static Context context({.threads = 2});
+  return context;
+}
+
 // Descending, as RankedScores has them.
 std::vector<TiedScore> groups_of(std::vector<ScoredRow> rows) {
   std::vector<TiedScore> groups;
@@ -40,13 +45,13 @@ TEST(Logistic, IsSmoothFarOut) {
   EXPECT_NEAR(logistic(1.5), 1 / (1 + std::exp(-1.5)), kRounding);
   EXPECT_EQ(logistic(800), 1);
   EXPECT_EQ(logistic(-800), 0);
-  EXPECT_EQ(log_loss_of_positive(-800), 800);
-  EXPECT_NEAR(log_loss_of_positive(0.3), -std::log(reference::probability(0.3)), kRounding);
+  EXPECT_EQ(forecast(-800).loss_of_positive, 800);
+  EXPECT_NEAR(forecast(0.3).loss_of_positive, -std::log(reference::probability(0.3)), kRounding);
   EXPECT_NEAR(log_odds(logistic(-7.25)), -7.25, 1e-12);
 }
 
 TEST(Recalibration, FindsThePlantedLine) {
-  const Recalibration found = recalibrate(groups_of(drawn(40000, -0.7, 0.6)));
+  const Recalibration found = recalibrate(two_threads(), groups_of(drawn(40000, -0.7, 0.6)));
   EXPECT_NEAR(found.intercept, -0.7, 4 * found.intercept_std_err);
   EXPECT_NEAR(found.slope, 0.6, 4 * found.slope_std_err);
   EXPECT_LT(found.slope_std_err, 0.02);
@@ -55,28 +60,28 @@ TEST(Recalibration, FindsThePlantedLine) {
 
 TEST(Recalibration, IgnoresTheScaleOfTheWeights) {
   std::vector<ScoredRow> rows = drawn(500, 0.2, 1.1);
-  const Recalibration one = recalibrate(groups_of(rows));
+  const Recalibration one = recalibrate(two_threads(), groups_of(rows));
   for (ScoredRow& row : rows) row.weight *= 1024;
-  const Recalibration many = recalibrate(groups_of(rows));
+  const Recalibration many = recalibrate(two_threads(), groups_of(rows));
   EXPECT_EQ(one.slope, many.slope);
   EXPECT_EQ(one.slope_std_err, many.slope_std_err);
   EXPECT_EQ(one.log_likelihood, many.log_likelihood);
 }
 
 TEST(Recalibration, OfSeparatedScoresIsUnknown) {
-  const Recalibration found = recalibrate(groups_of({{-1, 0, 1}, {0, 0, 1}, {1, 1, 1}, {2, 1, 1}}));
+  const Recalibration found = recalibrate(two_threads(), groups_of({{-1, 0, 1}, {0, 0, 1}, {1, 1, 1}, {2, 1, 1}}));
   EXPECT_TRUE(std::isnan(found.slope));
   EXPECT_FALSE(std::isnan(found.identity_log_likelihood));
 }
 
 TEST(Platt, StaysFiniteWhereScoresSeparate) {
-  const Calibrator platt = fit_platt(groups_of({{-1, 0, 1}, {0, 0, 1}, {1, 1, 1}, {2, 1, 1}}));
+  const Calibrator platt = fit_platt(two_threads(), groups_of({{-1, 0, 1}, {0, 0, 1}, {1, 1, 1}, {2, 1, 1}}));
   EXPECT_GT(platt.probability(2), 0.5);
   EXPECT_LT(platt.probability(2), 0.9);  // the targets are 3/4 and 1/4
 }
 
 TEST(Platt, GivesTheRateWhereScoresRankBackwards) {
-  const Calibrator platt = fit_platt(groups_of({{-2, 1, 1}, {-1, 1, 1}, {0, 1, 1}, {1, 0, 1}, {2, 0, 1}, {3, 0, 1}}));
+  const Calibrator platt = fit_platt(two_threads(), groups_of({{-2, 1, 1}, {-1, 1, 1}, {0, 1, 1}, {1, 0, 1}, {2, 0, 1}, {3, 0, 1}}));
   EXPECT_EQ(platt.slope, 0);
   EXPECT_NEAR(platt.probability(9), 0.5, kRounding);
 }
@@ -103,7 +108,7 @@ TEST(Isotonic, NeverFallsAndNeverIsCertain) {
 }
 
 TEST(Calibration, NeedsBothOutcomes) {
-  EXPECT_THROW(fit_platt(groups_of({{0, 1, 1}})), ArgumentError);
+  EXPECT_THROW(fit_platt(two_threads(), groups_of({{0, 1, 1}})), ArgumentError);
   EXPECT_THROW(fit_isotonic(groups_of({{0, 0, 1}})), ArgumentError);
 }
 

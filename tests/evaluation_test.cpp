@@ -63,19 +63,19 @@ TEST(Evaluation, MatchesReferenceUnderTiesWeightsAndUnknownOutcomes) {
   const Columns columns = coarse_scores(500);
   const auto ranked = rank_scores(context, columns.rows(), 3);
   ASSERT_EQ(ranked.size(), 4u);
-  expect_reference(evaluation::evaluate(ranked.back(), {}), reference_rows(columns));
+  expect_reference(evaluation::evaluate(context, ranked.back(), {}), reference_rows(columns));
   for (std::int32_t segment = 0; segment < 3; ++segment)
-    expect_reference(evaluation::evaluate(ranked[static_cast<std::size_t>(segment)], {}), reference_rows(columns, segment));
+    expect_reference(evaluation::evaluate(context, ranked[static_cast<std::size_t>(segment)], {}), reference_rows(columns, segment));
 }
 
 TEST(Evaluation, IgnoresThreadCountAndOrderOfRows) {
   Context one(threads(1)), three(threads(3));
   Columns columns = coarse_scores(9000);
-  const Evaluation a = evaluation::evaluate(rank_scores(one, columns.rows())[0], {});
+  const Evaluation a = evaluation::evaluate(one, rank_scores(one, columns.rows())[0], {});
   for (auto* column : {&columns.weight, &columns.label}) std::reverse(column->begin(), column->end());
   std::reverse(columns.score.begin(), columns.score.end());
   std::reverse(columns.outcome.begin(), columns.outcome.end());
-  const Evaluation b = evaluation::evaluate(rank_scores(three, columns.rows())[0], {});
+  const Evaluation b = evaluation::evaluate(three, rank_scores(three, columns.rows())[0], {});
   EXPECT_EQ(a.auc, b.auc);
   EXPECT_EQ(a.auc_variance, b.auc_variance);
   EXPECT_EQ(a.average_precision, b.average_precision);
@@ -87,7 +87,7 @@ TEST(Evaluation, IgnoresThreadCountAndOrderOfRows) {
 TEST(Evaluation, OfOneClassHasNoRanking) {
   Context context(threads(1));
   const Columns columns{{0.5, 1.5}, {1, 1}, {}, {}};
-  const Evaluation measured = evaluation::evaluate(rank_scores(context, columns.rows())[0], {});
+  const Evaluation measured = evaluation::evaluate(context, rank_scores(context, columns.rows())[0], {});
   EXPECT_TRUE(std::isnan(measured.auc));
   EXPECT_TRUE(std::isnan(measured.recalibration.slope));
   EXPECT_EQ(measured.base_rate, 1);
@@ -108,7 +108,7 @@ TEST(Evaluation, HistogramStaysWithinItsBound) {
   const RankedScores exact = rank_scores(large, many.rows())[0], coarse = rank_scores(small, many.rows())[0];
   ASSERT_TRUE(exact.exact);
   ASSERT_FALSE(coarse.exact);
-  const Evaluation a = evaluation::evaluate(exact, {}), b = evaluation::evaluate(coarse, {});
+  const Evaluation a = evaluation::evaluate(large, exact, {}), b = evaluation::evaluate(small, coarse, {});
   EXPECT_EQ(a.auc_error, 0);
   EXPECT_GT(b.auc_error, 0);
   EXPECT_LT(b.auc_error, 1e-4);
@@ -145,7 +145,7 @@ class PimaTest : public ::testing::Test {
       columns_.outcome.push_back(static_cast<std::int8_t>(cells[row + 7]));
     }
     ranked_ = rank_scores(context_, columns_.rows())[0];
-    measured_ = evaluation::evaluate(ranked_, {});
+    measured_ = evaluation::evaluate(context_, ranked_, {});
   }
 
   Context context_{threads(1)};
@@ -188,7 +188,7 @@ TEST_F(PimaTest, PartsTenthsAsPublished) {
 TEST_F(PimaTest, RecalibratesAsPublished) {
   EXPECT_NEAR(measured_.recalibration.intercept, -.0881742545334, kPrinted);
   EXPECT_NEAR(measured_.recalibration.slope, .9533818773467, kPrinted);
-  const calibration::Calibrator platt = calibration::fit_platt(ranked_.groups);
+  const calibration::Calibrator platt = calibration::fit_platt(context_, ranked_.groups);
   EXPECT_NEAR(platt.intercept, -.101481899630, kPrinted);
   EXPECT_NEAR(platt.slope, .927041319804, kPrinted);
 }

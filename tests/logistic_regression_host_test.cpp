@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "host/elementary.hpp"
 #include "tests/support/fixtures.hpp"
 #include "tests/support/instruction_sets.hpp"
 #include "tests/support/logistic_reference.hpp"
@@ -95,7 +96,7 @@ TEST(LogisticRegressionPredictor, SumsContributionsAndNamesTheLargest) {
   ZippedSource source(rows, problem.side_columns());
   const Model* models[] = {&fit.models[0], &fit.models[1]};
   const auto predictor = make_cpu_predictor(context, 3);
-  map_tiles(context, source, *predictor, std::span<const Model* const>(models), [&](std::int64_t first, const Prediction& prediction) {
+  const auto check = [&](std::int64_t first, const Prediction& prediction) {
     for (std::size_t i = 0; i * 2 < prediction.log_odds.size(); ++i)
       for (std::size_t m = 0; m < 2; ++m) {
         const std::size_t row = static_cast<std::size_t>(first) + i, cell = i * 2 + m;
@@ -107,15 +108,17 @@ TEST(LogisticRegressionPredictor, SumsContributionsAndNamesTheLargest) {
           eta += term;
         }
         if (m == 1 && problem.label[row] >= 0) eta += models[m]->segment_effects[static_cast<std::size_t>(problem.label[row])];
-        ASSERT_NEAR(prediction.log_odds[cell], eta, kRounding);
-        ASSERT_NEAR(prediction.probability[cell], 1 / (1 + std::exp(-eta)), kRounding);
+        ASSERT_EQ(prediction.log_odds[cell], eta);
+        const double e = coterie::exp(-std::abs(eta)), q = 1 / (1 + e);
+        ASSERT_EQ(prediction.probability[cell], eta > 0 ? q : e * q);
         std::sort(terms.begin(), terms.end());
         for (std::size_t reason = 0; reason < 3; ++reason) {
           ASSERT_EQ(prediction.reason[cell * 3 + reason], terms[reason].second);
           ASSERT_EQ(std::abs(prediction.reason_contribution[cell * 3 + reason]), -terms[reason].first);
         }
       }
-  });
+  };
+  testing::for_each_instruction_set([&] { map_tiles(context, source, *predictor, std::span<const Model* const>(models), check); });
 }
 
 }  // namespace

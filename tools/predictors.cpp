@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "host/evaluation.hpp"
 #include "tools/description.hpp"
@@ -109,19 +110,32 @@ std::vector<RawColumn> chosen_predictors(const Predictors& predictors, bool only
   return chosen;
 }
 
-std::vector<Leak> find_leaks(Context& context, const ColumnSurvey& survey, const std::vector<RawColumn>& columns, const Targets& targets,
-                             std::int32_t t) {
-  std::vector<std::int8_t> outcome;
-  for (std::int64_t i = 0; i < survey.sample.size(); ++i)
-    outcome.push_back(targets.outcome(static_cast<std::size_t>(survey.sample.row(i)), t));
-  std::vector<Leak> leaks;
-  if (std::count(outcome.begin(), outcome.end(), 1) < kLeakRows || std::count(outcome.begin(), outcome.end(), 0) < kLeakRows) return leaks;
-  for (std::size_t column = 0; column < columns.size(); ++column) {
-    if (!columns[column].active) continue;
-    const std::vector<double> scores = sampled_scores(survey, static_cast<std::int32_t>(column));
-    const double auc = evaluation::area_under_roc(rank_scores(context, {scores, outcome, {}, {}}).front());
-    if (auc >= kLeakAuc || auc <= 1 - kLeakAuc) leaks.push_back({columns[column].name, auc});
+std::vector<std::vector<Leak>> find_leaks(Context& context, const ColumnSurvey& survey, const std::vector<RawColumn>& columns,
+                                          const Targets& targets) {
+  const std::size_t n_targets = static_cast<std::size_t>(targets.size());
+  std::vector<std::vector<std::int8_t>> outcomes(n_targets);  // by target; empty where a class has too few rows
+  for (std::size_t t = 0; t < n_targets; ++t) {
+    std::vector<std::int8_t>& outcome = outcomes[t];
+    for (std::int64_t i = 0; i < survey.sample.size(); ++i)
+      outcome.push_back(targets.outcome(static_cast<std::size_t>(survey.sample.row(i)), static_cast<std::int32_t>(t)));
+    if (std::count(outcome.begin(), outcome.end(), 1) < kLeakRows || std::count(outcome.begin(), outcome.end(), 0) < kLeakRows)
+      outcome.clear();
   }
+  std::vector<std::vector<double>> areas(n_targets, std::vector<double>(columns.size(), 0.5));
+  context.parallel_for(std::ssize(columns), [&](std::int64_t column, int) {
+    if (!columns[static_cast<std::size_t>(column)].active) return;
+    const std::vector<double> score = sampled_scores(survey, static_cast<std::int32_t>(column));
+    std::vector<std::int32_t> order(score.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(),
+              [&](std::int32_t a, std::int32_t b) { return score[static_cast<std::size_t>(a)] < score[static_cast<std::size_t>(b)]; });
+    for (std::size_t t = 0; t < n_targets; ++t)
+      if (!outcomes[t].empty()) areas[t][static_cast<std::size_t>(column)] = evaluation::area_under_roc(score, outcomes[t], order);
+  });
+  std::vector<std::vector<Leak>> leaks(n_targets);
+  for (std::size_t t = 0; t < n_targets; ++t)
+    for (std::size_t column = 0; column < columns.size(); ++column)
+      if (const double area = areas[t][column]; area >= kLeakAuc || area <= 1 - kLeakAuc) leaks[t].push_back({columns[column].name, area});
   return leaks;
 }
 

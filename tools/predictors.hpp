@@ -51,7 +51,7 @@ struct Leak {
   std::string column;
   double auc;
 };
-std::vector<Leak> find_leaks(Context& context, const ColumnSurvey& survey, const std::vector<RawColumn>& columns, const Targets& targets,
-                             std::int32_t t);
+std::vector<std::vector<Leak>> find_leaks(Context& context, const ColumnSurvey& survey, const std::vector<RawColumn>& columns,
+                                          const Targets& targets);  // by target
 
 }  // namespace coterie::tools

@@ -64,18 +64,18 @@ struct ChosenCalibration {
   std::string reason;
 };
 
-ChosenCalibration automatic_calibration(std::span<const TiedScore> groups) {
-  const calibration::Recalibration line = calibration::recalibrate(groups);
+ChosenCalibration automatic_calibration(Context& context, std::span<const TiedScore> groups) {
+  const calibration::Recalibration line = calibration::recalibrate(context, groups);
   const double p = std::exp(line.identity_log_likelihood - line.log_likelihood);  // of chi-squared with 2 degrees of freedom
   if (!(p < kCalibrationLevel)) return {{}, "none: cross-fitted scores are calibrated as they are"};
-  return {calibration::fit_platt(groups), fmt::format("platt: the slope of cross-fitted scores was {:.2f}", line.slope)};
+  return {calibration::fit_platt(context, groups), fmt::format("platt: the slope of cross-fitted scores was {:.2f}", line.slope)};
 }
 
-ChosenCalibration choose_calibration(CalibrationChoice choice, std::span<const TiedScore> groups) {
+ChosenCalibration choose_calibration(Context& context, CalibrationChoice choice, std::span<const TiedScore> groups) {
   switch (choice) {
-    case CalibrationChoice::platt: return {calibration::fit_platt(groups), "platt, as asked for"};
+    case CalibrationChoice::platt: return {calibration::fit_platt(context, groups), "platt, as asked for"};
     case CalibrationChoice::isotonic: return {calibration::fit_isotonic(groups), "isotonic, as asked for"};
-    default: return automatic_calibration(groups);
+    default: return automatic_calibration(context, groups);
   }
 }
 
@@ -109,7 +109,9 @@ Propensities::Propensities(Session& session, Input& input, const PropensityOptio
   fit(options);
   score();
   const Stopwatch stopwatch(seconds_.judge);
+  std::vector<std::vector<Leak>> leaks = find_leaks(session_.context(), survey_, raw_columns_, targets_);
   for (std::int32_t t = 0; t < targets_.size(); ++t) {
+    results_[static_cast<std::size_t>(t)].leaks = std::move(leaks[static_cast<std::size_t>(t)]);
     calibrate(options, t);
     evaluate(t);
     warn_about(t, options.min_events);
@@ -236,7 +238,7 @@ void Propensities::calibrate(const PropensityOptions& options, std::int32_t t) {
   }
   const std::vector<std::int8_t> outcomes = outcomes_where(t, true);
   const auto ranked = session_.backend().rank_scores({of_target(cross_fitted_, t), outcomes, input_.weights().steps, {}}, 0);
-  ChosenCalibration chosen = choose_calibration(options.calibration, ranked.front().groups);
+  ChosenCalibration chosen = choose_calibration(session_.context(), options.calibration, ranked.front().groups);
   result.calibrator = std::move(chosen.calibrator);
   result.calibration_reason = std::move(chosen.reason);
 }
@@ -250,8 +252,7 @@ void Propensities::evaluate(std::int32_t t) {
   const std::span<const double> scores = of_target(judged_ == Judged::cross_fitted ? cross_fitted_ : log_odds_, t);
   for (const RankedScores& ranked :
        session_.backend().rank_scores({scores, outcomes, input_.weights().steps, segments_.labels}, segments_.size()))
-    result.evaluations.push_back(evaluation::evaluate(ranked, result.calibrator));
-  result.leaks = find_leaks(session_.context(), survey_, raw_columns_, targets_, t);
+    result.evaluations.push_back(evaluation::evaluate(session_.context(), ranked, result.calibrator));
 }
 
 void Propensities::warn_about(std::int32_t t, std::int64_t min_events) {
