@@ -6,6 +6,7 @@
 
 #include "host/elementary.hpp"
 #include "host/error.hpp"
+#include "host/forecasts.hpp"
 
 namespace coterie::calibration {
 namespace {
@@ -38,7 +39,6 @@ struct Targets {
 
 struct Line {
   double intercept, slope;
-  double at(double score) const { return intercept + slope * score; }
 };
 
 // Per unit of weight.
@@ -55,9 +55,7 @@ template <class LogOdds>
 Derivatives derivatives_of_chunk(std::span<const TiedScore> groups, const LogOdds& log_odds_of, const Targets& targets, const Line& line,
                                  double weight) {
   Derivatives sums;
-  for (const TiedScore& group : groups) {
-    const double x = log_odds_of(group.score);
-    const Forecast at = forecast(line.at(x));
+  for_each_forecast(groups, log_odds_of, line.intercept, line.slope, [&](const TiedScore& group, double x, const Forecast& at) {
     const auto positive = static_cast<double>(group.positive_weight) / weight,
                negative = static_cast<double>(group.negative_weight) / weight;
     const double hits = positive * targets.positive + negative * targets.negative;
@@ -70,7 +68,7 @@ Derivatives derivatives_of_chunk(std::span<const TiedScore> groups, const LogOdd
     sums.h00 += v;
     sums.h01 += v * x;
     sums.h11 += v * x * x;
-  }
+  });
   return sums;
 }
 
@@ -189,12 +187,13 @@ std::vector<Block> pool_adjacent_violators(std::span<const TiedScore> groups) {
 
 double logistic(double log_odds) {
   const double small = exp(-magnitude(log_odds));
-  return (log_odds >= 0 ? 1.0 : small) / (1.0 + small);
+  const double likelier = 1 / (1 + small);
+  return log_odds > 0 ? likelier : small * likelier;
 }
 
 Forecast forecast(double log_odds) {
-  const double small = exp(-magnitude(log_odds)), least_loss = log1p(small);
-  return {.probability = (log_odds >= 0 ? 1.0 : small) / (1.0 + small),
+  const double small = exp(-magnitude(log_odds)), least_loss = log1p(small), likelier = 1 / (1 + small);
+  return {.probability = log_odds > 0 ? likelier : small * likelier,
           .loss_of_positive = least_loss + (log_odds < 0 ? -log_odds : 0.0),
           .loss_of_negative = least_loss + (log_odds > 0 ? log_odds : 0.0)};
 }

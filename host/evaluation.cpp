@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "host/exact_sum.hpp"
+#include "host/forecasts.hpp"
 #include "host/moments.hpp"
 #include "host/statistics.hpp"
 
@@ -92,19 +93,28 @@ void measure_ranking(std::span<const TiedScore> groups, const Classes& all, Eval
   result.average_precision = precision.value() / real(all.positive_weight);
 }
 
+// Calls f(group, probability, forecast of its log-odds) from the highest score down; an isotonic probability is not of log-odds.
+template <class F>
+void for_each_probability(std::span<const TiedScore> groups, const calibration::Calibrator& calibrator, F&& f) {
+  const bool isotonic = calibrator.method == calibration::Method::isotonic;
+  calibration::for_each_forecast(
+      groups, [&](double score) { return calibrator.log_odds(score); }, 0, 1,
+      [&](const TiedScore& group, double, const calibration::Forecast& at) {
+        f(group, isotonic ? calibrator.probability(group.score) : at.probability, at);
+      });
+}
+
 void measure_probabilities(std::span<const TiedScore> groups, const calibration::Calibrator& calibrator, const Classes& all,
                            Evaluation& result) {
   ExactSum probability, loss, squares;
-  for (const TiedScore& group : groups) {
-    const calibration::Forecast at = calibration::forecast(calibrator.log_odds(group.score));
-    const double p = calibrator.method == calibration::Method::isotonic ? calibrator.probability(group.score) : at.probability;
+  for_each_probability(groups, calibrator, [&](const TiedScore& group, double p, const calibration::Forecast& at) {
     const double positive = real(group.positive_weight), negative = real(group.negative_weight);
     probability.add((positive + negative) * p);
     if (group.positive_weight > 0) loss.add(positive * at.loss_of_positive);
     if (group.negative_weight > 0) loss.add(negative * at.loss_of_negative);
     squares.add(positive * (1 - p) * (1 - p));
     squares.add(negative * p * p);
-  }
+  });
   const double weight = real(all.weight());
   result.base_rate = real(all.positive_weight) / weight;
   result.mean_probability = probability.value() / weight;
@@ -122,13 +132,14 @@ struct TenthSums {
 
 std::vector<Tenth> tenths(std::span<const TiedScore> groups, const calibration::Calibrator& calibrator, const Classes& all) {
   std::vector<TenthSums> sums(kTenths);
-  for_each_group(groups, [&](const TiedScore& group, const Classes& above) {
+  std::int64_t first = 1;  // row of a group, counted from the highest score
+  for_each_probability(groups, calibrator, [&](const TiedScore& group, double probability, const calibration::Forecast&) {
     // The tenth i ends with row floor(n i / 10): row r, counted from 1, is in the least i with r <= n i / 10.
-    const std::int64_t first = above.rows() + 1;
     TenthSums& sum = sums[static_cast<std::size_t>((static_cast<int128>(first) * kTenths + all.rows() - 1) / all.rows() - 1)];
     sum.classes.add(group);
-    sum.lowest = calibrator.probability(group.score);
-    sum.probability.add(real(group.positive_weight + group.negative_weight) * sum.lowest);
+    sum.lowest = probability;
+    sum.probability.add(real(group.positive_weight + group.negative_weight) * probability);
+    first += group.positive_rows + group.negative_rows;
   });
   std::vector<Tenth> result;
   for (std::int32_t group = 0; group < kTenths; ++group) {

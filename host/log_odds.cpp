@@ -9,8 +9,6 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "host/elementary-inl.hpp"
-
 HWY_BEFORE_NAMESPACE();
 namespace coterie::logistic_regression {
 namespace HWY_NAMESPACE {
@@ -51,21 +49,6 @@ void fill_log_odds(const float* x, std::int64_t n_rows, std::span<const Model* c
   }
 }
 
-void fill_probabilities(std::span<const double> log_odds, std::span<double> probability) {
-  const D d;
-  const V one = hn::Set(d, 1.0);
-  const auto of = [&](V eta) HWY_ATTR {
-    const V e = coterie::HWY_NAMESPACE::exp_of_negative(d, hn::Neg(hn::Abs(eta))), q = hn::Div(one, hn::Add(one, e));
-    return hn::IfThenElse(hn::Gt(eta, hn::Zero(d)), q, hn::Mul(e, q));
-  };
-  const std::size_t lanes = hn::Lanes(d), whole = log_odds.size() / lanes * lanes;
-  for (std::size_t i = 0; i < whole; i += lanes) hn::StoreU(of(hn::LoadU(d, log_odds.data() + i)), d, probability.data() + i);
-  HWY_ALIGN double rest[hn::MaxLanes(d)] = {};
-  std::copy(log_odds.begin() + static_cast<std::ptrdiff_t>(whole), log_odds.end(), rest);
-  hn::Store(of(hn::Load(d, rest)), d, rest);
-  std::copy_n(rest, log_odds.size() - whole, probability.begin() + static_cast<std::ptrdiff_t>(whole));
-}
-
 }  // namespace HWY_NAMESPACE
 }  // namespace coterie::logistic_regression
 HWY_AFTER_NAMESPACE();
@@ -75,16 +58,11 @@ namespace coterie::logistic_regression {
 namespace {
 
 HWY_EXPORT(fill_log_odds);
-HWY_EXPORT(fill_probabilities);
 
 }  // namespace
 
 void fill_log_odds(const float* x, std::int64_t n_rows, std::span<const Model* const> models, double* log_odds) {
   HWY_DYNAMIC_DISPATCH(fill_log_odds)(x, n_rows, models, log_odds);
-}
-
-void fill_probabilities(std::span<const double> log_odds, std::span<double> probability) {
-  HWY_DYNAMIC_DISPATCH(fill_probabilities)(log_odds, probability);
 }
 
 }  // namespace coterie::logistic_regression

@@ -1,4 +1,4 @@
-// Log-odds and probabilities of rows under logistic regressions. Rows lie in SIMD lanes and terms are added in the order of
+// Log-odds of rows under logistic regressions. Rows lie in SIMD lanes and terms are added in the order of
 // the columns, each product and sum rounded: the same bits on every instruction set, which is chosen at run time (Highway).
 #pragma once
 
@@ -11,8 +11,5 @@ namespace coterie::logistic_regression {
 
 // Of the columns alone: segment effects are the caller's. x: (n_rows, n_columns); log_odds: (n_rows, n_models).
 void fill_log_odds(const float* x, std::int64_t n_rows, std::span<const Model* const> models, double* log_odds);
-
-// 1 / (1 + exp(-log_odds)); spans of the same length.
-void fill_probabilities(std::span<const double> log_odds, std::span<double> probability);
 
 }  // namespace coterie::logistic_regression

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "host/elementary.hpp"
+#include "host/forecasts.hpp"
 #include "host/log_odds.hpp"
 #include "host/segment_rows.hpp"
 
@@ -31,7 +32,7 @@ class CpuPredictor final : public Predictor {
                       cells = static_cast<std::size_t>(last - first) * models_.size();
     fill_log_odds(tile.x + first * tile.n_columns, last - first, models_, log_odds_.data() + from);
     if (tile.label != nullptr) add_effects(tile, first, last);
-    fill_probabilities(std::span(log_odds_).subspan(from, cells), std::span(probability_).subspan(from, cells));
+    calibration::fill_probabilities(std::span(log_odds_).subspan(from, cells), std::span(probability_).subspan(from, cells));
     if (n_reasons_ == 0) return;
     for (std::int64_t row = first; row < last; ++row)
       for (std::size_t m = 0; m < models_.size(); ++m) find_reasons(tile.x + row * tile.n_columns, *models_[m], cell_of(row, m));

@@ -5,8 +5,10 @@
 #include <cmath>
 
 #include "host/error.hpp"
+#include "host/forecasts.hpp"
 #include "host/random.hpp"
 #include "tests/reference/evaluation.hpp"
+#include "tests/support/instruction_sets.hpp"
 
 namespace coterie::calibration {
 namespace {
@@ -48,6 +50,23 @@ TEST(Logistic, IsSmoothFarOut) {
   EXPECT_EQ(forecast(-800).loss_of_positive, 800);
   EXPECT_NEAR(forecast(0.3).loss_of_positive, -std::log(reference::probability(0.3)), kRounding);
   EXPECT_NEAR(log_odds(logistic(-7.25)), -7.25, 1e-12);
+}
+
+TEST(Logistic, ForecastsOfManyHaveTheBitsOfOne) {
+  testing::for_each_instruction_set([] {
+    std::vector<double> z = {0, -0.0, 800, -800, 37.5, 1e-300};
+    for (int i = 0; i < 1001; ++i) z.push_back(0.04 * (i - 500));
+    std::vector<double> probability(z.size()), of_positive(z.size()), of_negative(z.size()), alone(z.size());
+    fill_forecasts(z, {probability, of_positive, of_negative});
+    fill_probabilities(z, alone);
+    for (std::size_t i = 0; i < z.size(); ++i) {
+      const Forecast expected = forecast(z[i]);
+      ASSERT_EQ(probability[i], expected.probability) << z[i];
+      ASSERT_EQ(alone[i], logistic(z[i])) << z[i];
+      ASSERT_EQ(of_positive[i], expected.loss_of_positive) << z[i];
+      ASSERT_EQ(of_negative[i], expected.loss_of_negative) << z[i];
+    }
+  });
 }
 
 TEST(Recalibration, FindsThePlantedLine) {
