@@ -81,7 +81,7 @@ inline bool scores_are_right(DeviceContext& device, std::span<const logistic_reg
 }
 
 // Bytes: of the rows and outcomes, once per sweep. Operations: log-odds, gradient and half of a symmetric product, as if every sweep took a
-// Hessian. n_clusters counts the outcomes.
+// Hessian of all rows, which is more than most do. n_clusters counts the outcomes.
 inline void measure_regression(Bench& bench, const Shape& shape, bool inference) {
   if (!is_wanted(bench, shape)) return;
   DeviceContext& device = bench.device;

@@ -127,11 +127,14 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     for (std::size_t m = 0; m < models_.size(); ++m) {
       const NewtonModel& model = models_[m];
       const double* const curvature = sweep.terms + 2 * m * static_cast<std::size_t>(sweep.n_rows);
-      const GramTask hessian{curvature, std::lcm(model.rows_every, model.hessian_every), model.first_sum + NewtonModel::hessian(n_cells_)};
-      if (model.hessian_every > 0 && model.precise)
-        launch(add_wide_gram_kernel<double>, how, sweep, hessian);
-      else if (model.hessian_every > 0)
-        launch(add_wide_gram_kernel<float>, how, sweep, hessian);
+      if (model.hessian_every > 0) {
+        const GramTask hessian{curvature, std::lcm(model.rows_every, model.hessian_every),
+                               model.first_sum + NewtonModel::hessian(n_cells_)};
+        if (model.precise)
+          launch(add_wide_gram_kernel<double>, how, sweep, hessian);
+        else
+          launch(add_wide_gram_kernel<float>, how, sweep, hessian);
+      }
       if (!model.wants_scores) continue;
       const GramTask scores{curvature + sweep.n_rows, model.rows_every, model.first_sum + NewtonModel::scores(n_cells_)};
       launch(add_wide_gram_kernel<double>, how, sweep, scores);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "host/exact_sum.hpp"
@@ -84,12 +85,14 @@ void measure_auc(const RankedScores& ranked, const Classes& all, Evaluation& res
 
 void measure_ranking(std::span<const TiedScore> groups, const Classes& all, Evaluation& result) {
   ExactSum precision;
+  double largest = 0;
   for_each_group(groups, [&](const TiedScore& group, Classes upto) {
     upto.add(group);
     precision.add(real(group.positive_weight) * (real(upto.positive_weight) / real(upto.weight())));
     const double distance = real(upto.positive_weight) / real(all.positive_weight) - real(upto.negative_weight) / real(all.negative_weight);
-    result.ks = std::max(result.ks, std::abs(distance));
+    largest = std::max(largest, std::abs(distance));
   });
+  result.ks = largest;
   result.average_precision = precision.value() / real(all.positive_weight);
 }
 
@@ -177,11 +180,11 @@ double area_under_roc(std::span<const double> score, std::span<const std::int8_t
   std::int64_t positives = 0, negatives = 0, doubled_right = 0;  // negatives, and twice the pairs ranked right, so far from below
   for (std::size_t i = 0; i < order.size();) {
     std::int64_t tied[2] = {0, 0};
-    for (const double of_tie = score[static_cast<std::size_t>(order[i])]; i < order.size(); ++i) {
-      const std::size_t row = static_cast<std::size_t>(order[i]);
-      if (score[row] != of_tie) break;
-      if (outcome[row] >= 0) ++tied[outcome[row]];
-    }
+    const double of_tie = score[static_cast<std::size_t>(order[i])];
+    do {
+      const std::int8_t known = outcome[static_cast<std::size_t>(order[i])];
+      if (known >= 0) ++tied[known];
+    } while (++i < order.size() && score[static_cast<std::size_t>(order[i])] == of_tie);
     doubled_right += tied[1] * (2 * negatives + tied[0]);
     negatives += tied[0];
     positives += tied[1];
@@ -198,12 +201,16 @@ Evaluation evaluate(Context& context, const RankedScores& ranked, const calibrat
     for (double* measure : {&result.auc, &result.auc_variance, &result.auc_low, &result.auc_high, &result.average_precision, &result.ks})
       *measure = kNan;
   result.recalibration = calibration::recalibrate(context, ranked.groups, calibrator);
-  context.parallel_for(has_both ? 4 : 2, [&](std::int64_t measures, int) {  // of each other's fields none
-    if (measures == 0) measure_probabilities(ranked.groups, calibrator, all, result);
-    if (measures == 1) result.tenths = tenths(ranked.groups, calibrator, all);
-    if (measures == 2) measure_auc(ranked, all, result);
-    if (measures == 3) measure_ranking(ranked.groups, all, result);
-  });
+  std::vector<std::function<void()>> measures = {
+      // none of which needs a field of another
+      [&] { measure_probabilities(ranked.groups, calibrator, all, result); },
+      [&] { result.tenths = tenths(ranked.groups, calibrator, all); },
+  };
+  if (has_both) {
+    measures.emplace_back([&] { measure_auc(ranked, all, result); });
+    measures.emplace_back([&] { measure_ranking(ranked.groups, all, result); });
+  }
+  context.parallel_for(std::ssize(measures), [&](std::int64_t i, int) { measures[static_cast<std::size_t>(i)](); });
   decompose_brier(result);
   return result;
 }

@@ -46,7 +46,8 @@ struct Evaluation {
   std::vector<Tenth> tenths;
 };
 
-// Of fewer than 2^31 rows in ascending order of their scores; outcomes 1, 0 or -1: not to be counted. NaN where one class is missing.
+// score: (n_rows) finite; outcome: (n_rows) 1, 0 or -1: not to be counted; order: (n_rows) rows by ascending score, fewer than 2^31.
+// NaN where one class is missing.
 double area_under_roc(std::span<const double> score, std::span<const std::int8_t> outcome, std::span<const std::int32_t> order);
 Evaluation evaluate(Context& context, const RankedScores& ranked, const calibration::Calibrator& calibrator);
 

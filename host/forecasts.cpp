@@ -27,7 +27,7 @@ HWY_INLINE V probability_of(V log_odds, V small) {
 
 // f(log-odds, results) fills a vector of each result, which goes to the same places of `to`.
 template <std::size_t kOutputs, class F>
-HWY_INLINE void map(std::span<const double> log_odds, double* const (&to)[kOutputs], F&& f) {
+HWY_INLINE void fill_each(std::span<const double> log_odds, double* const (&to)[kOutputs], F&& f) {
   const D d;
   const std::size_t n = log_odds.size(), lanes = hn::Lanes(d);
   HWY_ALIGN double in[hn::MaxLanes(d)] = {}, out[hn::MaxLanes(d)];
@@ -50,12 +50,12 @@ HWY_INLINE void map(std::span<const double> log_odds, double* const (&to)[kOutpu
 
 void fill_probabilities(std::span<const double> log_odds, std::span<double> probability) {
   double* const to[] = {probability.data()};
-  map(log_odds, to, [](V z, V(&result)[1]) HWY_ATTR { result[0] = probability_of(z, small_of(z)); });
+  fill_each(log_odds, to, [](V z, V(&result)[1]) HWY_ATTR { result[0] = probability_of(z, small_of(z)); });
 }
 
 void fill_forecasts(std::span<const double> log_odds, const ForecastSpans& forecasts) {
   double* const to[] = {forecasts.probability.data(), forecasts.loss_of_positive.data(), forecasts.loss_of_negative.data()};
-  map(log_odds, to, [](V z, V(&result)[3]) HWY_ATTR {
+  fill_each(log_odds, to, [](V z, V(&result)[3]) HWY_ATTR {
     const V zero = hn::Zero(D()), small = small_of(z), least_loss = coterie::HWY_NAMESPACE::log1p_of_share(D(), small);
     result[0] = probability_of(z, small);
     result[1] = hn::Add(least_loss, hn::IfThenElseZero(hn::Lt(z, zero), hn::Neg(z)));

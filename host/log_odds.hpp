@@ -9,7 +9,8 @@
 
 namespace coterie::logistic_regression {
 
-// Of the columns alone: segment effects are the caller's. x: (n_rows, n_columns); log_odds: (n_rows, n_models).
+// Of the columns alone: segment effects are the caller's. x: (n_rows, n_columns) of all models; models: (n_models); log_odds:
+// (n_rows, n_models).
 void fill_log_odds(const float* x, std::int64_t n_rows, std::span<const Model* const> models, double* log_odds);
 
 }  // namespace coterie::logistic_regression

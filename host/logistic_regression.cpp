@@ -20,9 +20,11 @@ constexpr std::int64_t kFewRows = std::int64_t{1} << 16;
 constexpr std::int64_t kRowsPerParameter = 256;
 constexpr std::int64_t kLeastRowsPerParameter = 16;  // with fewer a sample would lead astray
 constexpr std::int64_t kMostSparse = 16;             // blocks of which one is taken
+// Of a sample whose Hessian goes on into sweeps of all rows: it errs by less than a fifth, which the secants make up for.
+constexpr std::int64_t kCarriedRowsPerParameter = 32;
 // Log-odds that have moved by so much, squared and on average, leave a Hessian that is still good for a digit per step.
 constexpr double kMostDrift = 1.0 / 64;
-// Columns up to which a Hessian of all rows costs no more than the rest of a sweep.
+// Columns up to which a Hessian of all rows of a sweep costs about as much as the rest of it on a CPU.
 constexpr std::int64_t kCheapColumns = 16;
 // Pivots below it leave float32 sums no digits to find a good step with.
 constexpr double kIllConditioned = 1e-4;
@@ -91,13 +93,17 @@ bool takes_rough_hessians(const Model& model) {
   return !model.search.stalled && model.search.effects.empty() && model.penalty != Penalty::firth;
 }
 
-// Where the next sweep takes its Hessian from.
-void measure_hessian(Model& model) {
+void ask_for_hessian(Model& model) {
   Search& search = model.search;
   search.inverse.clear();
   search.hessian_every = search.rows_every;
   if (search.rows_every == 1) search.hessian_every = sparsity(std::min(model.rows[0], model.rows[1]), model.n_columns);
   if (search.precise || !takes_rough_hessians(model)) search.hessian_every = 1;
+}
+
+void carry_inverse(Search& search, const Matrix& inverse) {
+  search.inverse.assign(inverse.reshaped().begin(), inverse.reshaped().end());
+  search.hessian_every = 0;
 }
 
 // Half way back when the objective fell, for as long as that is worth while.
@@ -109,7 +115,7 @@ bool step_back(Model& model, const Point& point, double objective) {
   const Vector before = Eigen::Map<const Vector>(search.before.data(), point.parameters.size());
   set_parameters(model, 0.5 * (before + point.parameters));
   ++search.halvings;
-  measure_hessian(model);
+  ask_for_hessian(model);
   return true;
 }
 
@@ -133,17 +139,32 @@ void find_separation(Model& model, const Vector& step) {
     if (std::abs(step[j]) >= kStillMoves * largest) model.separating.push_back(j);
 }
 
-// How the next sweep goes about it, after a step of this squared length with this inverse.
-void plan_next(Model& model, double decrement, const Matrix& inverse, double total_curvature) {
+// The inverse that a step was made of, and what it leaves to be known of its Hessian.
+struct StepInverse {
+  Solved solved;
+  double smallest_pivot = 1;  // of a Hessian of this sweep
+};
+
+// Whether steps may go on with the inverse for the time being.
+bool may_carry(const Model& model, const StepInverse& by, double total_curvature) {
+  const Search& search = model.search;
+  const bool is_sound = by.solved.damping == 0 && (search.precise || by.smallest_pivot >= kIllConditioned);
+  const double sampled = static_cast<double>(std::min(model.rows[0], model.rows[1])) / static_cast<double>(search.rows_every);
+  const bool is_broad = search.rows_every == 1 || sampled >= static_cast<double>(kCarriedRowsPerParameter * (model.n_columns + 1));
+  return is_sound && is_broad && takes_rough_hessians(model) && search.drift * search.drift <= kMostDrift * total_curvature;
+}
+
+// How the next sweep goes about it, after a step of this squared length.
+void plan_next(Model& model, double decrement, const StepInverse& by, double total_curvature) {
   Search& search = model.search;
-  if (search.rows_every > 1 && decrement < static_cast<double>(search.rows_every * (model.n_columns + 1))) take_all_rows(search);
-  search.stalled = search.stalled || (model.n_iter > 1 && decrement > 0.1 * search.decrement && decrement < model.n_columns + 1);
   search.drift = (search.inverse.empty() ? 0 : search.drift) + std::sqrt(decrement);
-  measure_hessian(model);
-  const bool is_cheap = model.n_columns < kCheapColumns * search.hessian_every;
-  if (is_cheap || !takes_rough_hessians(model) || search.drift * search.drift > kMostDrift * total_curvature) return;
-  search.inverse.assign(inverse.reshaped().begin(), inverse.reshaped().end());
-  search.hessian_every = 0;
+  search.stalled = search.stalled || (model.n_iter > 1 && decrement > 0.1 * search.decrement && decrement < model.n_columns + 1);
+  const bool carries = may_carry(model, by, total_curvature);
+  if (search.rows_every > 1 && decrement < static_cast<double>(search.rows_every * (model.n_columns + 1))) take_all_rows(search);
+  if (by.smallest_pivot < kIllConditioned) search.precise = true;
+  ask_for_hessian(model);
+  const bool is_cheap = model.n_columns < kCheapColumns * (search.hessian_every / search.rows_every);
+  if (carries && !is_cheap) carry_inverse(search, by.solved.inverse);
 }
 
 // Reduced inverse as a factor F with F^T F = inverse: hat values are squared lengths.
@@ -186,8 +207,9 @@ bool update_segment_variance(Model& model, const Point& point, const Params& par
 
 // Broyden, Fletcher, Goldfarb and Shanno: the inverse that maps how the gradient fell to how far the parameters moved.
 void add_secant(Matrix& inverse, const Vector& moved, const Vector& fell) {
+  constexpr double kLeastCosine = 1e-8;  // below it rounding of the gradients decides
   const double curvature = moved.dot(fell);
-  if (!(curvature > 0)) return;
+  if (!(curvature > kLeastCosine * moved.norm() * fell.norm())) return;
   const Vector image = inverse * fell;
   const double rho = 1 / curvature;
   const Matrix mixed = rho * image * moved.transpose();
@@ -195,24 +217,25 @@ void add_secant(Matrix& inverse, const Vector& moved, const Vector& fell) {
 }
 
 // Of the point's Hessian and the prior, or what an earlier sweep left.
-Solved step_inverse(Model& model, const Point& point, const Vector& precision, const Vector& gradient) {
-  Search& search = model.search;
+StepInverse step_inverse(const Model& model, const Point& point, const Vector& precision, const Vector& gradient) {
+  const Search& search = model.search;
   const Eigen::Index n = point.parameters.size();
   if (!search.inverse.empty()) {
-    Solved carried{.inverse = Eigen::Map<const Matrix>(search.inverse.data(), n, n), .damping = search.damping};
+    StepInverse carried{.solved = {.inverse = Eigen::Map<const Matrix>(search.inverse.data(), n, n)}};
     if (!search.gradient.empty()) {
       const Vector moved = point.parameters - Eigen::Map<const Vector>(search.before.data(), n);
       const Vector fell = Eigen::Map<const Vector>(search.gradient.data(), n) - gradient;
-      add_secant(carried.inverse, moved, fell);
+      add_secant(carried.solved.inverse, moved, fell);
     }
     return carried;
   }
   const auto free = free_parameters(model, n);
   const Matrix information = point.hessian + Matrix(precision.asDiagonal());
+  StepInverse fresh{.solved = invert(information, free)};
   const Vector pivots = pivots_of(information.topLeftCorner(model.n_columns + 1, model.n_columns + 1), kAliased);
   for (const Eigen::Index i : free)
-    if (i <= model.n_columns && pivots[i] < kIllConditioned) search.precise = true;
-  return invert(information, free);
+    if (i <= model.n_columns) fresh.smallest_pivot = std::min(fresh.smallest_pivot, pivots[i]);
+  return fresh;
 }
 
 void newton_step(Model& model, const Point& point, const Params& params, const std::vector<float>& scales) {
@@ -220,19 +243,23 @@ void newton_step(Model& model, const Point& point, const Params& params, const s
   const bool variance_stands = update_segment_variance(model, point, params, scales);
   const Vector precision = prior_precision(model, params, scales);
   const Vector gradient = point.gradient - precision.cwiseProduct(point.parameters);
-  const Solved solved = step_inverse(model, point, precision, gradient);
-  const Vector step = solved.inverse * gradient;
+  const StepInverse by = step_inverse(model, point, precision, gradient);
+  const Vector step = by.solved.inverse * gradient;
   const double decrement = gradient.dot(step);
+  if (!(decrement >= 0) && !search.inverse.empty()) {  // rounding has spoilt it
+    ask_for_hessian(model);
+    return;
+  }
   search.before.assign(point.parameters.begin(), point.parameters.end());
   search.objective = point.log_likelihood - penalty_of(point.parameters, precision);
   if (model.penalty == Penalty::firth) {
-    search.objective += 0.5 * solved.log_determinant;
+    search.objective += 0.5 * by.solved.log_determinant;
     search.hat.clear();
   }
   search.gradient.assign(gradient.begin(), gradient.end());
   const double next = next_decrement(model, decrement);
   search.halvings = 0;
-  search.damping = solved.damping;
+  search.damping = by.solved.damping;
   model.gradient_norm = 0;
   for (std::size_t j = 0; j < scales.size(); ++j)
     model.gradient_norm = std::max(model.gradient_norm, std::abs(gradient[static_cast<Eigen::Index>(j)]) / static_cast<double>(scales[j]));
@@ -240,7 +267,7 @@ void newton_step(Model& model, const Point& point, const Params& params, const s
   model.converged = next < params.tol && variance_stands && search.rows_every == 1;
   model.log_likelihood = search.objective + 0.5 * decrement + penalty_of(point.parameters + step, precision);
   if (model.converged) find_separation(model, step);
-  plan_next(model, decrement, solved.inverse, point.curvature);
+  plan_next(model, decrement, by, point.curvature);
   search.decrement = decrement;
 }
 

@@ -4,8 +4,9 @@
 //   maximises   sum_i w_i log P(y_i | x_i) - penalty
 //
 // One sweep gives likelihood, gradient and Hessian of every model that shares it: targets, folds, penalties. The gradient
-// is summed in double; the Hessian of a step may be rounder and may come from a sample of the blocks, because it moves
-// the way to the maximum and never the maximum (Roosta-Khorasani and Mahoney 2019, Sub-sampled Newton methods). A last
+// is summed in double; the Hessian of a step may be rounder, may come from a sample of the blocks or, while steps are short,
+// from an earlier sweep and the gradients since (BFGS), because it moves the way to the maximum and never the maximum
+// (Roosta-Khorasani and Mahoney 2019, Sub-sampled Newton methods; Nocedal and Wright 2006, section 6.1). A last
 // sweep in double gives what standard errors need. Block results are added as whole quanta (fixed_point.hpp): the same
 // bits for any threads, tiles, memory and ranks on one instruction set. Names and meanings follow scikit-learn and R.
 //
@@ -73,24 +74,25 @@ struct Wald {
 Wald wald(const Estimates& estimates, std::size_t i, bool robust = false);
 
 // How far a fit has come; between sweeps only. Parameters are in the units of the pass: coefficients times the column's
-// scale (column_scales), and the log-odds of the center.
+// scale (column_scales), and the log-odds of the center; n of them with the effects.
 struct Search {
   std::vector<double> parameters;  // (n_columns + 1)
   std::vector<double> effects;     // (n_segments)
-  std::vector<double> before;      // parameters and effects before the last step
-  std::vector<double> gradient;    // penalised, before the last step; or empty: of other rows than the next sweep's
+  std::vector<double> before;      // (n) parameters and effects before the last step
+  std::vector<double> gradient;    // (n) penalised, before the last step; or empty: of other rows than the next sweep's
   double objective = 0;            // penalised log-likelihood before the last step
   double decrement = 0;            // squared length of the last step in standard errors
   std::int32_t halvings = 0;       // of the last step
   double damping = 0;              // share of its diagonal that was added to the Hessian
   std::int64_t rows_every = 1;     // the next sweep takes every so many blocks of kBlockRows: on the way only
   std::int64_t hessian_every = 1;  // and the Hessian from every so many; 0: from none
-  std::vector<double> inverse;     // (n, n), n parameters: of an earlier sweep's Hessian and prior, for want of this one's; or empty
-  double drift = 0;                // length of the way since then, in standard errors
-  bool stalled = false;            // Hessians of some blocks led nowhere
-  bool precise = false;            // the next sweep takes it in double: the matrix is ill-conditioned, or the rows are few
-  bool last = false;               // the next sweep measures, in double, and moves nothing
-  std::vector<double> hat;         // firth: (n_columns + 1, n_columns + 1) F with |F z|^2 = z^T information^-1 z; or empty
+  std::vector<double>
+      inverse;              // (n, n) of an earlier sweep's Hessian and prior, corrected since, where the next sweep takes none; or empty
+  double drift = 0;         // length of the way since then, in standard errors
+  bool stalled = false;     // Hessians of some blocks or of earlier sweeps led nowhere
+  bool precise = false;     // Hessians are taken in double: the matrix is ill-conditioned, or the rows are few
+  bool last = false;        // the next sweep measures, in double, and moves nothing
+  std::vector<double> hat;  // firth: (n_columns + 1, n_columns + 1) F with |F z|^2 = z^T information^-1 z; or empty
 };
 
 struct Model {
@@ -137,13 +139,13 @@ struct Statistics {
   WideSums log_likelihood;           // (1) sum of w log P(y)
   WideSums gradient;                 // (n_columns + 1) sum of w r z; firth: r = y - p + h (1/2 - p), h the hat value
   WideSums curvature;                // (n_columns + 1) sum of w v z, in the first sweep only
-  WideSums hessian;                  // lower triangle of the sum of w v z z^T over the chosen blocks; zeros where there are none
-  WideSums hessian_weight;           // (2) sum of w v over all blocks, over the chosen ones
-  WideSums squared_scores;           // last sweep: lower triangle of the sum of w r^2 z z^T
-  WideSums segment_gradient;         // (n_segments) sum of w r
-  WideSums segment_curvature;        // (n_segments, n_columns + 1) sum of w v z
-  WideSums segment_squared;          // last sweep: (n_segments, n_columns + 1) sum of w r^2 z
-  std::vector<double> largest;       // (1) max |eta|
+  WideSums hessian;             // lower triangle of the sum of w v z z^T over the chosen blocks; zeros where the model carries an inverse
+  WideSums hessian_weight;      // (2) sum of w v over all blocks, over the chosen ones
+  WideSums squared_scores;      // last sweep: lower triangle of the sum of w r^2 z z^T
+  WideSums segment_gradient;    // (n_segments) sum of w r
+  WideSums segment_curvature;   // (n_segments, n_columns + 1) sum of w v z
+  WideSums segment_squared;     // last sweep: (n_segments, n_columns + 1) sum of w r^2 z
+  std::vector<double> largest;  // (1) max |eta|
   void for_each_field(FieldVisitor& visitor);
 };
 struct SweepStatistics {

@@ -47,6 +47,7 @@ void move_to_intercept(Point& point, const Model& model, const Vector& curvature
   point.gradient.head(n) += by * curvature;
   point.gradient.tail(point.gradient.size() - n) += by * point.hessian.diagonal().tail(point.gradient.size() - n);
   point.hessian *= 4 * share * (1 - share);
+  point.curvature *= 4 * share * (1 - share);
   point.parameters[n - 1] = coterie::log(model.weight[1]) - coterie::log(model.weight[0]);
   point.log_likelihood = model.null_log_likelihood;
 }

@@ -18,7 +18,7 @@ struct Point {
   Vector parameters;  // (n_columns + 1 + n_segments)
   double log_likelihood = 0;
   Vector gradient;
-  Matrix hessian;         // of -log_likelihood; zero where no block was chosen for it
+  Matrix hessian;         // of -log_likelihood; zero where the sweep took none
   double curvature = 0;   // sum of w v
   Matrix squared_scores;  // as hessian, after the last sweep
 };

@@ -287,10 +287,11 @@ std::unique_ptr<Pass> make_cpu_pass(Context& context, const Grid& grid, const Gr
   return std::make_unique<CpuPass>(context, grid, moments);
 }
 
-// A double of the block and two limbs of the sweep per sum.
+// A double of the block and two limbs of the sweep per sum, and the inverse that the search may carry.
 std::int64_t statistics_bytes(std::int32_t n_columns, std::int32_t n_segments) {
   const std::size_t cells = static_cast<std::size_t>(n_columns) + 1, segments = static_cast<std::size_t>(n_segments);
-  return static_cast<std::int64_t>((2 * triangle_cells(cells) + (2 + 2 * segments) * cells + segments + 4) * 3 * sizeof(double));
+  return static_cast<std::int64_t>(((2 * triangle_cells(cells) + (2 + 2 * segments) * cells + segments + 4) * 3 + cells * cells) *
+                                   sizeof(double));
 }
 
 }  // namespace coterie::logistic_regression

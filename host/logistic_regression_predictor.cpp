@@ -43,7 +43,8 @@ class CpuPredictor final : public Predictor {
   void add_effects(const Tile& tile, std::int64_t first, std::int64_t last) {
     for (std::size_t m = 0; m < models_.size(); ++m) {
       const std::vector<double>& effects = models_[m]->segment_effects;
-      for (std::int64_t row = effects.empty() ? last : first; row < last; ++row)
+      if (effects.empty()) continue;
+      for (std::int64_t row = first; row < last; ++row)
         if (const std::int32_t segment = tile.label[row]; segment >= 0 && static_cast<std::size_t>(segment) < effects.size())
           log_odds_[cell_of(row, m)] += effects[static_cast<std::size_t>(segment)];
     }

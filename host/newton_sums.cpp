@@ -299,7 +299,7 @@ HWY_INLINE void fill_gram_rows(const Stretch& stretch, const double* term, std::
   }
 }
 
-// Columns on the right stay in the first cache while all rows of the matrix below them go by.
+// Two vectors of columns on the right stay in the first cache, of wide rows at least, while all rows of the matrix below go by.
 template <class T>
 void add_gram_target(const Stretch& stretch, const double* term, std::vector<T>& scratch, double* triangle) {
   constexpr std::size_t kMostLanes = hn::MaxLanes(hn::ScalableTag<T>());
@@ -355,7 +355,7 @@ namespace {
 HWY_EXPORT(newton_kernels);
 const Kernels& kernels() { return *HWY_DYNAMIC_DISPATCH(newton_kernels)(); }
 
-// A quarter of a megabyte of float32 cells, which stays in a core's L2 cache.
+// Float32 cells of 128 KiB, which stay in a core's L2 cache beside the columns that a Gram matrix copies.
 constexpr std::int64_t kStretchCells = std::int64_t{1} << 15;
 constexpr std::int64_t kReadBeyond = 256;  // floats: more than all vectors of a register block
 

@@ -142,7 +142,7 @@ std::vector<RankedScores> rank_by_histogram(Context& context, const ScoredRows& 
 }
 
 // Order statistics of `ranks`, ascending and counted from 1, of scores of which `before` lie below the first.
-void select(std::span<double> scores, std::int64_t before, std::span<const std::int64_t> ranks, double* to) {
+void select_ranks(std::span<double> scores, std::int64_t before, std::span<const std::int64_t> ranks, double* to) {
   if (ranks.empty()) return;
   const std::size_t middle = ranks.size() / 2;
   const auto at = static_cast<std::size_t>(ranks[middle] - before - 1);
@@ -150,8 +150,8 @@ void select(std::span<double> scores, std::int64_t before, std::span<const std::
   to[middle] = scores[at];
   const auto below = std::find(ranks.begin(), ranks.end(), ranks[middle]) - ranks.begin();
   std::fill(to + below, to + middle, scores[at]);
-  select(scores.first(at), before, ranks.first(static_cast<std::size_t>(below)), to);
-  select(scores.subspan(at), before + static_cast<std::int64_t>(at), ranks.subspan(middle + 1), to + middle + 1);
+  select_ranks(scores.first(at), before, ranks.first(static_cast<std::size_t>(below)), to);
+  select_ranks(scores.subspan(at), before + static_cast<std::int64_t>(at), ranks.subspan(middle + 1), to + middle + 1);
 }
 
 std::vector<double> cuts_by_selection(std::span<const double> score) {
@@ -159,7 +159,7 @@ std::vector<double> cuts_by_selection(std::span<const double> score) {
   std::vector<std::int64_t> ranks;
   for (std::int32_t p = 1; p < kPercentiles; ++p)
     if (const std::int64_t rank = last_rank(std::ssize(scores), p); rank > 0) ranks.push_back(rank);
-  select(scores, 0, ranks, cuts.data() + (cuts.size() - ranks.size()));
+  select_ranks(scores, 0, ranks, cuts.data() + (cuts.size() - ranks.size()));
   return cuts;
 }
 

@@ -1,5 +1,5 @@
-// Memory for something of every row: large, and written in full. It starts at a line of the cache, so that rows of whole lines do not
-// straddle two; large ones ask the system for huge pages, whose first touch and translation cost less.
+// Memory that starts at a line of the cache, so that rows and vectors of whole lines do not straddle two. Large pieces (4 MiB) are
+// whole huge pages, which are asked for: their first touch and translation cost less.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,7 @@ void* allocate_rows(std::size_t bytes);  // std::bad_alloc where there is none; 
 struct FreeRows {
   void operator()(void* rows) const { std::free(rows); }
 };
+// For something of every row, written in full.
 template <class T>
 using RowArray = std::unique_ptr<T[], FreeRows>;
 
@@ -23,7 +24,7 @@ RowArray<T> make_row_array(std::size_t n) {
   return RowArray<T>(static_cast<T*>(allocate_rows(n * sizeof(T))));
 }
 
-// For vectors that SIMD reads again and again: no load that lies right for its size straddles two lines.
+// For vectors that SIMD reads again and again.
 template <class T>
 struct LineAllocator {
   using value_type = T;

@@ -77,6 +77,15 @@ TEST(Recalibration, FindsThePlantedLine) {
   EXPECT_GT(found.log_likelihood, found.identity_log_likelihood);
 }
 
+TEST(Recalibration, IgnoresThreadCount) {
+  const std::vector<TiedScore> groups = groups_of(drawn(40000, 0.3, 1.2));  // more than a thread takes at a time
+  Context one({.threads = 1}), three({.threads = 3});
+  const Recalibration a = recalibrate(one, groups), b = recalibrate(three, groups);
+  EXPECT_EQ(a.slope, b.slope);
+  EXPECT_EQ(a.intercept, b.intercept);
+  EXPECT_EQ(a.log_likelihood, b.log_likelihood);
+}
+
 TEST(Recalibration, IgnoresTheScaleOfTheWeights) {
   std::vector<ScoredRow> rows = drawn(500, 0.2, 1.1);
   const Recalibration one = recalibrate(two_threads(), groups_of(rows));

@@ -68,6 +68,19 @@ TEST(Evaluation, MatchesReferenceUnderTiesWeightsAndUnknownOutcomes) {
     expect_reference(evaluation::evaluate(context, ranked[static_cast<std::size_t>(segment)], {}), reference_rows(columns, segment));
 }
 
+TEST(Evaluation, AreaOfRowsInOrderIsThatOfTheirPairs) {
+  Columns columns = coarse_scores(300);
+  columns.weight.assign(300, 1);
+  std::vector<std::int32_t> order(300);
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+    return columns.score[static_cast<std::size_t>(a)] < columns.score[static_cast<std::size_t>(b)];
+  });
+  EXPECT_NEAR(evaluation::area_under_roc(columns.score, columns.outcome, order), reference::auc(reference_rows(columns)).auc, kRounding);
+  for (std::int8_t& outcome : columns.outcome) outcome = std::min(outcome, std::int8_t{0});
+  EXPECT_TRUE(std::isnan(evaluation::area_under_roc(columns.score, columns.outcome, order)));
+}
+
 TEST(Evaluation, IgnoresThreadCountAndOrderOfRows) {
   Context one(threads(1)), three(threads(3));
   Columns columns = coarse_scores(9000);

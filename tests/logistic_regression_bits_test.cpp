@@ -48,14 +48,28 @@ const Problem& mixed_problem() {
   return kProblem;
 }
 
+// So many columns that Hessians are worth going on with.
+const Problem& wide_problem() {
+  static const Problem kProblem = [] {
+    Problem problem = drawn_problem(testing::size_for<std::int64_t>(80'003, 9'001), 18, -1.5, 9, 2, 0.1);
+    problem.params = {{.penalty = Penalty::none}, {.target = 1}, {.target = 1, .tol = 1e-3, .inference = false}};
+    return problem;
+  }();
+  return kProblem;
+}
+
 TEST(LogisticRegressionBits, IgnoreThreadCount) {
-  const Fit expected = run(mixed_problem(), {.threads = 1});
-  for (const int threads : {2, 5}) expect_same_bits(expected, run(mixed_problem(), {.threads = threads}));
+  for (const Problem* problem : {&mixed_problem(), &wide_problem()}) {
+    const Fit expected = run(*problem, {.threads = 1});
+    for (const int threads : {2, 5}) expect_same_bits(expected, run(*problem, {.threads = threads}));
+  }
 }
 
 TEST(LogisticRegressionBits, IgnoreTileRows) {
-  const Fit expected = run(mixed_problem());
-  for (const std::int64_t blocks : {1, 100}) expect_same_bits(expected, run(mixed_problem(), {.tile_rows = blocks * kBlockRows}));
+  for (const Problem* problem : {&mixed_problem(), &wide_problem()}) {
+    const Fit expected = run(*problem);
+    for (const std::int64_t blocks : {1, 100}) expect_same_bits(expected, run(*problem, {.tile_rows = blocks * kBlockRows}));
+  }
 }
 
 TEST(LogisticRegressionBits, IgnoreMemoryBudget) {
@@ -64,11 +78,13 @@ TEST(LogisticRegressionBits, IgnoreMemoryBudget) {
 }
 
 TEST(LogisticRegressionBits, IgnoreCompanyInTheSweeps) {
-  const Fit together = run(mixed_problem());
-  for (std::size_t m = 0; m < together.models.size(); ++m) {
-    Problem alone = mixed_problem();
-    alone.params = {mixed_problem().params[m]};
-    expect_same_bits(together.models[m], fit_one(alone));
+  for (const Problem* problem : {&mixed_problem(), &wide_problem()}) {
+    const Fit together = run(*problem);
+    for (std::size_t m = 0; m < together.models.size(); ++m) {
+      Problem alone = *problem;
+      alone.params = {problem->params[m]};
+      expect_same_bits(together.models[m], fit_one(alone));
+    }
   }
 }
 

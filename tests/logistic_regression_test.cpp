@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <tuple>
 
 #include "host/error.hpp"
 #include "tests/support/logistic_reference.hpp"
@@ -65,8 +66,10 @@ TEST(LogisticRegressionFit, MatchesReferenceWithHessiansOfEarlierSweeps) {
 
 // A fit may end a step early where steps are sure to have become short: never farther from the maximum than it was asked for.
 TEST(LogisticRegressionFit, EndsWithinTheToleranceOfTheMaximum) {
-  for (const std::int64_t n : {std::int64_t{700}, testing::size_for<std::int64_t>(150'000, 900)}) {
-    Problem problem = drawn_problem(n, 5, -1);
+  const std::int64_t many = testing::size_for<std::int64_t>(150'000, 900);
+  for (const auto& [n, d, intercept] : {std::tuple{std::int64_t{700}, 5, -1.0}, {many, 5, -1.0}, {3'000, 20, -3.5}, {many, 20, -3.5}}) {
+    SCOPED_TRACE(::testing::Message() << n << " rows of " << d << " columns");
+    Problem problem = drawn_problem(n, d, intercept);
     problem.params = {{.tol = kTight}};
     const Model maximum = fit_one(problem);
     for (const double tol : {1e-2, 1e-6}) {
@@ -74,7 +77,7 @@ TEST(LogisticRegressionFit, EndsWithinTheToleranceOfTheMaximum) {
       const Model model = fit_one(problem);
       EXPECT_TRUE(model.converged);
       EXPECT_LE(model.n_iter, maximum.n_iter);
-      for (std::size_t i = 0; i < 6; ++i)
+      for (std::size_t i = 0; i <= static_cast<std::size_t>(d); ++i)
         EXPECT_NEAR(model.estimates.values[i], maximum.estimates.values[i], std::sqrt(tol) * wald(maximum.estimates, i).std_err);
     }
   }
@@ -158,38 +161,45 @@ TEST(LogisticRegressionFit, IgnoresUnitsOfColumns) {
 
 // R drops what earlier columns and the intercept determine.
 TEST(LogisticRegressionFit, AliasedColumnsAreDroppedAndNamed) {
-  const Problem base = drawn_problem(2000, 3, 0);
-  Problem aliased = base;
-  std::vector<double> x;
-  for (std::size_t i = 0; i < 2000; ++i) {
-    const float* const row = base.rows.x.data() + i * 3;
-    const double first = static_cast<double>(row[0]), second = static_cast<double>(row[1]);
-    x.insert(x.end(), {first, 7.0, second, first / 4 + second / 2, static_cast<double>(row[2])});
+  for (const std::int32_t d : {3, 18}) {  // of wide rows, Hessians of earlier sweeps are gone on with
+    SCOPED_TRACE(d);
+    const Problem base = drawn_problem(2000, d, 0);
+    Problem aliased = base;
+    std::vector<double> x;
+    for (std::size_t i = 0; i < 2000; ++i) {
+      const float* const row = base.rows.x.data() + i * static_cast<std::size_t>(d);
+      const double first = static_cast<double>(row[0]), second = static_cast<double>(row[1]);
+      x.insert(x.end(), {first, 7.0, second, first / 4 + second / 2});
+      x.insert(x.end(), row + 2, row + d);
+    }
+    aliased.rows = testing::on_grid(x, d + 2);
+    aliased.params.front().penalty = Penalty::none;
+    Problem plain = base;
+    plain.params.front().penalty = Penalty::none;
+    const Model model = fit_one(aliased), expected = fit_one(plain);
+    ASSERT_EQ(model.aliased, (std::vector<std::int32_t>{1, 3}));
+    EXPECT_EQ(model.n_parameters(), d + 1);
+    EXPECT_EQ(model.coefficients[1], 0);
+    EXPECT_TRUE(std::isnan(wald(model.estimates, 3).std_err));
+    EXPECT_NEAR(model.log_likelihood, expected.log_likelihood, kRounding * -expected.log_likelihood);
+    EXPECT_NEAR(model.coefficients[4], expected.coefficients[2], 1e-5);  // the sum of two columns was rounded to its grid
+    std::vector<std::string> names{"a", "seven", "b", "sum"};
+    names.resize(static_cast<std::size_t>(d) + 2, "c");
+    EXPECT_NE(warnings_about(model, names).front().find("'seven', 'sum'"), std::string::npos);
   }
-  aliased.rows = testing::on_grid(x, 5);
-  aliased.params.front().penalty = Penalty::none;
-  Problem plain = base;
-  plain.params.front().penalty = Penalty::none;
-  const Model model = fit_one(aliased), expected = fit_one(plain);
-  ASSERT_EQ(model.aliased, (std::vector<std::int32_t>{1, 3}));
-  EXPECT_EQ(model.n_parameters(), 4);
-  EXPECT_EQ(model.coefficients[1], 0);
-  EXPECT_TRUE(std::isnan(wald(model.estimates, 3).std_err));
-  EXPECT_NEAR(model.log_likelihood, expected.log_likelihood, kRounding * -expected.log_likelihood);
-  EXPECT_NEAR(model.coefficients[4], expected.coefficients[2], 1e-5);  // the sum of two columns was rounded to its grid
-  const std::vector<std::string> names{"a", "seven", "b", "sum", "c"};
-  EXPECT_NE(warnings_about(model, names).front().find("'seven', 'sum'"), std::string::npos);
 }
 
 TEST(LogisticRegressionFit, CompleteSeparationIsNamed) {
-  Problem problem = drawn_problem(600, 3, 0);
-  problem.params.front().penalty = Penalty::none;
-  for (std::size_t i = 0; i < 600; ++i) problem.target[i] = problem.rows.x[i * 3 + 1] > 1 ? 1 : 0;
-  const Model model = fit_one(problem);
-  EXPECT_EQ(std::count(model.separating.begin(), model.separating.end(), 1), 1);
-  EXPECT_NEAR(model.log_likelihood, 0, 1e-6);
-  problem.params.front().penalty = Penalty::l2;
-  EXPECT_TRUE(fit_one(problem).separating.empty());
+  for (const std::int32_t d : {3, 18}) {
+    Problem problem = drawn_problem(600, d, 0);
+    problem.params.front().penalty = Penalty::none;
+    for (std::size_t i = 0; i < 600; ++i) problem.target[i] = problem.rows.x[i * static_cast<std::size_t>(d) + 1] > 1 ? 1 : 0;
+    const Model model = fit_one(problem);
+    EXPECT_EQ(std::count(model.separating.begin(), model.separating.end(), 1), 1);
+    EXPECT_NEAR(model.log_likelihood, 0, 1e-6);
+    problem.params.front().penalty = Penalty::l2;
+    EXPECT_TRUE(fit_one(problem).separating.empty());
+  }
 }
 
 TEST(LogisticRegressionFit, SaysWhyThereIsNoFit) {

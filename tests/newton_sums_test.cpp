@@ -141,5 +141,56 @@ TEST(NewtonSums, MatchSumsOverRows) {
   });
 }
 
+// A stretch that is full, then one that is shorter: what the first left behind must not count. Four models, columns for several turns.
+TEST(NewtonSums, FullStretchesLeaveNothingToTheNext) {
+  testing::for_each_instruction_set([] {
+    constexpr std::int32_t kColumns = 150;
+    Rows rows = make_rows(stretch_rows(kColumns), kColumns);
+    const std::size_t n = kColumns + 1, width = static_cast<std::size_t>(rows.stretch.width);
+    std::vector<float> scratch;
+    std::vector<double> ignored(n * (n + 1) / 2);
+    fill_residuals(rows.stretch, rows.terms);
+    add_gram(rows.stretch, rows.terms.curvature.data(), scratch, ignored.data());
+    const std::vector<float> x(5 * kColumns, 2.5f), center(kColumns, 0.5f), scale(kColumns, 0.5f);  // cells of 1
+    pack(x.data(), 5, center, scale, rows.stretch);
+    for (std::size_t row = 0; row < 5; ++row)
+      for (std::size_t j = 0; j < width; ++j) ASSERT_EQ(cell(rows.stretch, row, j), j < n ? 1 : 0);
+
+    std::vector<RowTerms> terms(kModels, rows.terms);
+    std::vector<double> parameters(width), triangle(ignored.size()), length(static_cast<std::size_t>(rows.stretch.capacity));
+    std::vector<std::vector<double>> gradients(kModels, std::vector<double>(n));
+    std::fill_n(parameters.begin(), n, 0.25);
+    std::vector<const double*> of_parameters, of_terms;
+    std::vector<double*> of_gradients;
+    std::vector<RowTerms*> of_rows;
+    for (std::size_t m = 0; m < kModels; ++m) {
+      std::fill(terms[m].log_odds.begin(), terms[m].log_odds.end(), static_cast<double>(m));
+      std::fill(terms[m].residual.begin(), terms[m].residual.end(), static_cast<double>(m + 1));
+      of_parameters.push_back(parameters.data());
+      of_terms.push_back(terms[m].residual.data());
+      of_gradients.push_back(gradients[m].data());
+      of_rows.push_back(&terms[m]);
+    }
+    for (std::size_t count = 1; count <= kModels; ++count) {
+      add_log_odds(rows.stretch, std::span(of_parameters).first(count), std::span(of_rows).first(count));
+      add_weighted_rows(rows.stretch, std::span(of_terms).first(count), std::span(of_gradients).first(count));
+    }
+    for (std::size_t m = 0; m < kModels; ++m) {
+      const double times = static_cast<double>(kModels - m), term = static_cast<double>(m + 1);
+      for (std::size_t row = 0; row < 5; ++row)
+        EXPECT_EQ(terms[m].log_odds[row], static_cast<double>(m) + times * 0.25 * static_cast<double>(n));
+      for (const double sum : gradients[m]) EXPECT_EQ(sum, times * 5 * term);
+    }
+    std::fill(terms[0].curvature.begin(), terms[0].curvature.end(), 0.5);
+    add_gram(rows.stretch, terms[0].curvature.data(), scratch, triangle.data());
+    for (const double sum : triangle) ASSERT_EQ(sum, 2.5);
+    const std::vector<double> factor(n * n, 0.5);  // above the diagonal, too: not to be read
+    squared_lengths(rows.stretch, factor.data(), length.data());
+    double expected = 0;
+    for (std::size_t i = 1; i <= n; ++i) expected += 0.25 * static_cast<double>(i * i);
+    EXPECT_EQ(length[4], expected);
+  });
+}
+
 }  // namespace
 }  // namespace coterie::newton
