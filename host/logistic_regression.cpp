@@ -20,8 +20,6 @@ constexpr std::int64_t kFewRows = std::int64_t{1} << 16;
 constexpr std::int64_t kRowsPerParameter = 256;
 constexpr std::int64_t kLeastRowsPerParameter = 16;  // with fewer a sample would lead astray
 constexpr std::int64_t kMostSparse = 16;             // blocks of which one is taken
-// Of a sample whose Hessian goes on into sweeps of all rows: it errs by less than a fifth, which the secants make up for.
-constexpr std::int64_t kCarriedRowsPerParameter = 32;
 // Log-odds that have moved by so much, squared and on average, leave a Hessian that is still good for a digit per step.
 constexpr double kMostDrift = 1.0 / 64;
 // Columns up to which a Hessian of all rows of a sweep costs about as much as the rest of it on a CPU.
@@ -145,13 +143,12 @@ struct StepInverse {
   double smallest_pivot = 1;  // of a Hessian of this sweep
 };
 
-// Whether steps may go on with the inverse for the time being.
+// Whether steps may go on with the inverse for the time being: with a sample's among all rows, too, because secants and a new Hessian
+// where steps do not shrink make up for what it errs by.
 bool may_carry(const Model& model, const StepInverse& by, double total_curvature) {
   const Search& search = model.search;
   const bool is_sound = by.solved.damping == 0 && (search.precise || by.smallest_pivot >= kIllConditioned);
-  const double sampled = static_cast<double>(std::min(model.rows[0], model.rows[1])) / static_cast<double>(search.rows_every);
-  const bool is_broad = search.rows_every == 1 || sampled >= static_cast<double>(kCarriedRowsPerParameter * (model.n_columns + 1));
-  return is_sound && is_broad && takes_rough_hessians(model) && search.drift * search.drift <= kMostDrift * total_curvature;
+  return is_sound && takes_rough_hessians(model) && search.drift * search.drift <= kMostDrift * total_curvature;
 }
 
 // How the next sweep goes about it, after a step of this squared length.
