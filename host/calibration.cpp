@@ -95,11 +95,10 @@ struct Fit {
   bool converged = false;
 };
 
-template <class LogOdds>
-Fit maximise(Context& context, std::span<const TiedScore> groups, const LogOdds& log_odds_of, const Targets& targets) {
-  const auto weight = static_cast<double>(total(groups).weight);
-  const auto evaluate = [&](const Line& line) { return derivatives(context, groups, log_odds_of, targets, line, weight); };
-  Fit fit{.line = {0, 1}, .at = evaluate({0, 1})};
+// evaluate(line): the derivatives there; identity: those at intercept 0 and slope 1.
+template <class Evaluate>
+Fit maximise(const Evaluate& evaluate, const Derivatives& identity) {
+  Fit fit{.line = {0, 1}, .at = identity};
   for (int step = 0; step < kMostSteps; ++step) {
     const Derivatives& d = fit.at;
     const double determinant = d.h00 * d.h11 - d.h01 * d.h01;
@@ -146,10 +145,13 @@ Recalibration recalibrate_scores(Context& context, std::span<const TiedScore> gr
   const auto rows = static_cast<double>(totals.rows());
   Recalibration result{kNan, kNan, kNan, kNan, kNan, kNan};
   if (totals.rows() == 0) return result;
-  result.identity_log_likelihood =
-      rows * derivatives(context, groups, log_odds_of, Targets{}, Line{0, 1}, static_cast<double>(totals.weight)).log_likelihood;
+  const auto evaluate = [&](const Line& line) {
+    return derivatives(context, groups, log_odds_of, Targets{}, line, static_cast<double>(totals.weight));
+  };
+  const Derivatives identity = evaluate({0, 1});
+  result.identity_log_likelihood = rows * identity.log_likelihood;
   if (is_separated(groups, log_odds_of)) return result;
-  const Fit fit = maximise(context, groups, log_odds_of, Targets{});
+  const Fit fit = maximise(evaluate, identity);
   if (!fit.converged) return result;
   result.intercept = fit.line.intercept;
   result.slope = fit.line.slope;
@@ -227,9 +229,11 @@ Calibrator fit_platt(Context& context, std::span<const TiedScore> groups) {
   require_both(totals);
   const auto smoothed = [](std::int64_t rows) { return 1.0 / (static_cast<double>(rows) + 2); };
   const Targets targets{1 - smoothed(totals.positive_rows), smoothed(totals.negative_rows)};
-  Line line = maximise(
-                  context, groups, [](double score) { return score; }, targets)
-                  .line;
+  const auto evaluate = [&](const Line& tried) {
+    return derivatives(
+        context, groups, [](double score) { return score; }, targets, tried, static_cast<double>(totals.weight));
+  };
+  Line line = maximise(evaluate, evaluate({0, 1})).line;
   if (!(line.slope > 0)) {  // scores that rank no better than chance: everybody gets the rate
     double hits = 0;
     for (const TiedScore& group : groups)

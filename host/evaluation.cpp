@@ -96,36 +96,6 @@ void measure_ranking(std::span<const TiedScore> groups, const Classes& all, Eval
   result.average_precision = precision.value() / real(all.positive_weight);
 }
 
-// Calls f(group, probability, forecast of its log-odds) from the highest score down; an isotonic probability is not of log-odds.
-template <class F>
-void for_each_probability(std::span<const TiedScore> groups, const calibration::Calibrator& calibrator, F&& f) {
-  const bool isotonic = calibrator.method == calibration::Method::isotonic;
-  calibration::for_each_forecast(
-      groups, [&](double score) { return calibrator.log_odds(score); }, 0, 1,
-      [&](const TiedScore& group, double, const calibration::Forecast& at) {
-        f(group, isotonic ? calibrator.probability(group.score) : at.probability, at);
-      });
-}
-
-void measure_probabilities(std::span<const TiedScore> groups, const calibration::Calibrator& calibrator, const Classes& all,
-                           Evaluation& result) {
-  ExactSum probability, loss, squares;
-  for_each_probability(groups, calibrator, [&](const TiedScore& group, double p, const calibration::Forecast& at) {
-    const double positive = real(group.positive_weight), negative = real(group.negative_weight);
-    probability.add((positive + negative) * p);
-    if (group.positive_weight > 0) loss.add(positive * at.loss_of_positive);
-    if (group.negative_weight > 0) loss.add(negative * at.loss_of_negative);
-    squares.add(positive * (1 - p) * (1 - p));
-    squares.add(negative * p * p);
-  });
-  const double weight = real(all.weight());
-  result.base_rate = real(all.positive_weight) / weight;
-  result.mean_probability = probability.value() / weight;
-  result.log_loss = loss.value() / weight;
-  result.brier = squares.value() / weight;
-  result.uncertainty = result.base_rate * (1 - result.base_rate);
-}
-
 // A tenth on its way.
 struct TenthSums {
   Classes classes;
@@ -133,17 +103,7 @@ struct TenthSums {
   ExactSum probability;
 };
 
-std::vector<Tenth> tenths(std::span<const TiedScore> groups, const calibration::Calibrator& calibrator, const Classes& all) {
-  std::vector<TenthSums> sums(kTenths);
-  std::int64_t first = 1;  // row of a group, counted from the highest score
-  for_each_probability(groups, calibrator, [&](const TiedScore& group, double probability, const calibration::Forecast&) {
-    // The tenth i ends with row floor(n i / 10): row r, counted from 1, is in the least i with r <= n i / 10.
-    TenthSums& sum = sums[static_cast<std::size_t>((static_cast<int128>(first) * kTenths + all.rows() - 1) / all.rows() - 1)];
-    sum.classes.add(group);
-    sum.lowest = probability;
-    sum.probability.add(real(group.positive_weight + group.negative_weight) * probability);
-    first += group.positive_rows + group.negative_rows;
-  });
+std::vector<Tenth> tenths_of(std::span<const TenthSums> sums, const Classes& all) {
   std::vector<Tenth> result;
   for (std::int32_t group = 0; group < kTenths; ++group) {
     const TenthSums& sum = sums[static_cast<std::size_t>(group)];
@@ -174,6 +134,40 @@ void decompose_brier(Evaluation& result) {
   }
 }
 
+// Of probabilities: means, losses, and the tenths, all from one forecast per group.
+void measure_probabilities(std::span<const TiedScore> groups, const calibration::Calibrator& calibrator, const Classes& all,
+                           Evaluation& result) {
+  const bool isotonic = calibrator.method == calibration::Method::isotonic;  // whose probabilities are not made of log-odds
+  ExactSum probability, loss, squares;
+  std::vector<TenthSums> sums(kTenths);
+  std::int64_t first = 1;  // row of a group, counted from the highest score
+  const auto add = [&](const TiedScore& group, double, const calibration::Forecast& at) {
+    const double p = isotonic ? calibrator.probability(group.score) : at.probability;
+    const double positive = real(group.positive_weight), negative = real(group.negative_weight);
+    probability.add((positive + negative) * p);
+    if (group.positive_weight > 0) loss.add(positive * at.loss_of_positive);
+    if (group.negative_weight > 0) loss.add(negative * at.loss_of_negative);
+    squares.add(positive * (1 - p) * (1 - p));
+    squares.add(negative * p * p);
+    // The tenth i ends with row floor(n i / 10): row r, counted from 1, is in the least i with r <= n i / 10.
+    TenthSums& sum = sums[static_cast<std::size_t>((static_cast<int128>(first) * kTenths + all.rows() - 1) / all.rows() - 1)];
+    sum.classes.add(group);
+    sum.lowest = p;
+    sum.probability.add((positive + negative) * p);
+    first += group.positive_rows + group.negative_rows;
+  };
+  calibration::for_each_forecast(
+      groups, [&](double score) { return calibrator.log_odds(score); }, 0, 1, add);
+  const double weight = real(all.weight());
+  result.base_rate = real(all.positive_weight) / weight;
+  result.mean_probability = probability.value() / weight;
+  result.log_loss = loss.value() / weight;
+  result.brier = squares.value() / weight;
+  result.uncertainty = result.base_rate * (1 - result.base_rate);
+  result.tenths = tenths_of(sums, all);
+  decompose_brier(result);
+}
+
 }  // namespace
 
 double area_under_roc(std::span<const double> score, std::span<const std::int8_t> outcome, std::span<const std::int32_t> order) {
@@ -201,17 +195,13 @@ Evaluation evaluate(Context& context, const RankedScores& ranked, const calibrat
     for (double* measure : {&result.auc, &result.auc_variance, &result.auc_low, &result.auc_high, &result.average_precision, &result.ks})
       *measure = kNan;
   result.recalibration = calibration::recalibrate(context, ranked.groups, calibrator);
-  std::vector<std::function<void()>> measures = {
-      // none of which needs a field of another
-      [&] { measure_probabilities(ranked.groups, calibrator, all, result); },
-      [&] { result.tenths = tenths(ranked.groups, calibrator, all); },
-  };
+  // None needs a field of another.
+  std::vector<std::function<void()>> measures = {[&] { measure_probabilities(ranked.groups, calibrator, all, result); }};
   if (has_both) {
     measures.emplace_back([&] { measure_auc(ranked, all, result); });
     measures.emplace_back([&] { measure_ranking(ranked.groups, all, result); });
   }
   context.parallel_for(std::ssize(measures), [&](std::int64_t i, int) { measures[static_cast<std::size_t>(i)](); });
-  decompose_brier(result);
   return result;
 }
 

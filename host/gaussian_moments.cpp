@@ -12,6 +12,7 @@
 #include <hwy/highway.h>
 
 #include "host/chosen_lanes-inl.hpp"  // after foreach_target
+#include "host/load_as-inl.hpp"
 
 #ifndef COTERIE_GAUSSIAN_MOMENTS_KERNELS
 #define COTERIE_GAUSSIAN_MOMENTS_KERNELS
@@ -43,13 +44,7 @@ constexpr std::int64_t kGramRows = 4;
 constexpr std::int64_t kGramVectors = 3;
 constexpr std::int64_t kPanelBytes = std::int64_t{24} << 10;
 
-template <class D, class T>
-HWY_INLINE hn::Vec<D> load_wide(D d, const T* from) {
-  if constexpr (sizeof(T) == sizeof(double))
-    return hn::LoadU(d, from);
-  else
-    return hn::PromoteTo(d, hn::LoadU(hn::Rebind<T, D>(), from));
-}
+using coterie::HWY_NAMESPACE::load_as;
 
 template <class D>
 HWY_INLINE double sum_of_lanes(D d, hn::Vec<D> v) {
@@ -67,8 +62,8 @@ HWY_INLINE double weighted_sum(const T* weight, const V* value, std::int64_t n_r
   std::int64_t row = 0;
   for (; row + kUnroll * lanes <= n_rows; row += kUnroll * lanes)
     for (std::int32_t i = 0; i < kUnroll; ++i)
-      sum[i] = hn::MulAdd(load_wide(d, weight + row + i * lanes), load_wide(d, value + row + i * lanes), sum[i]);
-  for (; row < n_rows; row += lanes) sum[0] = hn::MulAdd(load_wide(d, weight + row), load_wide(d, value + row), sum[0]);
+      sum[i] = hn::MulAdd(load_as(d, weight + row + i * lanes), load_as(d, value + row + i * lanes), sum[i]);
+  for (; row < n_rows; row += lanes) sum[0] = hn::MulAdd(load_as(d, weight + row), load_as(d, value + row), sum[0]);
   static_assert(kUnroll == 4);
   return sum_of_lanes(d, hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3])));
 }
@@ -79,7 +74,7 @@ HWY_INLINE void add_to(const T* from, std::int64_t n, double* to) {
   const hn::ScalableTag<double> d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::Add(hn::LoadU(d, to + i), load_wide(d, from + i)), d, to + i);
+  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::Add(hn::LoadU(d, to + i), load_as(d, from + i)), d, to + i);
   for (; i < n; ++i) to[i] += static_cast<double>(from[i]);
 }
 
@@ -111,7 +106,7 @@ double sum_of(const T* values, std::int64_t n) {
   const hn::ScalableTag<double> d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), whole = n / lanes * lanes;
   auto sum = hn::Zero(d);
-  for (std::int64_t i = 0; i < whole; i += lanes) sum = hn::Add(sum, load_wide(d, values + i));
+  for (std::int64_t i = 0; i < whole; i += lanes) sum = hn::Add(sum, load_as(d, values + i));
   double total = sum_of_lanes(d, sum);
   for (std::int64_t i = whole; i < n; ++i) total += static_cast<double>(values[i]);
   return total;
@@ -202,7 +197,7 @@ void fill_row_squares(const Stretch<T>& stretch, Scratch<T>& scratch) {
     for (auto& of_rows : square) of_rows = hn::Zero(d);
     for (std::int32_t j = 0; j < stretch.n_columns; ++j)
       for (std::int32_t i = 0; i < kUnroll; ++i) {
-        const auto cell = load_wide(d, stretch.cells.data() + j * stretch.stride + row + i * lanes);
+        const auto cell = load_as(d, stretch.cells.data() + j * stretch.stride + row + i * lanes);
         square[i] = hn::MulAdd(cell, cell, square[i]);
       }
     for (std::int32_t i = 0; i < kUnroll; ++i) hn::StoreU(square[i], d, scratch.row_square.data() + row + i * lanes);

@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include "host/elementary-inl.hpp"
+#include "host/load_as-inl.hpp"
 
 #ifndef COTERIE_NEWTON_SUMS_KERNELS
 #define COTERIE_NEWTON_SUMS_KERNELS
@@ -20,8 +21,6 @@ struct Kernels {
   void (*add_log_odds)(const Stretch& stretch, std::span<const double* const> parameters, std::span<RowTerms* const> rows);
   Likelihood (*fill_residuals)(const Stretch& stretch, RowTerms& rows);
   void (*add_weighted_rows)(const Stretch& stretch, std::span<const double* const> terms, std::span<double* const> sums);
-  void (*add_gram_float)(const Stretch& stretch, const double* term, std::vector<float>& scratch, double* triangle);
-  void (*add_gram_double)(const Stretch& stretch, const double* term, std::vector<double>& scratch, double* triangle);
   void (*squared_lengths)(const Stretch& stretch, const double* factor, double* out);
 };
 
@@ -36,23 +35,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<double>;
 using V = hn::Vec<D>;
 
-// Rows per register block of a Gram matrix: with two vectors of columns its sums, a vector of each and one cell fit the registers.
-#if HWY_TARGET <= HWY_AVX3
-constexpr std::int32_t kGramRows = 12;
-#else
-constexpr std::int32_t kGramRows = 6;
-#endif
+using coterie::HWY_NAMESPACE::load_as;
 
 HWY_INLINE std::int64_t lanes_of_double() { return static_cast<std::int64_t>(hn::Lanes(D())); }
-
-template <class Tag>
-HWY_INLINE hn::Vec<Tag> load_as(Tag d, const float* from) {
-  if constexpr (sizeof(hn::TFromD<Tag>) == sizeof(double))
-    return hn::PromoteTo(d, hn::LoadU(hn::Rebind<float, Tag>(), from));
-  else
-    return hn::LoadU(d, from);
-}
-HWY_INLINE V load_as(D d, const double* from) { return hn::LoadU(d, from); }
 
 void pack_target(const float* x, std::span<const float> center, std::span<const float> scale, Stretch& stretch) {
   constexpr std::size_t kAhead = 1024, kLine = 16;  // floats: a page, a line of the cache
@@ -248,73 +233,6 @@ void add_weighted_rows_target(const Stretch& stretch, std::span<const double* co
   }
 }
 
-// Of a block of the triangle whose first row is i0 and first column j0; sums: (kGramRows, columns).
-template <class T>
-HWY_INLINE void add_to_triangle(const T* sums, std::int32_t columns, std::int32_t i0, std::int32_t j0, std::int32_t n_cells,
-                                double* triangle) {
-  const D d;
-  const std::int32_t lanes = static_cast<std::int32_t>(lanes_of_double());
-  for (std::int32_t i = i0; i < std::min(n_cells, i0 + kGramRows); ++i, sums += columns) {
-    double* const to = triangle + std::int64_t{i} * (i + 1) / 2 + j0;
-    const std::int32_t n = std::min(columns, i + 1 - j0);  // of a row above the block none
-    std::int32_t j = 0;
-    for (; j + lanes <= n; j += lanes) hn::StoreU(hn::Add(hn::LoadU(d, to + j), load_as(d, sums + j)), d, to + j);
-    for (; j < n; ++j) to[j] += static_cast<double>(sums[j]);
-  }
-}
-
-// One register block of two vectors of columns. left: (n_rows, kGramRows), weighted.
-template <class T>
-HWY_INLINE void multiply_gram_block(const Stretch& stretch, const T* left, std::int32_t j0, T* sums) {
-  using Tag = hn::ScalableTag<T>;
-  const Tag d;
-  const std::size_t lanes = hn::Lanes(d);
-  hn::Vec<Tag> sum[kGramRows][2];
-  for (auto& of_row : sum) of_row[0] = of_row[1] = hn::Zero(d);
-  const float* right = stretch.cells.data() + j0;
-  for (std::int64_t row = 0; row < stretch.n_rows; ++row, left += kGramRows, right += stretch.width) {
-    const auto first = load_as(d, right), second = load_as(d, right + lanes);
-    for (std::int32_t i = 0; i < kGramRows; ++i) {
-      const auto cell = hn::Set(d, left[i]);
-      sum[i][0] = hn::MulAdd(cell, first, sum[i][0]);
-      sum[i][1] = hn::MulAdd(cell, second, sum[i][1]);
-    }
-  }
-  for (auto& of_row : sum)
-    for (const auto& cells : of_row) {
-      hn::StoreU(cells, d, sums);
-      sums += lanes;
-    }
-}
-
-// Weighted cells of kGramRows columns from i0 on. What a vector holds beyond them, the next row overwrites.
-template <class T>
-HWY_INLINE void fill_gram_rows(const Stretch& stretch, const double* term, std::int32_t i0, T* left) {
-  const hn::ScalableTag<T> d;
-  const std::int32_t lanes = static_cast<std::int32_t>(hn::Lanes(d));
-  const float* cells = stretch.cells.data() + i0;
-  for (std::int64_t row = 0; row < stretch.n_rows; ++row, cells += stretch.width, left += kGramRows) {
-    const auto weight = hn::Set(d, static_cast<T>(term[row]));
-    for (std::int32_t i = 0; i < kGramRows; i += lanes) hn::StoreU(hn::Mul(weight, load_as(d, cells + i)), d, left + i);
-  }
-}
-
-// Two vectors of columns on the right stay in the first cache, of wide rows at least, while all rows of the matrix below go by.
-template <class T>
-void add_gram_target(const Stretch& stretch, const double* term, std::vector<T>& scratch, double* triangle) {
-  constexpr std::size_t kMostLanes = hn::MaxLanes(hn::ScalableTag<T>());
-  const std::int32_t n = stretch.n_cells, columns = 2 * static_cast<std::int32_t>(hn::Lanes(hn::ScalableTag<T>()));
-  const std::int64_t block = kGramRows * stretch.capacity, blocks = (n + kGramRows - 1) / kGramRows;
-  scratch.resize(static_cast<std::size_t>(blocks * block) + kMostLanes);
-  HWY_ALIGN T sums[kGramRows * 2 * kMostLanes];
-  for (std::int32_t b = 0; b < blocks; ++b) fill_gram_rows(stretch, term, b * kGramRows, scratch.data() + b * block);
-  for (std::int32_t j0 = 0; j0 < n; j0 += columns)
-    for (std::int32_t b = j0 / kGramRows; b < blocks; ++b) {
-      multiply_gram_block(stretch, scratch.data() + b * block, j0, sums);
-      add_to_triangle(sums, columns, b * kGramRows, j0, n, triangle);
-    }
-}
-
 void squared_lengths_target(const Stretch& stretch, const double* factor, double* out) {
   const D d;
   const std::int32_t lanes = static_cast<std::int32_t>(lanes_of_double());
@@ -334,13 +252,7 @@ void squared_lengths_target(const Stretch& stretch, const double* factor, double
   }
 }
 
-constexpr Kernels kKernels{pack_target,
-                           add_log_odds_target,
-                           fill_residuals_target,
-                           add_weighted_rows_target,
-                           add_gram_target<float>,
-                           add_gram_target<double>,
-                           squared_lengths_target};
+constexpr Kernels kKernels{pack_target, add_log_odds_target, fill_residuals_target, add_weighted_rows_target, squared_lengths_target};
 
 const Kernels* newton_kernels() { return &kKernels; }
 
@@ -396,15 +308,6 @@ Likelihood fill_residuals(const Stretch& stretch, RowTerms& rows) { return kerne
 
 void add_weighted_rows(const Stretch& stretch, std::span<const double* const> terms, std::span<double* const> sums) {
   kernels().add_weighted_rows(stretch, terms, sums);
-}
-
-template <>
-void add_gram(const Stretch& stretch, const double* term, std::vector<float>& scratch, double* triangle) {
-  kernels().add_gram_float(stretch, term, scratch, triangle);
-}
-template <>
-void add_gram(const Stretch& stretch, const double* term, std::vector<double>& scratch, double* triangle) {
-  kernels().add_gram_double(stretch, term, scratch, triangle);
 }
 
 void squared_lengths(const Stretch& stretch, const double* factor, double* out) { kernels().squared_lengths(stretch, factor, out); }

@@ -64,7 +64,7 @@ Likelihood fill_residuals(const Stretch& stretch, RowTerms& rows);
 // Adds sum of term z to sums, (n_cells) each, for at most kModels models; terms: (capacity) each.
 void add_weighted_rows(const Stretch& stretch, std::span<const double* const> terms, std::span<double* const> sums);
 
-// Adds the lower triangle of sum of term z z^T, row by row, products in T. scratch is the caller's.
+// Adds the lower triangle of sum of term z z^T, row by row, products in T: host/newton_gram.cpp. scratch is the caller's.
 template <class T>
 void add_gram(const Stretch& stretch, const double* term, std::vector<T>& scratch, double* triangle);
 
