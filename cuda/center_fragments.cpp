@@ -51,8 +51,8 @@ void CenterFragments::pack_center(const kmeans::Model& model, std::int32_t clust
     const double lost = std::abs(e - static_cast<double>(from_half_bits(bits))) + 0x1p-52 * scale_ * (std::abs(c) + std::abs(p));
     square += e * e;
     lost_square += lost * lost;
-    Fragment& fragment = of_pair[j / kStepColumns * kLanes + 4 * group + j % 8 / 2];
-    const bool high = j % kStepColumns >= 8;
+    Fragment& fragment = of_pair[j / kStepColumns * kLanes + 4 * group + j % kStepColumns / 4];
+    const bool high = j % 4 >= 2;
     std::uint32_t& word = tile == 0 ? (high ? fragment.y : fragment.x) : (high ? fragment.w : fragment.z);
     word |= (bits ^ 0x8000u) << (j % 2 * 16);  // negated: the sum is |e|^2 / 2 - y . e
   }
@@ -79,7 +79,7 @@ TensorModel CenterFragments::pack(const kmeans::Model& model, TensorModel at) {
 
 void CenterFragments::upload(std::span<const kmeans::Model* const> models, std::int32_t n_columns, cudaStream_t stream) {
   n_columns_ = n_columns;
-  steps_ = (n_columns + kStepColumns - 1) / kStepColumns;
+  steps_ = count_steps(n_columns);
   std::size_t n_pairs = 0;
   for (const kmeans::Model* model : models) n_pairs += static_cast<std::size_t>(count_pairs(*model));
   const std::size_t n_fragments = n_pairs * static_cast<std::size_t>(steps_) * kLanes, n_bounds = n_pairs * 2 * 4;

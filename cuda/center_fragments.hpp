@@ -17,7 +17,14 @@ namespace coterie::COTERIE_GPU {
 inline constexpr int kStepColumns = 16;  // of one product
 inline constexpr int kPairCenters = 16;  // two products side by side share a fragment
 
-// What one lane holds of rows (a[0..3] of mma.hpp) or of two tiles of 8 centers (b[0..1] of each) in one step.
+// Of a row. Kernels that hold rows in registers exist for 1, 2, 3, 4, 6 and 8.
+constexpr int count_steps(int n_columns) {
+  const int steps = (n_columns + kStepColumns - 1) / kStepColumns;
+  return steps == 5 || steps == 7 ? steps + 1 : steps;
+}
+
+// What one lane holds of rows (a[0..3] of mma.hpp) or of two tiles of 8 centers (b[0..1] of each) in one step. A product may take its
+// columns in any order, so a lane's are neighbours: 4 * member + {0, 1}, and + {2, 3} where mma.hpp has those 8 further.
 struct alignas(16) Fragment {
   std::uint32_t x, y, z, w;
 };

@@ -17,12 +17,12 @@ struct ExactOutput {
   double* second_squared_distance;  // infinity when there is one center only
 };
 
-// One thread per row. x: (n_rows, n_columns); centers: packed, of this model.
+// One thread per row. x: (n_rows, n_columns); centers: (n_clusters, padded_columns).
 __global__ void __launch_bounds__(kExactThreads) assign_exact_kernel(const float* x, int n_rows, int n_columns, const float* centers,
                                                                      int padded_columns, int n_clusters, ExactOutput output) {
   const std::int64_t row = std::int64_t{blockIdx.x} * kExactThreads + threadIdx.x;
   if (row >= n_rows) return;
-  const TopTwo<double> top = nearest_exact(x + row * n_columns, n_columns, centers, padded_columns, n_clusters);
+  const TopTwo<double> top = two_nearest(x + row * n_columns, n_columns, centers, padded_columns, n_clusters);
   output.label[row] = top.best_index;
   if (output.second != nullptr) output.second[row] = top.second_index;
   if (output.squared_distance != nullptr) output.squared_distance[row] = top.best;

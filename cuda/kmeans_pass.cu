@@ -18,12 +18,12 @@ namespace {
 
 constexpr int kLimbs = 3;  // of 16, 16 and 32 bits, each summed in 64
 
-// As many blocks as the device runs at a time, but no more than there are strips.
+// As many blocks as the device runs at a time, but no more than have work.
 template <class Parameters>
-unsigned count_persistent_blocks(void (*kernel)(Parameters), std::size_t shared_bytes, const Device& device, int n_strips) {
+unsigned count_persistent_blocks(void (*kernel)(Parameters), int threads, std::size_t shared_bytes, const Device& device, int most) {
   int per_multiprocessor = 0;
-  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_multiprocessor, kernel, kSweepThreads, shared_bytes));
-  return static_cast<unsigned>(std::min(n_strips, std::max(per_multiprocessor, 1) * device.multiprocessors));
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_multiprocessor, kernel, threads, shared_bytes));
+  return static_cast<unsigned>(std::min(most, std::max(per_multiprocessor, 1) * device.multiprocessors));
 }
 
 class KMeansPass final : public kmeans::Pass {
@@ -31,20 +31,18 @@ class KMeansPass final : public kmeans::Pass {
   KMeansPass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns, SweepTally* tally)
       : device_(device), n_columns_(n_columns), certainty_(n_columns), tally_(tally) {
     upload_scale(grid);
-    for (const auto& kernels : kernels_) {
-      for (const auto kernel : kernels)
-        check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
+    for (const bool weighted : {false, true}) {
+      allow_shared_memory(choose_narrow_kernel(weighted));
+      allow_shared_memory(choose_wide_kernel(weighted));
     }
   }
 
   void begin(std::span<const kmeans::Model* const> models) override {
     models_.assign(models.begin(), models.end());
     packed_.upload(models, n_columns_, stream());
-    tensor_ = takes_tensor_cores(n_columns_, packed_.n_clusters(), device_.shared_bytes);
-    shape_ = choose_shape(n_columns_, packed_.n_clusters(), device_.shared_bytes, tensor_);
-    if (tensor_) fragments_.upload(models, n_columns_, stream());
-    for (const bool weighted : {false, true})
-      groups_[weighted] = group_models(packed_, shape_, device_.shared_bytes, weighted ? kLimbs : 1);
+    shape_ = choose_shape(n_columns_, device_.shared_bytes);
+    fragments_.upload(models, n_columns_, stream());
+    for (const bool weighted : {false, true}) groups_[weighted] = group_models(packed_, shape_, device_.shared_bytes, weighted);
     farthest_.clear();
     for (const kmeans::Model* model : models) farthest_.emplace_back(model->empty_clusters, n_columns_ + 2);
     statistics_.ensure(statistics_size());
@@ -56,10 +54,11 @@ class KMeansPass final : public kmeans::Pass {
     const Tile& tile = device_tile_.get(host_or_device_tile, stream());
     if (tile.n_rows == 0) return;
     for (const SweepGroup& group : groups_[tile.weight != nullptr]) {
-      if (shape_.rows > 0 && group.shared_bytes <= device_.shared_bytes) {
-        sweep_group(tile, group);
+      const SweepShape shape = fit_rows(shape_, tile.n_rows);
+      if (shape.rows > 0 && scale_is_one_float_) {
+        sweep_group(tile, group, shape);
       } else {
-        sweep_large_model(tile, static_cast<std::size_t>(group.first_model));
+        for (int m = 0; m < group.n_models; ++m) sweep_alone(tile, static_cast<std::size_t>(group.first_model + m));
       }
     }
     for (std::size_t m = 0; m < models_.size(); ++m) {
@@ -87,13 +86,15 @@ class KMeansPass final : public kmeans::Pass {
   std::int64_t* weights() const { return statistics_.data() + kLimbs * cells(); }
   std::int64_t* rows() const { return weights() + clusters(); }
 
-  // 1 / step as two floats, because 2^(23 - e) alone may not be one: x * scale[0] * scale[1] is exact.
+  // 1 / step as two floats, because it alone may not be one: x * scale[0] * scale[1] is exact. Only of data near the end of float32 is
+  // the second not 1.
   void upload_scale(const kmeans::Grid& grid) {
     const auto d = static_cast<std::size_t>(n_columns_);
     std::vector<float> scale(2 * d);
     for (std::size_t j = 0; j < d; ++j) {
       const int exponent = -std::ilogb(grid.steps[j]);
-      constexpr int kLargest = 100;
+      constexpr int kLargest = 127;
+      scale_is_one_float_ = scale_is_one_float_ && exponent <= kLargest;
       scale[j] = std::ldexp(1.0f, std::min(exponent, kLargest));
       scale[d + j] = std::ldexp(1.0f, std::max(exponent - kLargest, 0));
     }
@@ -101,15 +102,30 @@ class KMeansPass final : public kmeans::Pass {
     copy_to_device(scale_.data(), scale.data(), scale.size(), stream());
   }
 
-  void sweep_group(const Tile& tile, const SweepGroup& group) {
-    const Sweep sweep{.shape = shape_,
+  using Kernel = void (*)(Sweep);
+  void allow_shared_memory(Kernel kernel) const {
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device_.shared_bytes)));
+  }
+  static Kernel choose_wide_kernel(bool weighted) { return weighted ? sweep_wide_kernel<true> : sweep_wide_kernel<false>; }
+  Kernel choose_narrow_kernel(bool weighted) const {
+    static constexpr Kernel kKernels[][2] = {
+        {sweep_narrow_kernel<1, false>, sweep_narrow_kernel<1, true>}, {sweep_narrow_kernel<2, false>, sweep_narrow_kernel<2, true>},
+        {sweep_narrow_kernel<3, false>, sweep_narrow_kernel<3, true>}, {sweep_narrow_kernel<4, false>, sweep_narrow_kernel<4, true>},
+        {sweep_narrow_kernel<6, false>, sweep_narrow_kernel<6, true>}, {sweep_narrow_kernel<8, false>, sweep_narrow_kernel<8, true>}};
+    const int steps = std::min(count_steps(n_columns_), 8);
+    return kKernels[steps <= 4 ? steps - 1 : steps / 2 + 1][weighted];
+  }
+
+  void sweep_group(const Tile& tile, const SweepGroup& group, const SweepShape& shape) {
+    const Sweep sweep{.shape = shape,
                       .tile = {tile.x, tile.n_rows},
                       .weight = tile.weight,
                       .centers = packed_.centers(),
-                      .tensor = tensor_ ? fragments_.on_device() : TensorCenters{},
+                      .tensor = fragments_.on_device(),
                       .models = packed_.device_layout(),
                       .first_model = group.first_model,
                       .n_models = group.n_models,
+                      .n_pairs = group.n_pairs,
                       .group = group.group,
                       .group_cells = group.cells,
                       .shared_sums = group.shared_sums,
@@ -121,11 +137,12 @@ class KMeansPass final : public kmeans::Pass {
                       .certain_ratio = certainty_.ratio,
                       .certain_underflow = nearest::Certainty::kUnderflow,
                       .rechecked = rows() + clusters()};
-    const auto kernel = kernels_[tensor_][tile.weight != nullptr];
-    const int n_strips = (tile.n_rows + shape_.rows - 1) / shape_.rows;
-    launch(kernel,
-           {count_persistent_blocks(kernel, group.shared_bytes, device_.device, n_strips), kSweepThreads, group.shared_bytes, stream()},
-           sweep);
+    const bool weighted = tile.weight != nullptr;
+    const int threads = group.narrow ? kNarrowThreads : kWideThreads;
+    const int rows = group.narrow ? kNarrowWarps * kLeastNarrowRows : shape.rows;  // of a block at a time
+    const Kernel kernel = group.narrow ? choose_narrow_kernel(weighted) : choose_wide_kernel(weighted);
+    const unsigned blocks = count_persistent_blocks(kernel, threads, group.shared_bytes, device_.device, (tile.n_rows - 1) / rows + 1);
+    launch(kernel, {blocks, static_cast<unsigned>(threads), group.shared_bytes, stream()}, sweep);
   }
 
   void assign_exact(const Tile& tile, std::size_t m, ExactOutput output) const {
@@ -134,7 +151,7 @@ class KMeansPass final : public kmeans::Pass {
            packed_.centers() + packed_.layout()[m].centers, packed_.padded_columns(), models_[m]->n_clusters, output);
   }
 
-  void sweep_large_model(const Tile& tile, std::size_t m) {
+  void sweep_alone(const Tile& tile, std::size_t m) {
     label_.ensure(static_cast<std::size_t>(tile.n_rows));
     assign_exact(tile, m, {.label = label_.data(), .second = nullptr, .squared_distance = nullptr, .second_squared_distance = nullptr});
     const PackedModel& model = packed_.layout()[m];
@@ -194,11 +211,8 @@ class KMeansPass final : public kmeans::Pass {
   SweepShape shape_;
   nearest::Certainty certainty_;
   SweepTally* tally_;
-  bool tensor_ = false;
-  // Without and with tensor cores, without and with weights.
-  void (*const kernels_[2][2])(Sweep) = {{sweep_models_kernel<false, false>, sweep_models_kernel<true, false>},
-                                         {sweep_models_kernel<false, true>, sweep_models_kernel<true, true>}};
   DeviceBuffer<float> scale_;  // (2, n_columns)
+  bool scale_is_one_float_ = true;
   std::vector<const kmeans::Model*> models_;
   PackedModels packed_;
   CenterFragments fragments_;
@@ -221,9 +235,8 @@ class KMeansPredictor final : public kmeans::Predictor {
     n_clusters_ = model.n_clusters;
     const kmeans::Model* const models[] = {&model};
     packed_.upload(models, model.n_columns, device_.compute.get());
-    shape_ = choose_shape(model.n_columns, 0, device_.shared_bytes, true);
-    tensor_ = takes_tensor_cores(model.n_columns, model.n_clusters, device_.shared_bytes);
-    if (tensor_) fragments_.upload(models, model.n_columns, device_.compute.get());
+    shape_ = choose_shape(model.n_columns, device_.shared_bytes);
+    fragments_.upload(models, model.n_columns, device_.compute.get());
   }
 
   kmeans::Assignment predict(const Tile& host_or_device_tile) override {
@@ -247,29 +260,28 @@ class KMeansPredictor final : public kmeans::Predictor {
 
  private:
   void predict_into(const Tile& tile, const ExactOutput& output) const {
-    if (!tensor_) {
+    const SweepShape shape = fit_rows(shape_, tile.n_rows);
+    if (shape.rows == 0) {
       const auto blocks = static_cast<unsigned>((tile.n_rows + kExactThreads - 1) / kExactThreads);
       launch(assign_exact_kernel, {blocks, kExactThreads, 0, device_.compute.get()}, tile.x, tile.n_rows, tile.n_columns, packed_.centers(),
              packed_.padded_columns(), n_clusters_, output);
       return;
     }
-    const Prediction job{.shape = shape_,
+    const Prediction job{.shape = shape,
                          .tile = {tile.x, tile.n_rows},
-                         .centers = packed_.centers(),
+                         .centers = {packed_.centers(), tile.n_columns, packed_.padded_columns()},
                          .tensor = fragments_.on_device(),
                          .n_clusters = n_clusters_,
                          .output = output};
-    const std::size_t shared_bytes = sizeof(float) * static_cast<std::size_t>(PredictMemory(shape_).words);
-    launch(predict_rows_kernel,
-           {count_persistent_blocks(predict_rows_kernel, shared_bytes, device_.device, (tile.n_rows + shape_.rows - 1) / shape_.rows),
-            kSweepThreads, shared_bytes, device_.compute.get()},
-           job);
+    const std::size_t shared_bytes = words_to_bytes(WideMemory(shape, sizeof(LowestThree) / 4).words);
+    const unsigned blocks =
+        count_persistent_blocks(predict_rows_kernel, kWideThreads, shared_bytes, device_.device, (tile.n_rows - 1) / shape.rows + 1);
+    launch(predict_rows_kernel, {blocks, kWideThreads, shared_bytes, device_.compute.get()}, job);
   }
 
   DeviceContext& device_;
   std::int32_t n_clusters_ = 0;
   SweepShape shape_{};
-  bool tensor_ = false;
   PackedModels packed_;
   CenterFragments fragments_;
   DeviceTile device_tile_;

@@ -1,36 +1,19 @@
-// Label, second segment and both squared distances of every row of a tile: a scan on tensor cores whose certificate must also tell the
-// second from the third (tensor_scan.cuh), then the definition for those two centers; for rows that stay ambiguous, for the candidates.
+// Label, second segment and both squared distances of every row of a tile: a scan (wide_tile.cuh) whose certificate must also tell the
+// second from the third, then the definition for those two centers; for open rows, for all centers that may be one of the two.
 #pragma once
 
 #include "cuda/kmeans_exact.cuh"
-#include "cuda/kmeans_strips.cuh"
-#include "cuda/tensor_scan.cuh"
+#include "cuda/wide_tile.cuh"
 
 namespace coterie::COTERIE_GPU {
 
 struct Prediction {
   SweepShape shape;
-  TileRows tile;
-  const float* centers;  // packed
+  TileRows tile;  // shape.rows rows at least
+  CenterRows centers;
   TensorCenters tensor;  // of one model
   int n_clusters;
   ExactOutput output;  // all of it
-};
-
-// Offsets into dynamic shared memory, in 4-byte words, every one a multiple of 4.
-struct PredictMemory {
-  int strips, fragments, norms, lowest, limits, candidates, ambiguous, words;
-
-  __host__ __device__ explicit PredictMemory(const SweepShape& shape) {
-    strips = 0;
-    fragments = strips + shape.strips * shape.rows * shape.stride;
-    norms = fragments + shape.rows * shape.steps * kStepColumns / 2;
-    lowest = norms + 2 * shape.rows;
-    limits = lowest + kScanWarps * kWarpRows * static_cast<int>(sizeof(LowestThree) / 4);
-    candidates = limits + shape.rows;
-    ambiguous = candidates + static_cast<int>(sizeof(Candidates) / 4);
-    words = ambiguous + shape.rows + 4;
-  }
 };
 
 // The best of two that saw different centers, ties to the lower index.
@@ -68,99 +51,59 @@ __device__ inline void write_result(const ExactOutput& output, std::int64_t row,
   output.second_squared_distance[row] = top.second;
 }
 
-// What the threads of a block share beside the strip.
-struct PredictBlock {
-  Fragment* fragments;
-  RowNorms* norms;
-  LowestThree* lowest;
-  float* limits;
-  Candidates* candidates;
-  int *n_ambiguous, *ambiguous;
-
-  __device__ PredictBlock(const PredictMemory& at, int* memory)
-      : fragments(reinterpret_cast<Fragment*>(memory + at.fragments)),
-        norms(reinterpret_cast<RowNorms*>(memory + at.norms)),
-        lowest(reinterpret_cast<LowestThree*>(memory + at.lowest)),
-        limits(reinterpret_cast<float*>(memory + at.limits)),
-        candidates(reinterpret_cast<Candidates*>(memory + at.candidates)),
-        n_ambiguous(memory + at.ambiguous),
-        ambiguous(n_ambiguous + 1) {}
-};
-
-// One thread per row: its two centers by the definition, or the list of ambiguous rows.
-__device__ inline void finish_row(const Prediction& job, const TensorModel& model, const PredictBlock& block, const float* x,
-                                  std::int64_t row, int row_of_strip) {
-  const LowestThree top = merge_parts(block.lowest, job.shape.rows, row_of_strip);
+// Two threads per row, one for each of its two centers: these by the definition, or the list of open rows.
+__device__ inline void finish_rows(const Prediction& job, const WideTile<LowestThree>& tile, const TensorModel& model, const float* x,
+                                   std::int64_t first_row) {
+  const int row = static_cast<int>(threadIdx.x) & (job.shape.rows - 1), which = static_cast<int>(threadIdx.x) >> (8 - job.shape.parts_log);
+  if (which > 1) return;
+  const LowestThree top = tile.lowest_of(row);
   const CenterPair* const pairs = job.tensor.pairs + model.pairs;
-  const RowNorms norms = block.norms[row_of_strip];
+  const RowNorms norms = tile.norms[row];
   const float error = bound_error(model, norms);
   const float first = upper_bound(job.tensor, norms, error, top.best, norm_of(pairs, top.index));
   const float second = upper_bound(job.tensor, norms, error, top.second, norm_of(pairs, top.second_index));
   if (!(top.second > first && top.third > second)) {
-    block.limits[row_of_strip] = first > second ? first : second;
-    block.ambiguous[atomicAdd(block.n_ambiguous, 1)] = row_of_strip;
+    if (which == 0) tile.leave_open(row, first > second ? first : second);
     return;
   }
-  TopTwo<double> exact;
-  exact.best_index = top.index;
-  exact.second_index = top.second_index;
-  exact.best = squared_distance<double>(x, job.shape.n_columns, job.centers, job.shape.padded_columns, top.index);
-  exact.second = squared_distance<double>(x, job.shape.n_columns, job.centers, job.shape.padded_columns, top.second_index);
-  write_result(job.output, row, exact);
+  const int cluster = which == 0 ? top.index : top.second_index;
+  const double s = squared_distance(x + row * job.shape.n_columns, job.shape.n_columns, job.centers[cluster]);
+  (which == 0 ? job.output.label : job.output.second)[first_row + row] = cluster;
+  (which == 0 ? job.output.squared_distance : job.output.second_squared_distance)[first_row + row] = s;
 }
 
-// By one warp, one center per lane and turn.
-__device__ inline TopTwo<double> two_nearest_by_warp(const SweepShape& shape, const float* x, const CenterList& centers) {
+// By one warp; all lanes return the same.
+__device__ inline TopTwo<double> two_nearest(const float* x, const CenterRows& centers, const OpenCenters& open) {
   TopTwo<double> top;
-  for (int i = static_cast<int>(threadIdx.x) % 32; i < centers.n; i += 32) {
+  for_each_exact(x, centers, open, [&](int cluster, double s) {
     TopTwo<double> one;
-    one.best_index = centers.at(i);
-    one.best = squared_distance<double>(x, shape.n_columns, centers.packed, shape.padded_columns, one.best_index);
+    one.best_index = cluster;
+    one.best = s;
     merge(top, one);
-  }
+  });
   for (int other = 16; other > 0; other /= 2) merge_across_lanes(top, other);
   return top;
 }
 
-// One warp per ambiguous row. All threads; the list is empty again for the next strip.
-__device__ inline void finish_ambiguous_rows(const Prediction& job, const TensorModel& model, const PredictBlock& block, const float* strip,
-                                             int first_row) {
-  const int n_ambiguous = *block.n_ambiguous;
-  for_each_open_row(job.tensor, model, job.n_clusters, job.shape.steps, block.fragments, block.norms,
-                    {block.ambiguous, n_ambiguous, block.limits}, *block.candidates, [&](int row, const int* listed, int n) {
-                      const TopTwo<double> top = two_nearest_by_warp(job.shape, strip + row * job.shape.stride, {job.centers, listed, n});
-                      if (threadIdx.x % 32 == 0) write_result(job.output, first_row + row, top);
-                    });
-  if (n_ambiguous > 0 && threadIdx.x == 0) *block.n_ambiguous = 0;  // where it is 0, no barrier has told that all have read it
-}
-
-__global__ void __launch_bounds__(kSweepThreads, 2) predict_rows_kernel(Prediction job) {
+__global__ void __launch_bounds__(kWideThreads, 2) predict_rows_kernel(Prediction job) {
   SHARED_BYTES(bytes);
-  int* const memory = reinterpret_cast<int*>(bytes);
   const SweepShape& shape = job.shape;
-  const PredictMemory at(shape);
-  const PredictBlock block(at, memory);
-  auto* const strips = reinterpret_cast<float*>(memory + at.strips);
-  fill_shared(strips, shape.strips * shape.rows * shape.stride, 0.0f);  // the padding stays zero
-  fill_shared(block.candidates->count, kWarpRows, 0);
-  if (threadIdx.x == 0) *block.n_ambiguous = 0;
+  const WideTile<LowestThree> tile(shape, job.tensor, WideMemory(shape, sizeof(LowestThree) / 4), reinterpret_cast<int*>(bytes));
+  tile.prepare();
   __syncthreads();
   const TensorModel model = *job.tensor.models;
-  for_each_strip(shape, job.tile, strips, [&](const float* strip, int first_row) {
-    const int shared_row = static_cast<int>(threadIdx.x) / shape.threads_per_row,
-              part = static_cast<int>(threadIdx.x) % shape.threads_per_row;
-    convert_row(job.tensor, shape.steps, strip + shared_row * shape.stride, shared_row, part, shape.threads_per_row, block.fragments,
-                block.norms);
-    __syncthreads();
-    scan_strip(job.tensor, model, shape.steps, block.fragments, block.norms, shape.rows, block.lowest);
-    __syncthreads();
-    const int row = static_cast<int>(threadIdx.x);
-    if (row < shape.rows && first_row + row < job.tile.n_rows)
-      finish_row(job, model, block, strip + row * shape.stride, first_row + row, row);
-    __syncthreads();
-    finish_ambiguous_rows(job, model, block, strip, first_row);
-    __syncthreads();
-  });
+  const int n_tiles = (job.tile.n_rows - 1) / shape.rows + 1;
+  for (int i = static_cast<int>(blockIdx.x); i < n_tiles; i += static_cast<int>(gridDim.x)) {
+    const std::int64_t first_row = min(i * shape.rows, job.tile.n_rows - shape.rows);
+    const float* const x = job.tile.x + first_row * shape.n_columns;
+    tile.load_rows(x);
+    tile.scan(model);
+    finish_rows(job, tile, model, x, first_row);
+    tile.for_each_open_row(job.n_clusters, [&](int row, const OpenCenters& open) {
+      const TopTwo<double> top = two_nearest(x + row * shape.n_columns, job.centers, open);
+      if (threadIdx.x % 32 == 0) write_result(job.output, first_row + row, top);
+    });
+  }
 }
 
 }  // namespace coterie::COTERIE_GPU

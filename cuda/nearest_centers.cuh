@@ -1,8 +1,5 @@
-// Which center is nearest to a row, and which is second: the device side of host/nearest_centers.hpp, for one thread.
-//
-// Centers are packed in groups of kGroup, (n_groups, padded columns, kGroup) floats: a thread runs kGroup chains at once
-// and reads the group's next column as two vectors. Columns are padded with zeros to a multiple of 4, clusters with
-// +infinity to a multiple of kGroup, so no loop has a tail.
+// Which center is nearest to a row, and which is second, by the definition of host/kmeans.hpp. Centers lie row by row, padded with zeros
+// to a multiple of 4 columns (packed_models.hpp), which add nothing to a distance: no loop over columns has a tail.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +7,6 @@
 #include "cuda/kernel.hpp"
 
 namespace coterie::COTERIE_GPU {
-
-inline constexpr int kGroup = 8;
 
 // The two smallest results; of equals the one offered first, so centers are offered in ascending order.
 template <class Real>
@@ -32,77 +27,54 @@ struct TopTwo {
   }
 };
 
-// The definition of host/kmeans.hpp. x: (n_columns) one row; centers: packed, n_clusters of them.
-__device__ inline TopTwo<double> nearest_exact(const float* x, int n_columns, const float* centers, int padded_columns, int n_clusters) {
-  TopTwo<double> top;
-  for (int first = 0; first < n_clusters; first += kGroup) {
-    const float* group = centers + static_cast<std::int64_t>(first) * padded_columns;
-    double s[kGroup] = {};
-    for (int j = 0; j < n_columns; ++j) {
-      const auto value = static_cast<double>(x[j]);
-#pragma unroll
-      for (int i = 0; i < kGroup; ++i) {
-        const double t = value - static_cast<double>(group[j * kGroup + i]);
-        s[i] = fma(t, t, s[i]);
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kGroup; ++i) {
-      if (first + i < n_clusters) top.offer(s[i], first + i);
-    }
-  }
-  return top;
+// The next four cells of a row, of which `left` are still there; zeros beyond. kVector: the number of columns is a multiple of 4, so rows
+// begin at whole vectors.
+template <bool kVector>
+__device__ __forceinline__ float4 four_cells(const float* from, int left) {
+  if constexpr (kVector) return left > 0 ? *reinterpret_cast<const float4*>(from) : float4{0, 0, 0, 0};
+  return {left > 0 ? from[0] : 0.0f, left > 1 ? from[1] : 0.0f, left > 2 ? from[2] : 0.0f, left > 3 ? from[3] : 0.0f};
+}
+__device__ __forceinline__ float4 four_cells(const float* row, int column, int n_columns) {
+  const int left = n_columns - column;
+  return n_columns % 4 == 0 ? four_cells<true>(row + column, left) : four_cells<false>(row + column, left);
 }
 
-// One center: in double the definition, in float32 with the error that nearest::Certainty knows.
-template <class Real>
-__device__ Real squared_distance(const float* x, int n_columns, const float* centers, int padded_columns, int cluster) {
-  const float* group = centers + static_cast<std::int64_t>(cluster / kGroup) * kGroup * padded_columns + cluster % kGroup;
-  Real s = 0;
-#pragma unroll 2  // registers matter more than speed: it serves the few rows that the fast scan leaves open
-  for (int j = 0; j < n_columns; ++j) {
-    const Real t = static_cast<Real>(x[j]) - static_cast<Real>(group[j * kGroup]);
+// The next four terms of the chain of the definition.
+__device__ __forceinline__ void add_squares(double& s, const float4& x, const float4& center) {
+  const float cells[4] = {x.x, x.y, x.z, x.w}, means[4] = {center.x, center.y, center.z, center.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const double t = static_cast<double>(cells[i]) - static_cast<double>(means[i]);
     s = fma(t, t, s);
   }
+}
+
+// One center.
+__device__ inline double squared_distance(const float* x, int n_columns, const float* center) {
+  double s = 0;
+#pragma unroll 2
+  for (int j = 0; j < n_columns; j += 4) add_squares(s, four_cells(x, j, n_columns), *reinterpret_cast<const float4*>(center + j));
   return s;
 }
 
-// Some centers of a packed model: those listed, or the first n where `listed` is nullptr.
-struct CenterList {
-  const float* packed;
-  const int* listed;
-  int n;
-
-  __device__ int at(int i) const { return listed != nullptr ? listed[i] : i; }
-};
-
-__device__ inline void add_column(float (&s)[kGroup], float value, const float4* column) {
-  const float4 low = column[0], high = column[1];
-  const float c[kGroup] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+// All of n_clusters centers, some chains at a time.
+__device__ inline TopTwo<double> two_nearest(const float* x, int n_columns, const float* centers, int padded_columns, int n_clusters) {
+  constexpr int kChains = 8;
+  TopTwo<double> top;
+  for (int first = 0; first < n_clusters; first += kChains) {
+    double s[kChains] = {};
+    for (int j = 0; j < n_columns; j += 4) {
+      const float4 cells = four_cells(x, j, n_columns);
 #pragma unroll
-  for (int i = 0; i < kGroup; ++i) {
-    const float t = value - c[i];
-    s[i] = __fmaf_rn(t, t, s[i]);
-  }
-}
-
-// The same in float32 for the groups first_group, first_group + group_step, ...: results within the relative error that
-// nearest::Certainty knows. x: (padded_columns) one row, aligned to 16 bytes.
-__device__ inline TopTwo<float> nearest_fast(const float* x, const float* centers, int padded_columns, int n_groups, int first_group,
-                                             int group_step) {
-  TopTwo<float> top;
-  for (int group = first_group; group < n_groups; group += group_step) {
-    const auto* column = reinterpret_cast<const float4*>(centers + static_cast<std::int64_t>(group) * kGroup * padded_columns);
-    float s[kGroup] = {};
-    for (int j = 0; j < padded_columns; j += 4, column += 8) {
-      const float4 value = *reinterpret_cast<const float4*>(x + j);
-      add_column(s, value.x, column);
-      add_column(s, value.y, column + 2);
-      add_column(s, value.z, column + 4);
-      add_column(s, value.w, column + 6);
+      for (int i = 0; i < kChains; ++i) {
+        const std::int64_t cluster = min(first + i, n_clusters - 1);
+        add_squares(s[i], cells, *reinterpret_cast<const float4*>(centers + cluster * padded_columns + j));
+      }
     }
 #pragma unroll
-    for (int i = 0; i < kGroup; ++i) top.offer(s[i], group * kGroup + i);
+    for (int i = 0; i < kChains; ++i) {
+      if (first + i < n_clusters) top.offer(s[i], first + i);
+    }
   }
   return top;
 }

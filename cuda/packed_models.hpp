@@ -1,5 +1,5 @@
-// The models of one sweep as the device wants them: centers packed (nearest_centers.cuh), and where each model's share
-// of the statistics lies. Models, cells and clusters are numbered through all models of the sweep.
+// The models of one sweep as the device wants them: centers row by row, padded with zeros to whole vectors of four columns, and where each
+// model's share of the statistics lies. Models, cells and clusters are numbered through all models of the sweep.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,10 @@
 namespace coterie::COTERIE_GPU {
 
 struct PackedModel {
-  std::int64_t centers;   // first of its packed floats
+  std::int64_t centers;   // first of its (n_clusters, padded_columns) floats
   std::int64_t cells;     // first of its (n_clusters, n_columns) cells
   std::int32_t clusters;  // first of its clusters
   std::int32_t n_clusters;
-  std::int32_t n_groups;
 };
 
 class PackedModels {

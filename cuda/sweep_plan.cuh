@@ -1,101 +1,98 @@
-// How models share launches: which fit together into the shared memory of a block, and which must go alone through
-// device memory. Decides speed only, never a result.
+// How models share launches: which fit together into the shared memory of a block, and by which kernel. Decides speed only, never a
+// result.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <vector>
 
-#include "cuda/kmeans_sweep.cuh"
+#include "cuda/kmeans_narrow.cuh"
+#include "cuda/kmeans_wide.cuh"
 
 namespace coterie::COTERIE_GPU {
 
-inline SweepShape make_shape(int n_columns, bool tensor, int rows, int strips) {
+inline std::size_t words_to_bytes(int words) { return sizeof(int) * static_cast<std::size_t>(words); }
+
+// Half the rows of a wide tile, each with twice the warps; 0 below those of one warp.
+inline void halve_rows(SweepShape& shape) {
+  shape.rows = shape.rows / 2 < kWarpRows ? 0 : shape.rows / 2;
+  ++shape.parts_log;
+}
+
+// rows: as many of a wide tile as leave room.
+inline SweepShape choose_shape(int n_columns, std::size_t shared_limit) {
   SweepShape shape{.n_columns = n_columns,
                    .padded_columns = (n_columns + 3) / 4 * 4,
-                   .steps = tensor ? (n_columns + kStepColumns - 1) / kStepColumns : 0,
-                   .stride = 0,
-                   .rows = rows,
-                   .strips = strips,
-                   .threads_per_row = kSweepThreads / rows,
-                   .columns_at_once = 32,
-                   .copy_bytes = n_columns % 4 == 0   ? 16
-                                 : n_columns % 2 == 0 ? 8
-                                                      : 4};
-  const int strip_columns = tensor ? shape.steps * kStepColumns : shape.padded_columns;
-  shape.stride = strip_columns + (strip_columns % 8 == 0 ? 4 : 0);
-  while (shape.columns_at_once / 2 >= n_columns) shape.columns_at_once /= 2;
+                   .steps = count_steps(n_columns),
+                   .lanes_log = 5,
+                   .rows = kMostWideRows,
+                   .parts_log = 1};
+  while (shape.lanes_log > 3 && 1 << (shape.lanes_log - 1) >= n_columns) --shape.lanes_log;
+  while (shape.rows > 0 && words_to_bytes(WideMemory(shape, sizeof(LowestThree) / 4).words) > shared_limit) halve_rows(shape);
   return shape;
 }
 
-// As many rows per strip as leave a multiprocessor room for so many blocks that one works while others wait, with their share of the
-// shared memory for strips and for the sums of n_clusters centers, unless these take more than half of it: then for strips alone. Up to
-// 128 rows, 256 with tensor cores, but not below 8 (32, of one warp, with tensor cores); rows is 0 where one block has no room even
-// for those.
-inline SweepShape choose_shape(int n_columns, std::int64_t n_clusters, std::size_t shared_bytes, bool tensor) {
-  const std::int64_t n_cells = n_clusters * n_columns, share = static_cast<std::int64_t>(shared_bytes) / (tensor ? 2 : 3) - 1024;
-  const bool with_sums = 4 * n_cells <= share / 2;
-  const auto bytes = [&](const SweepShape& shape) {
-    const int n_groups = with_sums ? static_cast<int>((n_clusters + kGroup - 1) / kGroup) : 0;
-    return 4 * std::int64_t{SweepMemory(shape, n_groups, with_sums ? static_cast<int>(n_clusters) : 0, with_sums ? n_cells : 0, 1).words};
-  };
-  const int least = tensor ? kWarpRows : 8;
-  for (int rows = tensor ? kScanWarps * kWarpRows : 128; rows >= least; rows /= 2) {
-    for (const int strips : {2, 1}) {
-      const SweepShape shape = make_shape(n_columns, tensor, rows, strips);
-      if (bytes(shape) <= share) return shape;
-    }
-  }
-  SweepShape smallest = make_shape(n_columns, tensor, least, 1);
-  if (bytes(smallest) > static_cast<std::int64_t>(shared_bytes / 10 * 9)) smallest.rows = 0;
-  return smallest;
-}
-
-// Whether a sweep takes tensor cores: where a multiply-add in float32 for every cell and center takes longer than reading the row, from
-// 14 centers on by arithmetic (128 multiply-adds a clock and multiprocessor against 14 bytes of memory), and rows fit. Products take
-// whole steps of columns and pairs of tiles of centers.
-inline bool takes_tensor_cores(int n_columns, std::int64_t n_clusters, std::size_t shared_bytes) {
-  return n_clusters >= kPairCenters && n_columns >= kStepColumns / 2 && choose_shape(n_columns, 0, shared_bytes, true).rows > 0;
+// For a tile that may have fewer rows than the shape.
+inline SweepShape fit_rows(SweepShape shape, int n_rows) {
+  while (shape.rows > n_rows) halve_rows(shape);
+  return shape;
 }
 
 struct SweepGroup {
   int first_model = 0, n_models = 0;
+  int n_pairs = 0;      // Sweep::n_pairs
   PackedModel group{};  // Sweep::group
   std::int64_t cells = 0;
   std::size_t shared_bytes = 0;
+  bool narrow = false;  // for sweep_narrow_kernel
   bool shared_sums = true;
+
+  SweepGroup(int m, const PackedModel& model, int n_columns)
+      : first_model(m),
+        n_models(1),
+        n_pairs((model.n_clusters + kPairCenters - 1) / kPairCenters),
+        group(model),
+        cells(std::int64_t{model.n_clusters} * n_columns) {}
+
+  SweepGroup with(const SweepGroup& next) const {
+    SweepGroup both = *this;
+    both.n_models += next.n_models;
+    both.n_pairs += next.n_pairs;
+    both.group.n_clusters += next.group.n_clusters;
+    both.cells += next.cells;
+    return both;
+  }
 };
 
-// Consecutive models as long as they fit. A model that does not fit alone keeps its sums in device memory with tensor cores;
-// without, shared_bytes above the limit says so.
-inline std::vector<SweepGroup> group_models(const PackedModels& models, const SweepShape& shape, std::size_t shared_limit, int n_limbs) {
+inline std::size_t shared_bytes_of(const SweepGroup& group, const SweepShape& shape, bool weighted) {
+  const int sum_words = weighted ? kSumWords<true> : kSumWords<false>, n_clusters = group.group.n_clusters;
+  if (group.narrow) return words_to_bytes(NarrowMemory(shape, group.n_pairs, n_clusters, group.cells, sum_words).sums.words);
+  if (shape.rows == 0) return 0;  // for no kernel
+  const int words = WideMemory(shape, sizeof(LowestTwo) / 4).words;
+  if (!group.shared_sums) return words_to_bytes(words);
+  return words_to_bytes(SumsMemory(words, n_clusters, group.cells, shape.n_columns, sum_words).words);
+}
+
+// Consecutive models as long as they fit, narrow where they can be. A wide model whose sums fit in no shared memory has them on the
+// device.
+inline std::vector<SweepGroup> group_models(const PackedModels& models, const SweepShape& shape, std::size_t shared_limit, bool weighted) {
+  const auto fits = [&](const SweepGroup& group) { return shared_bytes_of(group, shape, weighted) <= shared_limit; };
   std::vector<SweepGroup> groups;
   for (std::size_t m = 0; m < models.layout().size(); ++m) {
-    const PackedModel& model = models.layout()[m];
-    const std::int64_t cells = std::int64_t{model.n_clusters} * shape.n_columns;
-    const auto bytes = [&](int n_groups, int n_clusters, std::int64_t n_cells) {
-      return sizeof(float) * static_cast<std::size_t>(SweepMemory(shape, n_groups, n_clusters, n_cells, n_limbs).words);
-    };
-    if (!groups.empty() && groups.back().shared_sums) {
-      SweepGroup& last = groups.back();
-      const std::size_t together =
-          bytes(last.group.n_groups + model.n_groups, last.group.n_clusters + model.n_clusters, last.cells + cells);
-      if (together <= shared_limit) {
-        ++last.n_models;
-        last.group.n_groups += model.n_groups;
-        last.group.n_clusters += model.n_clusters;
-        last.cells += cells;
-        last.shared_bytes = together;
+    SweepGroup group(static_cast<int>(m), models.layout()[m], shape.n_columns);
+    group.narrow = shape.n_columns <= kMostNarrowColumns;
+    group.narrow = group.narrow && fits(group);
+    if (!groups.empty() && groups.back().narrow == group.narrow && groups.back().shared_sums) {
+      const SweepGroup both = groups.back().with(group);
+      if (fits(both)) {
+        groups.back() = both;
         continue;
       }
     }
-    SweepGroup alone{static_cast<int>(m), 1, model, cells, bytes(model.n_groups, model.n_clusters, cells)};
-    if (alone.shared_bytes > shared_limit && shape.steps > 0) {
-      alone.shared_sums = false;
-      alone.shared_bytes = bytes(model.n_groups, 0, 0);
-    }
-    groups.push_back(alone);
+    group.shared_sums = fits(group);
+    groups.push_back(group);
   }
+  for (SweepGroup& group : groups) group.shared_bytes = shared_bytes_of(group, shape, weighted);
   return groups;
 }
 

@@ -1,0 +1,135 @@
+// Rows that the certificate of a scan (tensor_scan.cuh) leaves open, one warp each: which centers may win, and which of them does.
+#pragma once
+
+#include "cuda/fixed_point.cuh"
+#include "cuda/nearest_centers.cuh"
+#include "cuda/tensor_scan.cuh"
+
+namespace coterie::COTERIE_GPU {
+
+inline constexpr int kPartCenters = 32;  // that a warp scans at a time: warps that share rows take them in turn
+
+// The centers that may be nearest to a row. Every lane that has scanned for it tells of its own centers: where even the last of the
+// bounds it kept is not above the limit, all of them may; else the lowest alone, or none. A bound that is not a number excludes nothing.
+class OpenCenters {
+ public:
+  static constexpr int kNone = -1, kAll = -2;
+  // highest: the last of the bounds that `found` names.
+  template <class Lowest>
+  __device__ static int code(const Lowest& found, float highest, float limit) {
+    return !(highest > limit) ? kAll : !(found.best > limit) ? found.index : kNone;
+  }
+
+  // code: of this lane; lane first_lane + 4 * part + member tells of the centers that this member of that part has scanned.
+  // n_parts: a power of two.
+  __device__ OpenCenters(int code, int first_lane, int n_parts, int n_clusters)
+      : code_(code), first_lane_(first_lane), n_parts_(n_parts), n_clusters_(n_clusters) {}
+
+  __device__ int n_clusters() const { return n_clusters_; }
+  // All lanes, each with a center of its own, which may lie beyond the last.
+  __device__ bool contains(int center) const {
+    const int part = center / kPartCenters & (n_parts_ - 1), code = __shfl_sync(kAllLanes, code_, first_lane_ + 4 * part + center % 8 / 2);
+    return center < n_clusters_ && (code == kAll || code == center);
+  }
+
+ private:
+  int code_, first_lane_, n_parts_, n_clusters_;
+};
+
+// Centers of one model: (n_clusters, padded_columns).
+struct CenterRows {
+  const float* first;
+  int n_columns, padded_columns;
+
+  __device__ const float* operator[](std::int64_t cluster) const { return first + cluster * padded_columns; }
+};
+
+// Of two that saw different centers. Of equals either may win: nothing is certain then.
+__device__ inline void merge_across_lanes(TopTwo<float>& top, int bits) {
+  const float best = __shfl_xor_sync(kAllLanes, top.best, bits), second = __shfl_xor_sync(kAllLanes, top.second, bits);
+  const int index = __shfl_xor_sync(kAllLanes, top.best_index, bits);
+  top.second = min(max(top.best, best), min(top.second, second));
+  if (best < top.best) top.best_index = index;
+  top.best = min(top.best, best);
+}
+
+// A share of the columns of one center, for one of the eight lanes that measure it.
+__device__ __forceinline__ float partial_square(const float* x, int n_columns, const float* center) {
+  float s = 0;
+#pragma unroll 4
+  for (int j = static_cast<int>(threadIdx.x) % 8 * 4; j < n_columns; j += 32) {
+    const float4 cells = four_cells(x, j, n_columns), means = *reinterpret_cast<const float4*>(center + j);
+    const float t[4] = {cells.x - means.x, cells.y - means.y, cells.z - means.z, cells.w - means.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) s = __fmaf_rn(t[i], t[i], s);
+  }
+  return s;
+}
+
+// In float32, four centers at a time; all lanes return the same.
+__device__ inline TopTwo<float> nearest_fast(const float* x, const CenterRows& centers, const OpenCenters& open) {
+  constexpr int kAtOnce = 4;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  TopTwo<float> top;
+  for (int first = 0; first < open.n_clusters(); first += 32) {
+    unsigned rest = __ballot_sync(kAllLanes, open.contains(first + lane));
+    while (rest != 0) {
+      unsigned own = rest;  // becomes the lane / 8-th of them, if there is one
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (i < lane / 8) own &= own - 1;
+        rest &= rest - 1;
+      }
+      const int cluster = first + (own != 0 ? __ffs(static_cast<int>(own)) - 1 : 0);
+      const float s = add_lanes(partial_square(x, centers.n_columns, centers[cluster]), 1, 4);
+      if (own != 0) top.offer(s, cluster);
+    }
+  }
+  merge_across_lanes(top, 8);
+  merge_across_lanes(top, 16);
+  return top;
+}
+
+// Calls measure(cluster, s) with the definition's result for every open center, one lane each.
+template <class Measure>
+__device__ void for_each_exact(const float* x, const CenterRows& centers, const OpenCenters& open, Measure&& measure) {
+  for (int first = 0; first < open.n_clusters(); first += 32) {
+    const int cluster = first + static_cast<int>(threadIdx.x) % 32;
+    if (open.contains(cluster)) measure(cluster, squared_distance(x, centers.n_columns, centers[cluster]));
+  }
+}
+
+// By the definition; all lanes return the same.
+__device__ inline int nearest_exact(const float* x, const CenterRows& centers, const OpenCenters& open) {
+  double best = __builtin_huge_val();
+  int label = 0x7fffffff;  // of no center
+  const auto offer = [&](int cluster, double s) {
+    if (s < best || (s == best && cluster < label)) {
+      best = s;
+      label = cluster;
+    }
+  };
+  for_each_exact(x, centers, open, offer);
+  for (int other = 16; other > 0; other /= 2) {
+    const double s = __shfl_xor_sync(kAllLanes, best, other);
+    offer(__shfl_xor_sync(kAllLanes, label, other), s);
+  }
+  return label;
+}
+
+// How many rows a warp has decided, and how many of them by the definition; as SweepTally.
+struct OpenTally {
+  int rechecked = 0, exact = 0;
+};
+
+// In float32 where its own certificate holds. ratio, underflow: of nearest::Certainty.
+__device__ inline int decide(const float* x, const CenterRows& centers, const OpenCenters& open, float ratio, float underflow,
+                             OpenTally& tally) {
+  ++tally.rechecked;
+  const TopTwo<float> top = nearest_fast(x, centers, open);
+  if (top.second > __fmaf_rn(top.best, ratio, underflow)) return top.best_index;
+  ++tally.exact;
+  return nearest_exact(x, centers, open);
+}
+
+}  // namespace coterie::COTERIE_GPU
