@@ -2,7 +2,7 @@
 //
 // With a pivot p per column and one power of two, sigma, for the whole sweep, y = sigma (x - p) and e_k = sigma (c_k - p) are
 // rounded to half precision; sigma puts the largest coordinate of a center near 2^4, so rows may lie 2^12 times further out.
-// Lengths of what the rounding took away are measured here for centers and in the kernel for rows, not estimated.
+// Lengths of what the rounding took away are measured, not estimated, for centers as for rows.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda/device_buffer.hpp"
+#include "cuda/packed_models.hpp"
 #include "host/kmeans.hpp"
 
 namespace coterie::COTERIE_GPU {
@@ -54,26 +55,22 @@ struct TensorCenters {
 
 class CenterFragments {
  public:
-  // As PackedModels::upload().
-  void upload(std::span<const kmeans::Model* const> models, std::int32_t n_columns, cudaStream_t stream);
+  // Chooses the units, and packs what `packed` has uploaded, on the device; lives as PackedModels does.
+  void upload(std::span<const kmeans::Model* const> models, const PackedModels& packed, std::int32_t n_columns, cudaStream_t stream);
   TensorCenters on_device() const;
 
  private:
   void choose_units(std::span<const kmeans::Model* const> models);
-  TensorModel pack(const kmeans::Model& model, TensorModel at);
-  void pack_center(const kmeans::Model& model, std::int32_t cluster, const TensorModel& at);
 
-  std::int32_t n_columns_ = 0, steps_ = 0;
+  std::int32_t n_columns_ = 0;
   double scale_ = 1;
-  double lost_ratio_ = 0, largest_norm_ = 0;  // of the model being packed
   PinnedBuffer<float> pivot_;
-  PinnedBuffer<Fragment> fragments_;
-  PinnedBuffer<CenterPair> pairs_;
   PinnedBuffer<TensorModel> models_;
   DeviceBuffer<float> device_pivot_;
   DeviceBuffer<Fragment> device_fragments_;
   DeviceBuffer<CenterPair> device_pairs_;
   DeviceBuffer<TensorModel> device_models_;
+  DeviceBuffer<std::uint64_t> device_largest_;
 };
 
 }  // namespace coterie::COTERIE_GPU

@@ -76,6 +76,10 @@ void copy_to_host(T* to, const T* from, std::size_t size, cudaStream_t stream) {
   if (size > 0) check(cudaMemcpyAsync(to, from, size * sizeof(T), cudaMemcpyDeviceToHost, stream));
 }
 template <class T>
+void copy_on_device(T* to, const T* from, std::size_t size, cudaStream_t stream) {
+  if (size > 0) check(cudaMemcpyAsync(to, from, size * sizeof(T), cudaMemcpyDeviceToDevice, stream));
+}
+template <class T>
 void fill_zero(T* to, std::size_t size, cudaStream_t stream) {
   if (size > 0) check(cudaMemsetAsync(to, 0, size * sizeof(T), stream));
 }

@@ -2,6 +2,7 @@
 // shared memory, for output, and for the rare sweep that looks for the farthest rows.
 #pragma once
 
+#include "cuda/kept_label.cuh"
 #include "cuda/nearest_centers.cuh"
 #include "cuda/packed_models.hpp"
 
@@ -37,25 +38,37 @@ struct ModelSums {
   std::int64_t* rows;     // (n_clusters)
 };
 
-// One thread per cell; the first thread of a row adds its weight. label, weight: (n_rows), weight may be nullptr; scale:
-// (2, n_columns) as in Sweep.
-__global__ void __launch_bounds__(kExactThreads) add_rows_kernel(const float* x, const std::int32_t* weight, int n_rows, int n_columns,
-                                                                 const std::int32_t* label, const float* scale, ModelSums to) {
+// One thread per cell; the first thread of a row moves its weight. label, weight: (n_rows), weight may be nullptr; scale: (2, n_columns), x
+// * scale[0] * scale[1] is a whole number; kept: of this model's slot, or of none.
+__global__ void __launch_bounds__(kExactThreads)
+    move_rows_kernel(const float* x, const std::int32_t* weight, int n_rows, int n_columns, const std::int32_t* label, const float* scale,
+                     KeptLabels kept, SweepMemory::Place place, ModelSums to) {
   const std::int64_t n_cells = std::int64_t{n_rows} * n_columns;
   const std::int64_t step = std::int64_t{gridDim.x} * kExactThreads;
   for (std::int64_t i = std::int64_t{blockIdx.x} * kExactThreads + threadIdx.x; i < n_cells; i += step) {
     const std::int64_t row = i / n_columns;
     const auto j = static_cast<int>(i % n_columns);
     const std::int64_t w = weight != nullptr ? weight[row] : 1;
-    if (w == 0) continue;
+    const std::uint16_t* const known = place.fresh ? nullptr : place_of_label(kept, place.slot, static_cast<int>(row));
+    const int before = known != nullptr ? *known : -1;
+    if (w == 0 || label[row] == before) continue;
     const std::int64_t product = w * __float2int_rn(x[i] * scale[j] * scale[n_columns + j]);
-    const std::int64_t cell = std::int64_t{label[row]} * n_columns + j;
-    atomic_add(&to.low[cell], product & 0xffffffff);
-    atomic_add(&to.high[cell], product >> 32);
-    if (j != 0) continue;
-    atomic_add(&to.weights[label[row]], w);
-    atomic_add(&to.rows[label[row]], 1);
+    const auto add = [&](std::int64_t cluster, int sign) {
+      atomic_add(&to.low[cluster * n_columns + j], sign * product & 0xffffffff);
+      atomic_add(&to.high[cluster * n_columns + j], sign * product >> 32);
+      if (j != 0) return;
+      atomic_add(&to.weights[cluster], sign * w);
+      atomic_add(&to.rows[cluster], sign);
+    };
+    add(label[row], 1);
+    if (before >= 0) add(before, -1);
   }
+}
+
+// After it, for the next sweep. One thread per row.
+__global__ void __launch_bounds__(kExactThreads) keep_labels_kernel(const std::int32_t* label, int n_rows, KeptLabels kept, int slot) {
+  const std::int64_t row = std::int64_t{blockIdx.x} * kExactThreads + threadIdx.x;
+  if (row < n_rows) *place_of_label(kept, slot, static_cast<int>(row)) = static_cast<std::uint16_t>(label[row]);
 }
 
 }  // namespace coterie::COTERIE_GPU

@@ -22,7 +22,7 @@ inline constexpr int kLaneRows = 2 * kHalves<kSteps>;
 
 // Offsets into dynamic shared memory, in 4-byte words, every one a multiple of 4.
 struct NarrowMemory {
-  int fragments, pairs, shift, cells_of_rows;
+  int fragments, pairs, shift;
   SumsMemory sums;
 
   // Of all models of a launch.
@@ -30,8 +30,7 @@ struct NarrowMemory {
       : fragments(0),
         pairs(fragments + n_pairs * shape.steps * 32 * 4),
         shift(pairs + n_pairs * 2 * 4 * 4),
-        cells_of_rows(shift + shape.steps * kStepColumns),
-        sums(cells_of_rows + kNarrowWarps * kLeastNarrowRows, n_clusters, n_cells, shape.n_columns, sum_words) {}
+        sums(shift + shape.steps * kStepColumns, kNarrowWarps * kLeastNarrowRows, n_clusters, n_cells, shape.n_columns, sum_words) {}
 };
 
 template <int kOfSteps, bool kWithWeights>
@@ -41,8 +40,8 @@ struct NarrowBlock {
   const Sweep& sweep;
   Fragment* fragments;  // of the launch's models
   CenterPair* pairs;
-  float* shift;        // (steps * kStepColumns) -pivot * scale
-  int* cells_of_rows;  // (kNarrowRows) of this warp: where the sums of a row's cluster begin
+  float* shift;  // (steps * kStepColumns) -pivot * scale
+  Moves moves;   // of this warp
   BlockSums<kWeighted> sums;
 
   __device__ NarrowBlock(const Sweep& s, const NarrowMemory& at, int* memory)
@@ -50,8 +49,10 @@ struct NarrowBlock {
         fragments(reinterpret_cast<Fragment*>(memory + at.fragments)),
         pairs(reinterpret_cast<CenterPair*>(memory + at.pairs)),
         shift(reinterpret_cast<float*>(memory + at.shift)),
-        cells_of_rows(memory + at.cells_of_rows + threadIdx.x / 32 * kLeastNarrowRows),
-        sums(s, at.sums, memory) {}
+        sums(s, at.sums, memory) {
+    int* const own = memory + at.sums.moves + threadIdx.x / 32 * 3 * kLeastNarrowRows;
+    moves = {own, own + kLeastNarrowRows, own + 2 * kLeastNarrowRows};
+  }
 };
 
 // A warp's rows in registers.
@@ -167,7 +168,7 @@ __device__ __forceinline__ void scan_tiles(const RowTile<kSteps>& tile, const Fr
 template <int kSteps>
 __device__ __forceinline__ void scan_model(const RowTile<kSteps>& tile, const Fragment* fragments, const CenterPair* pairs, int n_clusters,
                                            const float (&error)[kLaneRows<kSteps>], LowestTwo (&found)[kLaneRows<kSteps>]) {
-  constexpr int kAtOnce = kHalves<kSteps> * kSteps < 8 ? 4 : 2;  // sums of more would take too many registers
+  constexpr int kAtOnce = kHalves<kSteps> * kSteps < 6 ? 4 : 2;  // sums of more would take too many registers
   const int n_tiles = (n_clusters + 7) / 8;
   int at = 0;
   for (; at + kAtOnce <= n_tiles; at += kAtOnce) scan_tiles<kAtOnce>(tile, fragments, pairs, at, error, found);
@@ -222,10 +223,22 @@ __device__ __forceinline__ void sweep_tile(const Block& block, const RowTile<Blo
   const int own_weight = Block::kWeighted ? weight[own_row] : 1;
   const bool counts = owner && own_row >= skipped && own_weight > 0;
   for (int m = sweep.first_model; m < sweep.first_model + sweep.n_models; ++m) {
+    const PackedModel& model = sweep.models[m];
+    const int before = counts ? label_before(sweep, model, first_row + own_row) : kNoLabel;
     const int label = label_own_row(block, tile, rows, counts, m, tally);
-    if (owner) block.cells_of_rows[own_row] = block.sums.count_row(sweep.models[m], label, counts, own_weight);
+    const bool moves = counts && label != before;
+    const unsigned all = __ballot_sync(kAllLanes, moves);
+    if (all == 0) continue;
+    if (moves) {
+      keep_label(sweep, model, first_row + own_row, label);
+      const int place = __popc(all & ((1u << lane) - 1));
+      block.moves.row[place] = own_row;
+      block.moves.to[place] = block.sums.count_row(model, label, own_weight, 1);
+      block.moves.from[place] = block.sums.count_row(model, before, own_weight, -1);
+    }
+    const int n_moves = block.moves.round_up(sweep.shape, __popc(all), lane, block.sums.nowhere());
     __syncwarp();
-    block.sums.template add_rows<Block::kWeighted ? 4 : 8>(rows, block.cells_of_rows, weight, kNarrowRows<kSteps>);
+    block.sums.move_rows(model, block.moves, rows, weight, 0, n_moves, 4 * (32 >> sweep.shape.lanes_log));
     __syncwarp();
   }
 }

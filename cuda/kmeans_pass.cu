@@ -16,7 +16,8 @@
 namespace coterie::COTERIE_GPU {
 namespace {
 
-constexpr int kLimbs = 3;  // of 16, 16 and 32 bits, each summed in 64
+constexpr int kLimbs = 3;                 // of 16, 16 and 32 bits, each summed in 64
+constexpr std::int64_t kLabelShare = 10;  // of the device's memory, one such part is for labels
 
 // As many blocks as the device runs at a time, but no more than have work.
 template <class Parameters>
@@ -29,7 +30,7 @@ unsigned count_persistent_blocks(void (*kernel)(Parameters), int threads, std::s
 class KMeansPass final : public kmeans::Pass {
  public:
   KMeansPass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns, SweepTally* tally)
-      : device_(device), n_columns_(n_columns), certainty_(n_columns), tally_(tally) {
+      : device_(device), n_columns_(n_columns), certainty_(n_columns), tally_(tally), memory_(device.memory_bytes / kLabelShare) {
     upload_scale(grid);
     for (const bool weighted : {false, true}) {
       allow_shared_memory(choose_narrow_kernel(weighted));
@@ -39,9 +40,10 @@ class KMeansPass final : public kmeans::Pass {
 
   void begin(std::span<const kmeans::Model* const> models) override {
     models_.assign(models.begin(), models.end());
-    packed_.upload(models, n_columns_, stream());
+    memory_.begin(models);
+    packed_.upload(models, memory_.places(), n_columns_, stream());
     shape_ = choose_shape(n_columns_, device_.shared_bytes);
-    fragments_.upload(models, n_columns_, stream());
+    fragments_.upload(models, packed_, n_columns_, stream());
     for (const bool weighted : {false, true}) groups_[weighted] = group_models(packed_, shape_, device_.shared_bytes, weighted);
     farthest_.clear();
     for (const kmeans::Model* model : models) farthest_.emplace_back(model->empty_clusters, n_columns_ + 2);
@@ -53,6 +55,8 @@ class KMeansPass final : public kmeans::Pass {
   void accumulate(const Tile& host_or_device_tile) override {
     const Tile& tile = device_tile_.get(host_or_device_tile, stream());
     if (tile.n_rows == 0) return;
+    if (first_row_ < 0) first_row_ = tile.first_row;
+    memory_.grow(tile.first_row - first_row_ + tile.n_rows, stream());
     for (const SweepGroup& group : groups_[tile.weight != nullptr]) {
       const SweepShape shape = fit_rows(shape_, tile.n_rows);
       if (shape.rows > 0 && scale_is_one_float_) {
@@ -70,7 +74,11 @@ class KMeansPass final : public kmeans::Pass {
     copy_to_host(host_statistics_.data(), statistics_.data(), statistics_size(), stream());
     device_.compute.synchronize();
     kmeans::SweepStatistics result;
-    for (std::size_t m = 0; m < models_.size(); ++m) result.models.push_back(model_statistics(m));
+    for (std::size_t m = 0; m < models_.size(); ++m) {
+      result.models.push_back(model_statistics(m));
+      memory_.finish(m, result.models.back());
+    }
+    memory_.finish();
     if (tally_ != nullptr)
       *tally_ = {*(host_statistics_.data() + statistics_size() - 2), *(host_statistics_.data() + statistics_size() - 1)};
     return result;
@@ -123,6 +131,7 @@ class KMeansPass final : public kmeans::Pass {
                       .centers = packed_.centers(),
                       .tensor = fragments_.on_device(),
                       .models = packed_.device_layout(),
+                      .labels = labels_of(tile),
                       .first_model = group.first_model,
                       .n_models = group.n_models,
                       .n_pairs = group.n_pairs,
@@ -145,6 +154,8 @@ class KMeansPass final : public kmeans::Pass {
     launch(kernel, {blocks, static_cast<unsigned>(threads), group.shared_bytes, stream()}, sweep);
   }
 
+  KeptLabels labels_of(const Tile& tile) const { return memory_.labels_from(tile.first_row - first_row_); }
+
   void assign_exact(const Tile& tile, std::size_t m, ExactOutput output) const {
     const auto blocks = static_cast<unsigned>((tile.n_rows + kExactThreads - 1) / kExactThreads);
     launch(assign_exact_kernel, {blocks, kExactThreads, 0, stream()}, tile.x, tile.n_rows, n_columns_,
@@ -157,8 +168,12 @@ class KMeansPass final : public kmeans::Pass {
     const PackedModel& model = packed_.layout()[m];
     const ModelSums to{limb(0) + model.cells, limb(2) + model.cells, weights() + model.clusters, rows() + model.clusters};
     constexpr unsigned kBlocksPerMultiprocessor = 8;  // enough threads to hide the latency of the atomics
-    launch(add_rows_kernel, {kBlocksPerMultiprocessor * static_cast<unsigned>(device_.device.multiprocessors), kExactThreads, 0, stream()},
-           tile.x, tile.weight, tile.n_rows, n_columns_, label_.data(), scale_.data(), to);
+    const KeptLabels kept = labels_of(tile);
+    launch(move_rows_kernel, {kBlocksPerMultiprocessor * static_cast<unsigned>(device_.device.multiprocessors), kExactThreads, 0, stream()},
+           tile.x, tile.weight, tile.n_rows, n_columns_, label_.data(), scale_.data(), kept, model.labels, to);
+    if (kept.first == nullptr || model.labels.slot < 0) return;
+    const auto blocks = static_cast<unsigned>((tile.n_rows + kExactThreads - 1) / kExactThreads);
+    launch(keep_labels_kernel, {blocks, kExactThreads, 0, stream()}, label_.data(), tile.n_rows, kept, model.labels.slot);
   }
 
   // Rare: a cluster of this model was empty. Distances come to the host, and then the few rows that are kept.
@@ -211,7 +226,9 @@ class KMeansPass final : public kmeans::Pass {
   SweepShape shape_;
   nearest::Certainty certainty_;
   SweepTally* tally_;
-  DeviceBuffer<float> scale_;  // (2, n_columns)
+  SweepMemory memory_;
+  std::int64_t first_row_ = -1;  // of the pass
+  DeviceBuffer<float> scale_;    // (2, n_columns)
   bool scale_is_one_float_ = true;
   std::vector<const kmeans::Model*> models_;
   PackedModels packed_;
@@ -234,9 +251,9 @@ class KMeansPredictor final : public kmeans::Predictor {
   void begin(const kmeans::Model& model) override {
     n_clusters_ = model.n_clusters;
     const kmeans::Model* const models[] = {&model};
-    packed_.upload(models, model.n_columns, device_.compute.get());
+    packed_.upload(models, {}, model.n_columns, device_.compute.get());
     shape_ = choose_shape(model.n_columns, device_.shared_bytes);
-    fragments_.upload(models, model.n_columns, device_.compute.get());
+    fragments_.upload(models, packed_, model.n_columns, device_.compute.get());
   }
 
   kmeans::Assignment predict(const Tile& host_or_device_tile) override {

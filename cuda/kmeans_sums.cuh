@@ -1,8 +1,10 @@
-// What a launch of the k-means sweep works with, and how labelled rows become sums: q = x / step by integer atomics, in words of shared
-// memory that wrap into others (wide_words.cuh), or straight into the sums of the device, for models too large for that. Nothing
-// depends on the order of the atomics, because integers do not.
+// What a launch of the k-means sweep works with, and how labelled rows become sums: q = x / step, added to the center that a row has moved
+// to and taken from the one it had before (sweep_memory.hpp), by integer atomics, in words of shared memory that wrap into others
+// (wide_words.cuh), or straight in the sums of the device, for models too large for that. Nothing depends on the order of the atomics,
+// because integers do not.
 #pragma once
 
+#include "cuda/kept_label.cuh"
 #include "cuda/open_centers.cuh"
 #include "cuda/packed_models.hpp"
 #include "cuda/wide_words.cuh"
@@ -29,6 +31,7 @@ struct Sweep {
   const float* centers;        // of all models
   TensorCenters tensor;        // of all models
   const PackedModel* models;   // of all models
+  KeptLabels labels;           // from the first row of the tile on
   int first_model, n_models;   // of this launch
   int n_pairs;                 // of tiles of their centers
   PackedModel group;           // where this launch's models begin, and in n_clusters all of theirs
@@ -49,19 +52,70 @@ struct Sweep {
 template <bool kWeighted>
 inline constexpr int kSumWords = kWeighted ? 3 : 2;
 
+// Rows of a tile that change their center under one model, in shared memory: at multiples of 16 bytes.
+struct Moves {
+  int* row;        // of the tile
+  int *to, *from;  // first cells of the centers
+
+  // Fills up the `n` there are to whole turns of all lanes, with moves from nowhere to nowhere; by the first 16 threads of whoever calls.
+  // Returns how many there are then.
+  __device__ int round_up(const SweepShape& shape, int n, int thread, int nowhere) const {
+    const int turn = 4 * (32 >> shape.lanes_log), all = (n + turn - 1) & -turn;
+    if (thread < all - n) {
+      row[n + thread] = 0;
+      to[n + thread] = from[n + thread] = nowhere;
+    }
+    return all;
+  }
+};
+
+inline constexpr int kNoLabel = -1;
+
+// Of a row before this sweep.
+__device__ inline int label_before(const Sweep& sweep, const PackedModel& model, int row) {
+  const std::uint16_t* const place = model.labels.fresh ? nullptr : place_of_label(sweep.labels, model.labels.slot, row);
+  return place != nullptr ? *place : kNoLabel;
+}
+
+__device__ inline void keep_label(const Sweep& sweep, const PackedModel& model, int row, int label) {
+  std::uint16_t* const place = place_of_label(sweep.labels, model.labels.slot, row);
+  if (place != nullptr) *place = static_cast<std::uint16_t>(label);
+}
+
 // Where the sums of a block lie in shared memory, as offsets in 4-byte words from `first`, every one a multiple of 4.
 struct SumsMemory {
-  int sums, weights, rows, words;
+  int moves, sums, weights, rows, words;
 
-  // n_columns more than the cells of the group: where rows go that do not count.
-  __host__ __device__ SumsMemory(int first, int n_clusters, std::int64_t group_cells, int n_columns, int sum_words) {
+  // n_moves: of all who list them; n_columns more than the cells of the group: where nothing goes.
+  __host__ __device__ SumsMemory(int first, int n_moves, int n_clusters, std::int64_t group_cells, int n_columns, int sum_words) {
     const auto up = [](std::int64_t n) { return static_cast<int>((n + 3) / 4 * 4); };
-    sums = first;
+    moves = first;
+    sums = moves + 3 * n_moves;
     weights = sums + up(sum_words * (group_cells + n_columns));
     rows = weights + up(sum_words > 2 ? std::int64_t{3} * n_clusters : 0);
     words = rows + up(n_clusters);
   }
 };
+
+// Calls add(row, to, from, j) for the columns j of a lane and four moves at a time, the turns of this warp: from `first` on, every `step`.
+template <class Add>
+__device__ __forceinline__ void for_each_move(const SweepShape& shape, const Moves& moves, int first, int n_moves, int step, Add&& add) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, own = first + 4 * (lane >> shape.lanes_log);
+  for (int j = lane & ((1 << shape.lanes_log) - 1); j < shape.n_columns; j += 1 << shape.lanes_log) {
+    for (int i = own; i < n_moves; i += step) {
+      add(*reinterpret_cast<const int4*>(moves.row + i), *reinterpret_cast<const int4*>(moves.to + i),
+          *reinterpret_cast<const int4*>(moves.from + i), j);
+    }
+  }
+}
+
+// q = x / step of one column of four rows.
+__device__ __forceinline__ void load_steps(const Sweep& sweep, const float* x, const int4& row, int j, int (&q)[4]) {
+  const float scale = sweep.scale[j];
+  const int rows[4] = {row.x, row.y, row.z, row.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) q[i] = __float2int_rn(x[rows[i] * sweep.shape.n_columns + j] * scale);
+}
 
 template <bool kWeighted>
 struct BlockSums {
@@ -87,44 +141,26 @@ struct BlockSums {
     fill(rows, sweep.group.n_clusters);
   }
 
-  // Counts a row of weight w, or none, and returns where its cells go.
-  __device__ int count_row(const PackedModel& model, int label, bool counts, int w) const {
-    if (!counts) return static_cast<int>(sweep.group_cells);
+  __device__ int nowhere() const { return static_cast<int>(sweep.group_cells); }
+
+  // Counts a row of weight w in (sign 1) or out (-1) of a cluster, and returns where its cells are.
+  __device__ int count_row(const PackedModel& model, int label, int w, int sign) const {
+    if (label == kNoLabel) return nowhere();
     const int cluster = model.clusters - sweep.group.clusters + label;
-    atomicAdd(&rows[cluster], 1);
-    if constexpr (kWeighted) add_wide(&weights[cluster], sweep.group.n_clusters, w);
+    atomicAdd(&rows[cluster], sign);
+    if constexpr (kWeighted) add_wide(&weights[cluster], sweep.group.n_clusters, std::int64_t{sign} * w);
     return static_cast<int>(model.cells - sweep.group.cells) + label * sweep.shape.n_columns;
   }
 
-  // By one warp; every group of lanes with 1 / groups of the rows, kAtOnce at a time. x: (n_rows, n_columns); cells_of_rows, weight:
-  // (n_rows), the former at a multiple of 16 bytes; n_rows: a multiple of kAtOnce * groups.
-  template <int kAtOnce>
-  __device__ __forceinline__ void add_rows(const float* x, const int* cells_of_rows, const std::int32_t* weight, int n_rows) const {
-    const int d = sweep.shape.n_columns, lanes_log = sweep.shape.lanes_log, lane = static_cast<int>(threadIdx.x) % 32;
-    const int own_rows = n_rows >> (5 - lanes_log), first = (lane >> lanes_log) * own_rows;
-    for (int j = lane & ((1 << lanes_log) - 1); j < d; j += 1 << lanes_log) {
-      const float scale = sweep.scale[j];
-      int* const of_column = sums + j;
-      const float* cell = x + first * d + j;
-      for (int row = first; row < first + own_rows; row += kAtOnce) {
-        int* sum[kAtOnce];
-        int q[kAtOnce];
-#pragma unroll
-        for (int i = 0; i < kAtOnce; i += 4) {
-          const int4 cells = *reinterpret_cast<const int4*>(cells_of_rows + row + i);
-          sum[i] = of_column + cells.x, sum[i + 1] = of_column + cells.y, sum[i + 2] = of_column + cells.z,
-          sum[i + 3] = of_column + cells.w;
-        }
-#pragma unroll
-        for (int i = 0; i < kAtOnce; ++i, cell += d) q[i] = __float2int_rn(*cell * scale);
-        if constexpr (kWeighted) {
-#pragma unroll
-          for (int i = 0; i < kAtOnce; ++i) add_wide(sum[i], n_sums, std::int64_t{weight[row + i]} * q[i]);
-        } else {
-          add_words(sum, q);
-        }
-      }
-    }
+  // By one warp. x: (n_rows, n_columns); weight: (n_rows); first, step: of the moves of this warp.
+  __device__ __forceinline__ void move_rows(const PackedModel& model, const Moves& moves, const float* x, const std::int32_t* weight,
+                                            int first, int n_moves, int step) const {
+    for_each_move(sweep.shape, moves, first, n_moves, step, [&](const int4& row, const int4& to, const int4& from, int j) {
+      int q[4];
+      load_steps(sweep, x, row, j, q);
+      add(row, to, weight, j, q, 1);
+      if (!model.labels.fresh) add(row, from, weight, j, q, -1);
+    });
   }
 
   // Adds all of it to the sums of the device; all threads.
@@ -139,60 +175,76 @@ struct BlockSums {
       if (high != 0) atomic_add(sum + 2 * sweep.n_cells, high);
     }
     for (int i = static_cast<int>(threadIdx.x); i < sweep.group.n_clusters; i += static_cast<int>(blockDim.x)) {
-      if (rows[i] == 0) continue;
-      atomic_add(&sweep.rows[sweep.group.clusters + i], rows[i]);
       const std::int64_t high = kWeighted ? at_32(weights + i, sweep.group.n_clusters) : 0;
-      atomic_add(&sweep.weights[sweep.group.clusters + i], kWeighted ? weights[i] + high * (std::int64_t{1} << 32) : rows[i]);
+      const std::int64_t weight = kWeighted ? weights[i] + high * (std::int64_t{1} << 32) : rows[i];
+      if (rows[i] != 0) atomic_add(&sweep.rows[sweep.group.clusters + i], rows[i]);
+      if (weight != 0) atomic_add(&sweep.weights[sweep.group.clusters + i], weight);
     }
   }
 
  private:
-  // The atomics first, then what the few that wrapped carry.
-  template <int n>
-  __device__ __forceinline__ void add_words(int* const (&sum)[n], const int (&q)[n]) const {
-    int wrap[n], any = 0;
+  // Without weights the atomics first, then what the few that wrapped carry.
+  __device__ __forceinline__ void add(const int4& row, const int4& cells, const std::int32_t* weight, int j, const int (&q)[4],
+                                      int sign) const {
+    int* const of_column = sums + j;
+    int* const sum[4] = {of_column + cells.x, of_column + cells.y, of_column + cells.z, of_column + cells.w};
+    if constexpr (kWeighted) {
+      const int rows_of[4] = {row.x, row.y, row.z, row.w};
 #pragma unroll
-    for (int i = 0; i < n; ++i) {
-      wrap[i] = wraps(atomicAdd(sum[i], q[i]), q[i]);
-      any |= wrap[i];
+      for (int i = 0; i < 4; ++i) add_wide(sum[i], n_sums, std::int64_t{sign} * weight[rows_of[i]] * q[i]);
+    } else {
+      int wrap[4], any = 0;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        wrap[i] = wraps(atomicAdd(sum[i], sign * q[i]), sign * q[i]);
+        any |= wrap[i];
+      }
+      if (any >= 0) return;
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        if (wrap[i] < 0) atomicAdd(sum[i] + n_sums, sign * q[i] < 0 ? -1 : 1);
     }
-    if (any >= 0) return;
-#pragma unroll
-    for (int i = 0; i < n; ++i)
-      if (wrap[i] < 0) atomicAdd(sum[i] + n_sums, q[i] < 0 ? -1 : 1);
   }
 };
 
 // The same straight into the sums of the device.
 template <bool kWeighted>
 struct DeviceSums {
-  static constexpr int kSkip = -1;
   const Sweep& sweep;
 
-  // Returns the first cell of the cluster, or kSkip.
-  __device__ int count_row(const PackedModel& model, int label, bool counts, int w) const {
-    if (!counts) return kSkip;
-    atomic_add(&sweep.weights[model.clusters + label], w);
-    atomic_add(&sweep.rows[model.clusters + label], 1);
+  __device__ int nowhere() const { return -1; }
+
+  __device__ int count_row(const PackedModel& model, int label, int w, int sign) const {
+    if (label == kNoLabel) return nowhere();
+    atomic_add(&sweep.weights[model.clusters + label], sign * w);
+    atomic_add(&sweep.rows[model.clusters + label], sign);
     return static_cast<int>(model.cells) + label * sweep.shape.n_columns;
   }
 
-  __device__ __forceinline__ void add_rows(const float* x, const int* cells_of_rows, const std::int32_t* weight, int n_rows) const {
-    const int d = sweep.shape.n_columns, lanes_log = sweep.shape.lanes_log, lane = static_cast<int>(threadIdx.x) % 32;
-    for (int j = lane & ((1 << lanes_log) - 1); j < d; j += 1 << lanes_log) {
-      const float scale = sweep.scale[j];
-#pragma unroll 4
-      for (int row = lane >> lanes_log; row < n_rows; row += 32 >> lanes_log) {
-        const int cell = cells_of_rows[row], q = __float2int_rn(x[row * d + j] * scale);
-        if (cell == kSkip) continue;
-        std::int64_t* const sum = sweep.sums + cell + j;
-        if constexpr (kWeighted) {  // without weights a product fits in the first limb, where it may be negative
-          const std::int64_t product = std::int64_t{weight[row]} * q;
-          atomic_add(sum, product & 0xffffffff);
-          atomic_add(sum + 2 * sweep.n_cells, product >> 32);
-        } else {
-          atomic_add(sum, q);
-        }
+  __device__ __forceinline__ void move_rows(const PackedModel& model, const Moves& moves, const float* x, const std::int32_t* weight,
+                                            int first, int n_moves, int step) const {
+    for_each_move(sweep.shape, moves, first, n_moves, step, [&](const int4& row, const int4& to, const int4& from, int j) {
+      int q[4];
+      load_steps(sweep, x, row, j, q);
+      add(row, to, weight, j, q, 1);
+      if (!model.labels.fresh) add(row, from, weight, j, q, -1);
+    });
+  }
+
+ private:
+  __device__ __forceinline__ void add(const int4& row, const int4& cells, const std::int32_t* weight, int j, const int (&q)[4],
+                                      int sign) const {
+    const int rows_of[4] = {row.x, row.y, row.z, row.w}, cell[4] = {cells.x, cells.y, cells.z, cells.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (cell[i] < 0) continue;
+      std::int64_t* const sum = sweep.sums + cell[i] + j;
+      if constexpr (kWeighted) {  // without weights a product fits in the first limb, where it may be negative
+        const std::int64_t product = std::int64_t{sign} * weight[rows_of[i]] * q[i];
+        atomic_add(sum, product & 0xffffffff);
+        atomic_add(sum + 2 * sweep.n_cells, product >> 32);
+      } else {
+        atomic_add(sum, sign * q[i]);
       }
     }
   }

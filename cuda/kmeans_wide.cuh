@@ -19,17 +19,31 @@ __device__ inline void label_rows(const Sweep& sweep, const WideTile<LowestTwo>&
   }
 }
 
-// Counts the labelled rows, and adds them: a share of them per warp. All threads; ends with a barrier.
-template <bool kWeighted, class Sums, class AddRows>
-__device__ void sum_rows(const Sweep& sweep, const WideTile<LowestTwo>& tile, const PackedModel& model, const std::int32_t* weight,
-                         int skipped, const Sums& sums, AddRows&& add_rows) {
+// Lists the rows that change their center, and moves them in the sums: some of them per warp. All threads; begins after a barrier, ends
+// with one. first_row: of the tile; n_listed: 0.
+template <bool kWeighted, class Sums>
+__device__ void move_rows(const Sweep& sweep, const WideTile<LowestTwo>& tile, const PackedModel& model, int first_row, int skipped,
+                          const Sums& sums, const Moves& moves, int* n_listed) {
+  const std::int32_t* const weight = kWeighted ? sweep.weight + first_row : nullptr;
   for (int row = static_cast<int>(threadIdx.x); row < sweep.shape.rows; row += kWideThreads) {
-    const int w = kWeighted ? weight[row] : 1;
-    tile.labels[row] = sums.count_row(model, tile.labels[row], row >= skipped && w > 0, w);
+    const int w = kWeighted ? weight[row] : 1, label = tile.labels[row];
+    if (row < skipped || w == 0) continue;
+    const int before = label_before(sweep, model, first_row + row);
+    if (label == before) continue;
+    keep_label(sweep, model, first_row + row, label);
+    const int place = atomicAdd(n_listed, 1);
+    moves.row[place] = row;
+    moves.to[place] = sums.count_row(model, label, w, 1);
+    moves.from[place] = sums.count_row(model, before, w, -1);
   }
   __syncthreads();
-  const int n_rows = sweep.shape.rows / kWideWarps;
-  add_rows(static_cast<int>(threadIdx.x) / 32 * n_rows, n_rows);
+  if (*n_listed == 0) return;
+  const int n = moves.round_up(sweep.shape, *n_listed, static_cast<int>(threadIdx.x), sums.nowhere());
+  __syncthreads();
+  if (threadIdx.x == 0) *n_listed = 0;
+  const int turn = 4 * (32 >> sweep.shape.lanes_log);
+  const float* const x = sweep.tile.x + std::int64_t{first_row} * sweep.shape.n_columns;
+  sums.move_rows(model, moves, x, weight, static_cast<int>(threadIdx.x) / 32 * turn, n, kWideWarps * turn);
   __syncthreads();
 }
 
@@ -41,10 +55,15 @@ __global__ void __launch_bounds__(kWideThreads, 2) sweep_wide_kernel(Sweep sweep
   const SweepShape& shape = sweep.shape;
   const WideMemory at(shape, sizeof(LowestTwo) / 4);
   const WideTile<LowestTwo> tile(shape, sweep.tensor, at, memory);
-  const BlockSums<kWeighted> sums(
-      sweep, SumsMemory(at.words, sweep.group.n_clusters, sweep.group_cells, shape.n_columns, kSumWords<kWeighted>), memory);
+  SHARED(n_listed, int);
+  const SumsMemory sums_at(at.words, shape.rows, sweep.shared_sums ? sweep.group.n_clusters : 0, sweep.shared_sums ? sweep.group_cells : 0,
+                           shape.n_columns, kSumWords<kWeighted>);
+  int* const list = memory + sums_at.moves;
+  const Moves moves{list, list + shape.rows, list + 2 * shape.rows};
+  const BlockSums<kWeighted> sums(sweep, sums_at, memory);
   const DeviceSums<kWeighted> device_sums{sweep};
   tile.prepare();
+  if (threadIdx.x == 0) n_listed = 0;
   if (sweep.shared_sums) sums.clear();
   __syncthreads();
   OpenTally tally;
@@ -62,15 +81,10 @@ __global__ void __launch_bounds__(kWideThreads, 2) sweep_wide_kernel(Sweep sweep
         const int label = decide(x + row * shape.n_columns, sweep.centers_of(m), open, sweep.certain_ratio, sweep.certain_underflow, tally);
         if (threadIdx.x % 32 == 0) tile.labels[row] = label;
       });
-      const auto add_to = [&](const auto& to, auto&& add) {
-        sum_rows<kWeighted>(sweep, tile, model, weight, skipped, to, [&](int first, int n_rows) {
-          add(x + first * shape.n_columns, tile.labels + first, kWeighted ? weight + first : nullptr, n_rows);
-        });
-      };
       if (sweep.shared_sums) {
-        add_to(sums, [&](auto... arguments) { sums.template add_rows<4>(arguments...); });
+        move_rows<kWeighted>(sweep, tile, model, first_row, skipped, sums, moves, &n_listed);
       } else {
-        add_to(device_sums, [&](auto... arguments) { device_sums.add_rows(arguments...); });
+        move_rows<kWeighted>(sweep, tile, model, first_row, skipped, device_sums, moves, &n_listed);
       }
     }
   }

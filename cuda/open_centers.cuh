@@ -56,7 +56,7 @@ __device__ inline void merge_across_lanes(TopTwo<float>& top, int bits) {
 // A share of the columns of one center, for one of the eight lanes that measure it.
 __device__ __forceinline__ float partial_square(const float* x, int n_columns, const float* center) {
   float s = 0;
-#pragma unroll 4
+#pragma unroll 2
   for (int j = static_cast<int>(threadIdx.x) % 8 * 4; j < n_columns; j += 32) {
     const float4 cells = four_cells(x, j, n_columns), means = *reinterpret_cast<const float4*>(center + j);
     const float t[4] = {cells.x - means.x, cells.y - means.y, cells.z - means.z, cells.w - means.w};

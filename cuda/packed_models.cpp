@@ -10,14 +10,15 @@ void PackedModels::pack(const kmeans::Model& model, float* to) const {
     std::fill(std::copy_n(from, n_columns_, to), to + padded_columns_, 0.0f);
 }
 
-void PackedModels::upload(std::span<const kmeans::Model* const> models, std::int32_t n_columns, cudaStream_t stream) {
+void PackedModels::upload(std::span<const kmeans::Model* const> models, std::span<const SweepMemory::Place> labels, std::int32_t n_columns,
+                          cudaStream_t stream) {
   n_columns_ = n_columns;
   padded_columns_ = (n_columns + 3) / 4 * 4;
   n_cells_ = n_clusters_ = 0;
   layout_.clear();
   std::int64_t n_floats = 0;
   for (const kmeans::Model* model : models) {
-    layout_.push_back({n_floats, n_cells_, n_clusters_, model->n_clusters});
+    layout_.push_back({n_floats, n_cells_, n_clusters_, model->n_clusters, labels.empty() ? SweepMemory::Place{} : labels[layout_.size()]});
     n_floats += std::int64_t{model->n_clusters} * padded_columns_;
     n_cells_ += std::int64_t{model->n_clusters} * n_columns;
     n_clusters_ += model->n_clusters;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/device_buffer.hpp"
+#include "cuda/sweep_memory.hpp"
 #include "host/kmeans.hpp"
 
 namespace coterie::COTERIE_GPU {
@@ -16,12 +17,15 @@ struct PackedModel {
   std::int64_t cells;     // first of its (n_clusters, n_columns) cells
   std::int32_t clusters;  // first of its clusters
   std::int32_t n_clusters;
+  SweepMemory::Place labels;
 };
 
 class PackedModels {
  public:
-  // Allocates what is missing and starts the upload; models may go away, this object not before the stream is through.
-  void upload(std::span<const kmeans::Model* const> models, std::int32_t n_columns, cudaStream_t stream);
+  // Allocates what is missing and starts the upload; models may go away, this object not before the stream is through. labels: by model,
+  // or none.
+  void upload(std::span<const kmeans::Model* const> models, std::span<const SweepMemory::Place> labels, std::int32_t n_columns,
+              cudaStream_t stream);
 
   std::int32_t padded_columns() const { return padded_columns_; }
   const std::vector<PackedModel>& layout() const { return layout_; }

@@ -69,8 +69,8 @@ inline std::size_t shared_bytes_of(const SweepGroup& group, const SweepShape& sh
   if (group.narrow) return words_to_bytes(NarrowMemory(shape, group.n_pairs, n_clusters, group.cells, sum_words).sums.words);
   if (shape.rows == 0) return 0;  // for no kernel
   const int words = WideMemory(shape, sizeof(LowestTwo) / 4).words;
-  if (!group.shared_sums) return words_to_bytes(words);
-  return words_to_bytes(SumsMemory(words, n_clusters, group.cells, shape.n_columns, sum_words).words);
+  const bool shared = group.shared_sums;
+  return words_to_bytes(SumsMemory(words, shape.rows, shared ? n_clusters : 0, shared ? group.cells : 0, shape.n_columns, sum_words).words);
 }
 
 // Consecutive models as long as they fit, narrow where they can be. A wide model whose sums fit in no shared memory has them on the

@@ -189,7 +189,7 @@ struct WideTile {
  private:
   // The stage of the pairs and steps from first_pair and first_step on; of those that do not exist nothing is copied.
   __device__ void start_copy(const TensorModel& model, int first_pair, int first_step, int steps_log, int place) const {
-#pragma unroll
+#pragma unroll 1  // registers matter more
     for (int i = 0; i < kStageFragments / kWideThreads; ++i) {
       const int at = static_cast<int>(threadIdx.x) + i * kWideThreads, unit = at / 32;
       const int pair = first_pair + (unit >> steps_log), step = first_step + (unit & ((1 << steps_log) - 1));

@@ -99,6 +99,65 @@ INSTANTIATE_TEST_SUITE_P(Shapes, KMeansOnDevice,
 INSTANTIATE_TEST_SUITE_P(TooLargeForSharedMemory, KMeansOnDevice,
                          ::testing::Values(Case{800, 100, 700}, Case{750, 100, 700, kBlockRows, true}, Case{20, 9000, 3}));
 
+// Four sweeps of one pass whose centers wander, and of one whose every sweep begins anew; the third sweep is cut short.
+class KMeansSweeps : public ::testing::TestWithParam<Case> {};
+
+void expect_same(const SweepStatistics& found, const SweepStatistics& expected) {
+  ASSERT_EQ(found.models.size(), expected.models.size());
+  for (std::size_t m = 0; m < found.models.size(); ++m) {
+    const Statistics &a = found.models[m], &b = expected.models[m];
+    EXPECT_EQ(a.rows_in_clusters, b.rows_in_clusters);
+    EXPECT_EQ(a.weight_in_clusters, b.weight_in_clusters);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < a.center_sums.size(); ++i) wrong += a.center_sums.value(i) != b.center_sums.value(i);
+    EXPECT_EQ(wrong, 0u);
+  }
+}
+
+TEST_P(KMeansSweeps, OfAPassThatRemembersAreThoseOfANewOne) {
+  const Case c = GetParam();
+  const testing::GridRows data = rows_of(c);
+  std::vector<std::int32_t> weight;
+  for (std::int64_t i = 0; c.weighted && i < c.n_rows; ++i)
+    weight.push_back(i % 11 == 0 ? 0 : static_cast<std::int32_t>(i * 2654435 % kMaxWeightSteps));
+  Context context(options());
+  const auto backend = testing::make_backend(context, c.gpu_memory);
+  MemoryTileSource rows(data.x, c.n_columns, c.tile_rows);
+  ZippedSource source(rows, {.weight = weight, .label = {}});
+  const auto staged = backend->stage(source);
+  const auto pass = backend->kmeans_pass(data.grid, c.n_columns);
+  const auto move_to = [&](Model& model, std::int64_t first_row) {
+    model.n_columns = c.n_columns;
+    const auto from = data.x.begin() + static_cast<std::ptrdiff_t>(first_row * c.n_columns);
+    model.cluster_centers.assign(from, from + static_cast<std::ptrdiff_t>(model.n_clusters) * c.n_columns);
+  };
+  Model model{.n_clusters = c.n_clusters}, coarse{.n_clusters = 2}, late{.n_clusters = 3};
+  for (const int sweep : {0, 1, 2, 3}) {
+    move_to(model, sweep);
+    move_to(coarse, c.n_rows - 2 - sweep);
+    move_to(late, 5 * sweep);
+    std::vector<const Model*> models = {&coarse, &model};
+    if (sweep == 1) models.push_back(&late);
+    if (sweep == 3) models.erase(models.begin());
+    if (sweep == 2) {
+      pass->begin(models);
+      staged->rewind();
+      pass->accumulate(*staged->next());
+      move_to(model, 7);
+    }
+    const auto fresh = backend->kmeans_pass(data.grid, c.n_columns);
+    expect_same(reduce_tiles(context, *staged, *pass, std::span<const Model* const>(models)),
+                reduce_tiles(context, *staged, *fresh, std::span<const Model* const>(models)));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, KMeansSweeps,
+                         ::testing::Values(Case{600, 8, 5}, Case{700, 33, 31, kBlockRows, true}, Case{300, 130, 20},
+                                           Case{300, 140, 17, kBlockRows, true}, Case{kBlockRows + 9, 3, 4},
+                                           Case{kBlockRows + 9, 5, 6, kBlockRows, true}, Case{800, 100, 700},
+                                           Case{750, 100, 700, kBlockRows, true}, Case{700, 6, 300}));
+INSTANTIATE_TEST_SUITE_P(InFlight, KMeansSweeps, ::testing::Values(Case{30000, 5, 3, 3 * kBlockRows, false, 400000}));
+
 // One cluster takes every row with the largest value there is: the most that a 32-bit sum could be asked to hold.
 TEST(KMeansOnDeviceSums, DoNotOverflow) {
   Context context(options());
