@@ -1,5 +1,5 @@
 // What the passes and sources of one GPU share: which device, its limits, and the two streams. Work is enqueued from one
-// host thread; passes use `compute` only, sources copy on `copies`.
+// host thread; passes use `compute` only, sources copy on `copies`, and so do results that leave while others are made.
 #pragma once
 
 #include <cstddef>

@@ -201,8 +201,7 @@ __device__ __forceinline__ int label_own_row(const Block& block, const RowTile<B
   for (unsigned rest = __ballot_sync(kAllLanes, counts && !(top.second > limit)); rest != 0; rest &= rest - 1) {
     const int owner = __ffs(static_cast<int>(rest)) - 1, i = __shfl_sync(kAllLanes, own, owner);
     const float limit_of_row = __shfl_sync(kAllLanes, limit, owner);
-    const LowestTwo found_here = pick(found, i);
-    const OpenCenters open(OpenCenters::code(found_here, found_here.second, limit_of_row), owner / 4 * 4, 1, n_clusters);
+    const OpenCenters open(OpenCode::of(pick(found, i), limit_of_row), owner / 4 * 4, 1, n_clusters);
     const float* const x = rows + (owner / 4 + 8 * i) * sweep.shape.n_columns;
     const int decided = decide(x, sweep.centers_of(m), open, sweep.certain_ratio, sweep.certain_underflow, tally);
     if (lane == owner) label = decided;

@@ -264,12 +264,20 @@ class KMeansPredictor final : public kmeans::Predictor {
     distance_.ensure(2 * n);
     host_index_.ensure(2 * n);
     host_distance_.ensure(2 * n);
-    if (n > 0) {
-      predict_into(tile, {index_.data(), index_.data() + n, distance_.data(), distance_.data() + n});
-      copy_to_host(host_index_.data(), index_.data(), 2 * n, stream);
-      copy_to_host(host_distance_.data(), distance_.data(), 2 * n, stream);
+    for (std::size_t first = 0; first < n; first += kRowsOnTheirWay) {  // results leave while the next rows are labelled
+      const std::size_t count = std::min(kRowsOnTheirWay, n - first);
+      predict_into({.x = tile.x + first * static_cast<std::size_t>(tile.n_columns),
+                    .n_rows = static_cast<std::int32_t>(count),
+                    .n_columns = tile.n_columns},
+                   {index_.data() + first, index_.data() + n + first, distance_.data() + first, distance_.data() + n + first});
+      labelled_.record(device_.compute);
+      labelled_.hold(device_.copies);
+      for (const std::size_t at : {first, n + first}) {
+        copy_to_host(host_index_.data() + at, index_.data() + at, count, device_.copies.get());
+        copy_to_host(host_distance_.data() + at, distance_.data() + at, count, device_.copies.get());
+      }
     }
-    device_.compute.synchronize();
+    device_.copies.synchronize();
     const std::int32_t* const index = host_index_.data();
     const double* const distance = host_distance_.data();
     return {{index, n}, {index + n, n}, {distance, n}, {distance + n, n}};
@@ -290,13 +298,16 @@ class KMeansPredictor final : public kmeans::Predictor {
                          .tensor = fragments_.on_device(),
                          .n_clusters = n_clusters_,
                          .output = output};
-    const std::size_t shared_bytes = words_to_bytes(WideMemory(shape, sizeof(LowestThree) / 4).words);
+    const std::size_t shared_bytes = words_to_bytes(WideMemory(shape).words);
     const unsigned blocks =
         count_persistent_blocks(predict_rows_kernel, kWideThreads, shared_bytes, device_.device, (tile.n_rows - 1) / shape.rows + 1);
     launch(predict_rows_kernel, {blocks, kWideThreads, shared_bytes, device_.compute.get()}, job);
   }
 
+  static constexpr std::size_t kRowsOnTheirWay = std::size_t{1} << 21;
+
   DeviceContext& device_;
+  Event labelled_;
   std::int32_t n_clusters_ = 0;
   SweepShape shape_{};
   PackedModels packed_;

@@ -52,7 +52,7 @@ __device__ inline void write_result(const ExactOutput& output, std::int64_t row,
 }
 
 // Two threads per row, one for each of its two centers: these by the definition, or the list of open rows.
-__device__ inline void finish_rows(const Prediction& job, const WideTile<LowestThree>& tile, const TensorModel& model, const float* x,
+__device__ inline void finish_rows(const Prediction& job, const WideTile& tile, const TensorModel& model, const float* x,
                                    std::int64_t first_row) {
   const int row = static_cast<int>(threadIdx.x) & (job.shape.rows - 1), which = static_cast<int>(threadIdx.x) >> (8 - job.shape.parts_log);
   if (which > 1) return;
@@ -67,7 +67,7 @@ __device__ inline void finish_rows(const Prediction& job, const WideTile<LowestT
     return;
   }
   const int cluster = which == 0 ? top.index : top.second_index;
-  const double s = squared_distance(x + row * job.shape.n_columns, job.shape.n_columns, job.centers[cluster]);
+  const double s = squared_distance<2>(x + row * job.shape.n_columns, job.shape.n_columns, job.centers[cluster]);
   (which == 0 ? job.output.label : job.output.second)[first_row + row] = cluster;
   (which == 0 ? job.output.squared_distance : job.output.second_squared_distance)[first_row + row] = s;
 }
@@ -88,7 +88,7 @@ __device__ inline TopTwo<double> two_nearest(const float* x, const CenterRows& c
 __global__ void __launch_bounds__(kWideThreads, 2) predict_rows_kernel(Prediction job) {
   SHARED_BYTES(bytes);
   const SweepShape& shape = job.shape;
-  const WideTile<LowestThree> tile(shape, job.tensor, WideMemory(shape, sizeof(LowestThree) / 4), reinterpret_cast<int*>(bytes));
+  const WideTile tile(shape, job.tensor, WideMemory(shape), reinterpret_cast<int*>(bytes));
   tile.prepare();
   __syncthreads();
   const TensorModel model = *job.tensor.models;

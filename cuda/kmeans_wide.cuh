@@ -7,10 +7,10 @@
 namespace coterie::COTERIE_GPU {
 
 // One thread per row: its label, or the list of open rows. skipped: first rows that another tile has counted.
-__device__ inline void label_rows(const Sweep& sweep, const WideTile<LowestTwo>& tile, const TensorModel& model, const std::int32_t* weight,
+__device__ inline void label_rows(const Sweep& sweep, const WideTile& tile, const TensorModel& model, const std::int32_t* weight,
                                   int skipped) {
   for (int row = static_cast<int>(threadIdx.x); row < sweep.shape.rows; row += kWideThreads) {
-    const LowestTwo top = tile.lowest_of(row);
+    const LowestThree top = tile.lowest_of(row);
     const RowNorms norms = tile.norms[row];
     const float norm = norm_of(sweep.tensor.pairs + model.pairs, top.index);
     const float limit = upper_bound(sweep.tensor, norms, bound_error(model, norms), top.best, norm);
@@ -22,8 +22,8 @@ __device__ inline void label_rows(const Sweep& sweep, const WideTile<LowestTwo>&
 // Lists the rows that change their center, and moves them in the sums: some of them per warp. All threads; begins after a barrier, ends
 // with one. first_row: of the tile; n_listed: 0.
 template <bool kWeighted, class Sums>
-__device__ void move_rows(const Sweep& sweep, const WideTile<LowestTwo>& tile, const PackedModel& model, int first_row, int skipped,
-                          const Sums& sums, const Moves& moves, int* n_listed) {
+__device__ void move_rows(const Sweep& sweep, const WideTile& tile, const PackedModel& model, int first_row, int skipped, const Sums& sums,
+                          const Moves& moves, int* n_listed) {
   const std::int32_t* const weight = kWeighted ? sweep.weight + first_row : nullptr;
   for (int row = static_cast<int>(threadIdx.x); row < sweep.shape.rows; row += kWideThreads) {
     const int w = kWeighted ? weight[row] : 1, label = tile.labels[row];
@@ -53,17 +53,17 @@ __global__ void __launch_bounds__(kWideThreads, 2) sweep_wide_kernel(Sweep sweep
   SHARED_BYTES(bytes);
   int* const memory = reinterpret_cast<int*>(bytes);
   const SweepShape& shape = sweep.shape;
-  const WideMemory at(shape, sizeof(LowestTwo) / 4);
-  const WideTile<LowestTwo> tile(shape, sweep.tensor, at, memory);
-  SHARED(n_listed, int);
+  const WideMemory at(shape);
+  const WideTile tile(shape, sweep.tensor, at, memory);
   const SumsMemory sums_at(at.words, shape.rows, sweep.shared_sums ? sweep.group.n_clusters : 0, sweep.shared_sums ? sweep.group_cells : 0,
                            shape.n_columns, kSumWords<kWeighted>);
   int* const list = memory + sums_at.moves;
   const Moves moves{list, list + shape.rows, list + 2 * shape.rows};
+  int* const n_listed = memory + at.n_listed;
   const BlockSums<kWeighted> sums(sweep, sums_at, memory);
   const DeviceSums<kWeighted> device_sums{sweep};
   tile.prepare();
-  if (threadIdx.x == 0) n_listed = 0;
+  if (threadIdx.x == 0) *n_listed = 0;
   if (sweep.shared_sums) sums.clear();
   __syncthreads();
   OpenTally tally;
@@ -82,9 +82,9 @@ __global__ void __launch_bounds__(kWideThreads, 2) sweep_wide_kernel(Sweep sweep
         if (threadIdx.x % 32 == 0) tile.labels[row] = label;
       });
       if (sweep.shared_sums) {
-        move_rows<kWeighted>(sweep, tile, model, first_row, skipped, sums, moves, &n_listed);
+        move_rows<kWeighted>(sweep, tile, model, first_row, skipped, sums, moves, n_listed);
       } else {
-        move_rows<kWeighted>(sweep, tile, model, first_row, skipped, device_sums, moves, &n_listed);
+        move_rows<kWeighted>(sweep, tile, model, first_row, skipped, device_sums, moves, n_listed);
       }
     }
   }

@@ -49,10 +49,11 @@ __device__ __forceinline__ void add_squares(double& s, const float4& x, const fl
   }
 }
 
-// One center.
+// One center. kAhead: how many fours of columns are asked for at a time, for their registers.
+template <int kAhead>
 __device__ inline double squared_distance(const float* x, int n_columns, const float* center) {
   double s = 0;
-#pragma unroll 1
+#pragma unroll kAhead
   for (int j = 0; j < n_columns; j += 4) add_squares(s, four_cells(x, j, n_columns), *reinterpret_cast<const float4*>(center + j));
   return s;
 }

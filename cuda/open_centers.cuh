@@ -9,31 +9,56 @@ namespace coterie::COTERIE_GPU {
 
 inline constexpr int kPartCenters = 32;  // that a warp scans at a time: warps that share rows take them in turn
 
-// The centers that may be nearest to a row. Every lane that has scanned for it tells of its own centers: where even the last of the
-// bounds it kept is not above the limit, all of them may; else the lowest alone, or none. A bound that is not a number excludes nothing.
+// What one lane tells of the centers that it has scanned for a row: those that its bounds, up to the last it kept, do not exclude. A bound
+// that is not a number excludes nothing.
+struct OpenCode {
+  static constexpr int kNone = -1, kAll = -2;  // all of its centers
+  int first = kNone, second = kNone;
+
+  __device__ static OpenCode of(const LowestTwo& found, float limit) {
+    return {!(found.second > limit) ? kAll : !(found.best > limit) ? found.index : kNone, kNone};
+  }
+  __device__ static OpenCode of(const LowestThree& found, float limit) {
+    if (!(found.third > limit)) return {kAll, kNone};
+    return {!(found.best > limit) ? found.index : kNone, !(found.second > limit) ? found.second_index : kNone};
+  }
+};
+
+// The centers that may be nearest to a row, which all lanes of a warp see together.
 class OpenCenters {
  public:
-  static constexpr int kNone = -1, kAll = -2;
-  // highest: the last of the bounds that `found` names.
-  template <class Lowest>
-  __device__ static int code(const Lowest& found, float highest, float limit) {
-    return !(highest > limit) ? kAll : !(found.best > limit) ? found.index : kNone;
+  // Lane first_lane + 4 * part + member tells of the centers that this member of that part has scanned; n_parts: a power of two.
+  __device__ OpenCenters(const OpenCode& code, int first_lane, int n_parts, int n_clusters)
+      : first_lane_(first_lane), n_parts_(n_parts), n_clusters_(n_clusters) {
+    const int place = static_cast<int>(threadIdx.x) % 32 - first_lane;
+    if (place >= 0 && place < 4 * n_parts) code_ = code;
+    named_ = !__any_sync(kAllLanes, code_.first == OpenCode::kAll);
   }
 
-  // code: of this lane; lane first_lane + 4 * part + member tells of the centers that this member of that part has scanned.
-  // n_parts: a power of two.
-  __device__ OpenCenters(int code, int first_lane, int n_parts, int n_clusters)
-      : code_(code), first_lane_(first_lane), n_parts_(n_parts), n_clusters_(n_clusters) {}
-
-  __device__ int n_clusters() const { return n_clusters_; }
-  // All lanes, each with a center of its own, which may lie beyond the last.
-  __device__ bool contains(int center) const {
-    const int part = center / kPartCenters & (n_parts_ - 1), code = __shfl_sync(kAllLanes, code_, first_lane_ + 4 * part + center % 8 / 2);
-    return center < n_clusters_ && (code == kAll || code == center);
+  // Calls visit(mask, center) for some of the centers at a time, one of lane i in bit i of the mask; center: of this lane, or any.
+  template <class Visit>
+  __device__ void for_each_mask(Visit&& visit) const {
+    if (named_) {
+      visit(__ballot_sync(kAllLanes, code_.first >= 0), code_.first);
+      visit(__ballot_sync(kAllLanes, code_.second >= 0), code_.second);
+      return;
+    }
+    for (int first = 0; first < n_clusters_; first += 32) {
+      const int center = first + static_cast<int>(threadIdx.x) % 32;
+      visit(__ballot_sync(kAllLanes, contains(center)), center);
+    }
   }
 
  private:
-  int code_, first_lane_, n_parts_, n_clusters_;
+  __device__ bool contains(int center) const {
+    const int teller = first_lane_ + 4 * (center / kPartCenters & (n_parts_ - 1)) + center % 8 / 2;
+    const int first = __shfl_sync(kAllLanes, code_.first, teller), second = __shfl_sync(kAllLanes, code_.second, teller);
+    return center < n_clusters_ && (first == OpenCode::kAll || first == center || second == center);
+  }
+
+  OpenCode code_;
+  int first_lane_, n_parts_, n_clusters_;
+  bool named_;  // by the codes, each of them
 };
 
 // Centers of one model: (n_clusters, padded_columns).
@@ -69,22 +94,21 @@ __device__ __forceinline__ float partial_square(const float* x, int n_columns, c
 // In float32, four centers at a time; all lanes return the same.
 __device__ inline TopTwo<float> nearest_fast(const float* x, const CenterRows& centers, const OpenCenters& open) {
   constexpr int kAtOnce = 4;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int slot = static_cast<int>(threadIdx.x) % 32 / 8;
   TopTwo<float> top;
-  for (int first = 0; first < open.n_clusters(); first += 32) {
-    unsigned rest = __ballot_sync(kAllLanes, open.contains(first + lane));
+  open.for_each_mask([&](unsigned rest, int center) {
     while (rest != 0) {
-      unsigned own = rest;  // becomes the lane / 8-th of them, if there is one
+      unsigned own = rest;  // becomes the slot-th of them, if there is one
 #pragma unroll
       for (int i = 0; i < kAtOnce; ++i) {
-        if (i < lane / 8) own &= own - 1;
+        if (i < slot) own &= own - 1;
         rest &= rest - 1;
       }
-      const int cluster = first + (own != 0 ? __ffs(static_cast<int>(own)) - 1 : 0);
-      const float s = add_lanes(partial_square(x, centers.n_columns, centers[cluster]), 1, 4);
+      const int cluster = __shfl_sync(kAllLanes, center, own != 0 ? __ffs(static_cast<int>(own)) - 1 : 0);
+      const float s = add_lanes(own != 0 ? partial_square(x, centers.n_columns, centers[cluster]) : 0.0f, 1, 4);
       if (own != 0) top.offer(s, cluster);
     }
-  }
+  });
   merge_across_lanes(top, 8);
   merge_across_lanes(top, 16);
   return top;
@@ -93,10 +117,9 @@ __device__ inline TopTwo<float> nearest_fast(const float* x, const CenterRows& c
 // Calls measure(cluster, s) with the definition's result for every open center, one lane each.
 template <class Measure>
 __device__ void for_each_exact(const float* x, const CenterRows& centers, const OpenCenters& open, Measure&& measure) {
-  for (int first = 0; first < open.n_clusters(); first += 32) {
-    const int cluster = first + static_cast<int>(threadIdx.x) % 32;
-    if (open.contains(cluster)) measure(cluster, squared_distance(x, centers.n_columns, centers[cluster]));
-  }
+  open.for_each_mask([&](unsigned mask, int center) {
+    if ((mask >> threadIdx.x % 32 & 1) != 0) measure(center, squared_distance<1>(x, centers.n_columns, centers[center]));
+  });
 }
 
 // By the definition; all lanes return the same.

@@ -29,32 +29,32 @@ struct WideParts {
 // That tell of the centers of a row apart: the members of all parts.
 __host__ __device__ constexpr int count_classes(const SweepShape& shape) { return 4 << shape.parts_log; }
 
-// Offsets into dynamic shared memory, in 4-byte words, every one a multiple of 4.
+// Offsets into dynamic shared memory, in 4-byte words, those of arrays multiples of 4. Kernels that ask for all there is can have no
+// other.
 struct WideMemory {
-  int fragments, stages, shift, norms, lowest, limits, labels, open, words;
+  int fragments, stages, shift, norms, lowest, limits, labels, open, n_listed, words;
 
-  // lowest_words: of LowestTwo or LowestThree
-  __host__ __device__ WideMemory(const SweepShape& shape, int lowest_words)
+  __host__ __device__ explicit WideMemory(const SweepShape& shape)
       : fragments(0),
         stages(fragments + shape.rows * shape.steps * kStepColumns / 2),
         shift(stages + kStages * kStageFragments * 4),
         norms(shift + shape.steps * kStepColumns),
         lowest(norms + 2 * shape.rows),
-        limits(lowest + count_classes(shape) * shape.rows * lowest_words),
+        limits(lowest + count_classes(shape) * shape.rows * static_cast<int>(sizeof(LowestThree) / 4)),
         labels(limits + shape.rows),
         open(labels + shape.rows),
+        n_listed(open + shape.rows + 1),
         words(open + shape.rows + 4) {}
 };
 
-template <class Lowest>
 struct WideTile {
   const SweepShape& shape;
   const TensorCenters& tensor;
-  Fragment* fragments;  // (rows / 16, steps, 32)
+  Fragment* fragments;  // (steps, rows / 16, 32)
   Fragment* stages;     // (kStages, kStageFragments)
   float* shift;         // (steps * kStepColumns) -pivot * scale
   RowNorms* norms;      // (rows)
-  Lowest* lowest;       // (classes, rows) of the centers of each member of each part
+  LowestThree* lowest;  // (classes, rows) of the centers of each member of each part
   float* limits;        // (rows) upper bounds of what open rows look for
   int* labels;          // (rows)
   int *n_open, *open;   // (rows) whose certificate failed
@@ -66,7 +66,7 @@ struct WideTile {
         stages(reinterpret_cast<Fragment*>(memory + at.stages)),
         shift(reinterpret_cast<float*>(memory + at.shift)),
         norms(reinterpret_cast<RowNorms*>(memory + at.norms)),
-        lowest(reinterpret_cast<Lowest*>(memory + at.lowest)),
+        lowest(reinterpret_cast<LowestThree*>(memory + at.lowest)),
         limits(reinterpret_cast<float*>(memory + at.limits)),
         labels(memory + at.labels),
         n_open(memory + at.open),
@@ -84,7 +84,7 @@ struct WideTile {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     for (int first = static_cast<int>(threadIdx.x) / 32 * 16; first < shape.rows; first += kWideWarps * 16) {
       RowSquares squares[2];
-      Fragment* const to = fragments + first / 16 * shape.steps * 32 + lane;
+      Fragment* const to = fragments + first / 16 * 32 + lane;
       for (int step = 0; step < shape.steps; step += kAhead) {
         TileCells<2, kAhead> cells;
         load_cells(x + first * shape.n_columns, shape.n_columns, step, cells);
@@ -95,7 +95,7 @@ struct WideTile {
           Fragment fragment;
           convert_cells(cells.cell[0][i], shift_of_step, tensor.scale, fragment.x, fragment.z, squares[0]);
           convert_cells(cells.cell[1][i], shift_of_step, tensor.scale, fragment.y, fragment.w, squares[1]);
-          to[(step + i) * 32] = fragment;
+          to[(step + i) * shape.rows / 16 * 32] = fragment;
         }
       }
       const RowNorms of_lane[2] = {squares[0].norms(shape.steps), squares[1].norms(shape.steps)};
@@ -115,7 +115,7 @@ struct WideTile {
     const int turn_pairs = kPairs << shape.parts_log, n_turns = (model.n_pairs + turn_pairs - 1) >> (1 + shape.parts_log);
     int turn_ahead = 0, stage_ahead = 0, place_ahead = 0;
     const auto start_stage = [&] {
-      if (turn_ahead < n_turns) start_copy(model, turn_ahead * turn_pairs, stage_ahead << steps_log, steps_log, place_ahead);
+      if (turn_ahead < n_turns) start_copy(model, turn_ahead * turn_pairs, stage_ahead << steps_log, place_ahead);
       commit_copies();
       place_ahead = place_ahead + 1 == kStages ? 0 : place_ahead + 1;
       if (++stage_ahead < n_stages) return;
@@ -124,9 +124,10 @@ struct WideTile {
     };
     for (int i = 0; i < kStages - 1; ++i) start_stage();
     __syncthreads();
-    const Fragment* const rows = fragments + own.first_row / 16 * steps * 32 + lane;
+    const int row_step = shape.rows / 16 * 32, center_step = turn_pairs * 32;  // fragments from step to step
+    const Fragment* const own_rows = fragments + own.first_row / 16 * 32 + lane;
     float error[2 * kHalves];
-    Lowest found[2 * kHalves];
+    LowestThree found[2 * kHalves];
     for (int i = 0; i < 2 * kHalves; ++i) error[i] = bound_error(model, norms[own.first_row + lane / 4 + 8 * i]);
     int place = 0;
     for (int turn = 0; turn < n_turns; ++turn) {
@@ -137,32 +138,34 @@ struct WideTile {
         wait_copies<kStages - 2>();
         __syncthreads();
         start_stage();
-        const Fragment* const of_part = stages + place * kStageFragments + own.part * kPairs * stage_steps * 32 + lane;
+        const Fragment* of_centers = stages + place * kStageFragments + own.part * kPairs * 32 + lane;
         place = place + 1 == kStages ? 0 : place + 1;
-        const int first_step = stage * stage_steps, n_steps = min(stage_steps, steps - first_step);
+        const int first_step = stage << steps_log;
+        const Fragment* of_rows = own_rows + first_step * row_step;
+        const Fragment* const last = own_rows + min(first_step + stage_steps, steps) * row_step;
 #pragma unroll 1
-        for (int step = 0; step < n_steps; ++step) {
+        for (; of_rows != last; of_rows += row_step, of_centers += center_step) {
           std::uint32_t a[kHalves][4];
           Fragment centers[kPairs];
 #pragma unroll
           for (int half = 0; half < kHalves; ++half) {
-            const Fragment of_rows = rows[(half * steps + first_step + step) * 32];
-            a[half][0] = of_rows.x, a[half][1] = of_rows.y, a[half][2] = of_rows.z, a[half][3] = of_rows.w;
+            const Fragment f = of_rows[half * 32];
+            a[half][0] = f.x, a[half][1] = f.y, a[half][2] = f.z, a[half][3] = f.w;
           }
 #pragma unroll
-          for (int pair = 0; pair < kPairs; ++pair) centers[pair] = of_part[(pair * stage_steps + step) * 32];
+          for (int pair = 0; pair < kPairs; ++pair) centers[pair] = of_centers[pair * 32];
           sums.add(a, centers);
         }
       }
       sums.offer(first_tile, n_tiles, found);
     }
-    Lowest* const of_class = lowest + (4 * own.part + lane % 4) * shape.rows + own.first_row + lane / 4;
+    LowestThree* const of_class = lowest + (4 * own.part + lane % 4) * shape.rows + own.first_row + lane / 4;
     for (int i = 0; i < 2 * kHalves; ++i) of_class[8 * i] = found[i];
     __syncthreads();
   }
 
-  __device__ Lowest lowest_of(int row) const {
-    Lowest top = lowest[row];
+  __device__ LowestThree lowest_of(int row) const {
+    LowestThree top = lowest[row];
     for (int i = 1; i < count_classes(shape); ++i) top.merge(lowest[i * shape.rows + row]);
     return top;
   }
@@ -179,23 +182,27 @@ struct WideTile {
     const int n = *n_open, lane = static_cast<int>(threadIdx.x) % 32, n_classes = count_classes(shape);
     for (int i = static_cast<int>(threadIdx.x) / 32; i < n; i += kWideWarps) {
       const int row = open[i];
-      const Lowest& found = lowest[(lane & (n_classes - 1)) * shape.rows + row];
-      decide(row, OpenCenters(OpenCenters::code(found, found.second, limits[row]), 0, 1 << shape.parts_log, n_clusters));
+      const OpenCode code = OpenCode::of(lowest[(lane & (n_classes - 1)) * shape.rows + row], limits[row]);
+      decide(row, OpenCenters(code, 0, 1 << shape.parts_log, n_clusters));
     }
     __syncthreads();
     if (threadIdx.x == 0) *n_open = 0;
   }
 
  private:
-  // The stage of the pairs and steps from first_pair and first_step on; of those that do not exist nothing is copied.
-  __device__ void start_copy(const TensorModel& model, int first_pair, int first_step, int steps_log, int place) const {
-#pragma unroll 1  // registers matter more
-    for (int i = 0; i < kStageFragments / kWideThreads; ++i) {
-      const int at = static_cast<int>(threadIdx.x) + i * kWideThreads, unit = at / 32;
-      const int pair = first_pair + (unit >> steps_log), step = first_step + (unit & ((1 << steps_log) - 1));
-      if (pair >= model.n_pairs || step >= shape.steps) continue;
-      const Fragment* const from = tensor.fragments + model.fragments + (std::int64_t{pair} * shape.steps + step) * 32 + at % 32;
-      copy_async<16>(stages + place * kStageFragments + at, from);
+  // The stage of the pairs and steps from first_pair and first_step on, (stage steps, pairs of a turn, 32); of those that do not exist
+  // nothing is copied. A warp copies four pairs of one step.
+  __device__ void start_copy(const TensorModel& model, int first_pair, int first_step, int place) const {
+    constexpr int kPairs = kStageFragments / kWideThreads;
+    static_assert(kPairs == 4);
+    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, quarters_log = shape.parts_log - 1;
+    const int pair = first_pair + (warp & ((1 << quarters_log) - 1)) * kPairs, step = first_step + (warp >> quarters_log);
+    if (step >= shape.steps) return;
+    const Fragment* from = tensor.fragments + model.fragments + (std::int64_t{pair} * shape.steps + step) * 32 + lane;
+    Fragment* const to = stages + place * kStageFragments + warp * kPairs * 32 + lane;
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i, from += shape.steps * 32) {
+      if (pair + i < model.n_pairs) copy_async<16>(to + i * 32, from);
     }
   }
 };
