@@ -30,18 +30,20 @@ kmeans::Model start_model(const Shape& shape, std::int64_t restart) {
   return model;
 }
 
-// Of 512 rows, made again on the host.
+// Of 512 rows, or fewer where the definition takes long, made again on the host.
 bool labels_are_right(DeviceContext& device, const kmeans::Model& model) {
   const auto d = static_cast<std::size_t>(model.n_columns);
+  const std::int64_t n_rows = std::clamp<std::int64_t>((1 << 28) / (std::int64_t{model.n_clusters} * model.n_columns), 32, 512);
   std::vector<float> x;
-  for (std::int64_t row = 0; row < 512; ++row) {
+  for (std::int64_t row = 0; row < n_rows; ++row) {
     for (std::int32_t j = 0; j < model.n_columns; ++j) x.push_back(make_cell(row, j));
   }
   reference::KMeans expected{.centers = model.cluster_centers, .label = {}, .second = {}, .squared_distance = {}};
   reference::assign(x, d, expected);
   const auto predictor = make_kmeans_predictor(device);
   predictor->begin(model);
-  const kmeans::Assignment found = predictor->predict({.x = x.data(), .n_rows = 512, .n_columns = model.n_columns});
+  const kmeans::Assignment found =
+      predictor->predict({.x = x.data(), .n_rows = static_cast<std::int32_t>(n_rows), .n_columns = model.n_columns});
   return std::equal(found.label.begin(), found.label.end(), expected.label.begin()) &&
          std::equal(found.second.begin(), found.second.end(), expected.second.begin());
 }

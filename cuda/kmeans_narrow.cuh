@@ -111,6 +111,14 @@ __device__ __forceinline__ RowNorms choose(bool first, const RowNorms& a, const 
 __device__ __forceinline__ float choose(bool first, float a, float b) { return first ? a : b; }
 
 // values[i]
+template <int n>
+__device__ __forceinline__ LowestTwo pick(const LowestTwo (&values)[n][1], int i) {
+  if constexpr (n == 2) {
+    return choose(i == 0, values[0][0], values[1][0]);
+  } else {
+    return choose(i < 2, choose(i == 0, values[0][0], values[1][0]), choose(i == 2, values[2][0], values[3][0]));
+  }
+}
 template <class T, int n>
 __device__ __forceinline__ T pick(const T (&values)[n], int i) {
   if constexpr (n == 2) {
@@ -129,14 +137,14 @@ __device__ __forceinline__ int own_row_of_lane() {
 
 // The lowest of all centers for the lane's own row, from what four lanes have found of their rows.
 template <int kSteps>
-__device__ __forceinline__ LowestTwo lowest_of_own_row(const LowestTwo (&found)[kLaneRows<kSteps>]) {
+__device__ __forceinline__ LowestTwo lowest_of_own_row(const LowestTwo (&found)[kLaneRows<kSteps>][1]) {
   constexpr int kKept = kHalves<kSteps>;
   const bool upper = threadIdx.x % 4 / 2 != 0, odd = threadIdx.x % 2 != 0;
   LowestTwo kept[kKept];
 #pragma unroll
   for (int i = 0; i < kKept; ++i) {
-    kept[i] = choose(upper, found[i + kKept], found[i]);
-    kept[i].merge(choose(upper, found[i], found[i + kKept]).of_lane(2));
+    kept[i] = choose(upper, found[i + kKept][0], found[i][0]);
+    kept[i].merge(choose(upper, found[i][0], found[i + kKept][0]).of_lane(2));
   }
   LowestTwo own = choose(odd, kept[kKept - 1], kept[0]);
   own.merge(choose(odd, kept[0], kept[kKept - 1]).of_lane(1));
@@ -146,7 +154,7 @@ __device__ __forceinline__ LowestTwo lowest_of_own_row(const LowestTwo (&found)[
 // kTiles tiles of centers from first_tile on.
 template <int kTiles, int kSteps>
 __device__ __forceinline__ void scan_tiles(const RowTile<kSteps>& tile, const Fragment* fragments, const CenterPair* pairs, int first_tile,
-                                           const float (&error)[kLaneRows<kSteps>], LowestTwo (&found)[kLaneRows<kSteps>]) {
+                                           const float (&error)[kLaneRows<kSteps>], LowestTwo (&found)[kLaneRows<kSteps>][1]) {
   constexpr int kPairs = (kTiles + 1) / 2;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   TileSums<kHalves<kSteps>, kTiles> sums;
@@ -167,7 +175,7 @@ __device__ __forceinline__ void scan_tiles(const RowTile<kSteps>& tile, const Fr
 // The two lowest bounds among the centers of this lane, for its rows.
 template <int kSteps>
 __device__ __forceinline__ void scan_model(const RowTile<kSteps>& tile, const Fragment* fragments, const CenterPair* pairs, int n_clusters,
-                                           const float (&error)[kLaneRows<kSteps>], LowestTwo (&found)[kLaneRows<kSteps>]) {
+                                           const float (&error)[kLaneRows<kSteps>], LowestTwo (&found)[kLaneRows<kSteps>][1]) {
   constexpr int kAtOnce = kHalves<kSteps> * kSteps < 6 ? 4 : 2;  // sums of more would take too many registers
   const int n_tiles = (n_clusters + 7) / 8;
   int at = 0;
@@ -190,7 +198,7 @@ __device__ __forceinline__ int label_own_row(const Block& block, const RowTile<B
   const CenterPair* const pairs = block.pairs + (model.pairs - first.pairs);
   const int n_clusters = sweep.models[m].n_clusters, lane = static_cast<int>(threadIdx.x) % 32;
   float error[kLaneRows<kSteps>];
-  LowestTwo found[kLaneRows<kSteps>];
+  LowestTwo found[kLaneRows<kSteps>][1];
 #pragma unroll
   for (int i = 0; i < kLaneRows<kSteps>; ++i) error[i] = bound_error(model, tile.norms[i]);
   scan_model(tile, block.fragments + (model.fragments - first.fragments), pairs, n_clusters, error, found);
@@ -201,7 +209,7 @@ __device__ __forceinline__ int label_own_row(const Block& block, const RowTile<B
   for (unsigned rest = __ballot_sync(kAllLanes, counts && !(top.second > limit)); rest != 0; rest &= rest - 1) {
     const int owner = __ffs(static_cast<int>(rest)) - 1, i = __shfl_sync(kAllLanes, own, owner);
     const float limit_of_row = __shfl_sync(kAllLanes, limit, owner);
-    const OpenCenters open(OpenCode::of(pick(found, i), limit_of_row), owner / 4 * 4, 1, n_clusters);
+    const OpenCenters open(OpenCode::of(pick(found, i), limit_of_row), owner / 4 * 4, 1, 1, n_clusters);
     const float* const x = rows + (owner / 4 + 8 * i) * sweep.shape.n_columns;
     const int decided = decide(x, sweep.centers_of(m), open, sweep.certain_ratio, sweep.certain_underflow, tally);
     if (lane == owner) label = decided;

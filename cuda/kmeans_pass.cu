@@ -298,7 +298,7 @@ class KMeansPredictor final : public kmeans::Predictor {
                          .tensor = fragments_.on_device(),
                          .n_clusters = n_clusters_,
                          .output = output};
-    const std::size_t shared_bytes = words_to_bytes(WideMemory(shape).words);
+    const std::size_t shared_bytes = words_to_bytes(predict_tile_memory(shape).words);
     const unsigned blocks =
         count_persistent_blocks(predict_rows_kernel, kWideThreads, shared_bytes, device_.device, (tile.n_rows - 1) / shape.rows + 1);
     launch(predict_rows_kernel, {blocks, kWideThreads, shared_bytes, device_.compute.get()}, job);

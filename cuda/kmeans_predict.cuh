@@ -7,6 +7,9 @@
 
 namespace coterie::COTERIE_GPU {
 
+using PredictTile = WideTile<LowestThree, 1>;
+inline __host__ __device__ WideMemory predict_tile_memory(const SweepShape& shape) { return {shape, 1, sizeof(LowestThree)}; }
+
 struct Prediction {
   SweepShape shape;
   TileRows tile;  // shape.rows rows at least
@@ -52,7 +55,7 @@ __device__ inline void write_result(const ExactOutput& output, std::int64_t row,
 }
 
 // Two threads per row, one for each of its two centers: these by the definition, or the list of open rows.
-__device__ inline void finish_rows(const Prediction& job, const WideTile& tile, const TensorModel& model, const float* x,
+__device__ inline void finish_rows(const Prediction& job, const PredictTile& tile, const TensorModel& model, const float* x,
                                    std::int64_t first_row) {
   const int row = static_cast<int>(threadIdx.x) & (job.shape.rows - 1), which = static_cast<int>(threadIdx.x) >> (8 - job.shape.parts_log);
   if (which > 1) return;
@@ -88,7 +91,7 @@ __device__ inline TopTwo<double> two_nearest(const float* x, const CenterRows& c
 __global__ void __launch_bounds__(kWideThreads, 2) predict_rows_kernel(Prediction job) {
   SHARED_BYTES(bytes);
   const SweepShape& shape = job.shape;
-  const WideTile tile(shape, job.tensor, WideMemory(shape), reinterpret_cast<int*>(bytes));
+  const PredictTile tile(shape, job.tensor, predict_tile_memory(shape), reinterpret_cast<int*>(bytes));
   tile.prepare();
   __syncthreads();
   const TensorModel model = *job.tensor.models;

@@ -6,11 +6,14 @@
 
 namespace coterie::COTERIE_GPU {
 
+using SweepTile = WideTile<LowestTwo, 2>;  // two lists halve the centers that a third low bound leaves open
+inline __host__ __device__ WideMemory sweep_tile_memory(const SweepShape& shape) { return {shape, 2, sizeof(LowestTwo)}; }
+
 // One thread per row: its label, or the list of open rows. skipped: first rows that another tile has counted.
-__device__ inline void label_rows(const Sweep& sweep, const WideTile& tile, const TensorModel& model, const std::int32_t* weight,
+__device__ inline void label_rows(const Sweep& sweep, const SweepTile& tile, const TensorModel& model, const std::int32_t* weight,
                                   int skipped) {
   for (int row = static_cast<int>(threadIdx.x); row < sweep.shape.rows; row += kWideThreads) {
-    const LowestThree top = tile.lowest_of(row);
+    const LowestTwo top = tile.lowest_of(row);
     const RowNorms norms = tile.norms[row];
     const float norm = norm_of(sweep.tensor.pairs + model.pairs, top.index);
     const float limit = upper_bound(sweep.tensor, norms, bound_error(model, norms), top.best, norm);
@@ -22,7 +25,7 @@ __device__ inline void label_rows(const Sweep& sweep, const WideTile& tile, cons
 // Lists the rows that change their center, and moves them in the sums: some of them per warp. All threads; begins after a barrier, ends
 // with one. first_row: of the tile; n_listed: 0.
 template <bool kWeighted, class Sums>
-__device__ void move_rows(const Sweep& sweep, const WideTile& tile, const PackedModel& model, int first_row, int skipped, const Sums& sums,
+__device__ void move_rows(const Sweep& sweep, const SweepTile& tile, const PackedModel& model, int first_row, int skipped, const Sums& sums,
                           const Moves& moves, int* n_listed) {
   const std::int32_t* const weight = kWeighted ? sweep.weight + first_row : nullptr;
   for (int row = static_cast<int>(threadIdx.x); row < sweep.shape.rows; row += kWideThreads) {
@@ -53,8 +56,8 @@ __global__ void __launch_bounds__(kWideThreads, 2) sweep_wide_kernel(Sweep sweep
   SHARED_BYTES(bytes);
   int* const memory = reinterpret_cast<int*>(bytes);
   const SweepShape& shape = sweep.shape;
-  const WideMemory at(shape);
-  const WideTile tile(shape, sweep.tensor, at, memory);
+  const WideMemory at = sweep_tile_memory(shape);
+  const SweepTile tile(shape, sweep.tensor, at, memory);
   const SumsMemory sums_at(at.words, shape.rows, sweep.shared_sums ? sweep.group.n_clusters : 0, sweep.shared_sums ? sweep.group_cells : 0,
                            shape.n_columns, kSumWords<kWeighted>);
   int* const list = memory + sums_at.moves;

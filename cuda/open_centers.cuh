@@ -27,11 +27,12 @@ struct OpenCode {
 // The centers that may be nearest to a row, which all lanes of a warp see together.
 class OpenCenters {
  public:
-  // Lane first_lane + 4 * part + member tells of the centers that this member of that part has scanned; n_parts: a power of two.
-  __device__ OpenCenters(const OpenCode& code, int first_lane, int n_parts, int n_clusters)
-      : first_lane_(first_lane), n_parts_(n_parts), n_clusters_(n_clusters) {
+  // Lane first_lane + 4 * (part + n_parts * list) + member tells of the centers that this member of that part has put on that list: of
+  // every tile of 8 on the next one. n_parts, n_lists: powers of two.
+  __device__ OpenCenters(const OpenCode& code, int first_lane, int n_parts, int n_lists, int n_clusters)
+      : first_lane_(first_lane), n_parts_(n_parts), n_lists_(n_lists), n_clusters_(n_clusters) {
     const int place = static_cast<int>(threadIdx.x) % 32 - first_lane;
-    if (place >= 0 && place < 4 * n_parts) code_ = code;
+    if (place >= 0 && place < 4 * n_parts * n_lists) code_ = code;
     named_ = !__any_sync(kAllLanes, code_.first == OpenCode::kAll);
   }
 
@@ -51,13 +52,14 @@ class OpenCenters {
 
  private:
   __device__ bool contains(int center) const {
-    const int teller = first_lane_ + 4 * (center / kPartCenters & (n_parts_ - 1)) + center % 8 / 2;
+    const int part = center / kPartCenters & (n_parts_ - 1), list = center / 8 & (n_lists_ - 1);
+    const int teller = first_lane_ + 4 * (part + n_parts_ * list) + center % 8 / 2;
     const int first = __shfl_sync(kAllLanes, code_.first, teller), second = __shfl_sync(kAllLanes, code_.second, teller);
     return center < n_clusters_ && (first == OpenCode::kAll || first == center || second == center);
   }
 
   OpenCode code_;
-  int first_lane_, n_parts_, n_clusters_;
+  int first_lane_, n_parts_, n_lists_, n_clusters_;
   bool named_;  // by the codes, each of them
 };
 

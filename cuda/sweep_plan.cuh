@@ -28,7 +28,7 @@ inline SweepShape choose_shape(int n_columns, std::size_t shared_limit) {
                    .rows = kMostWideRows,
                    .parts_log = 1};
   while (shape.lanes_log > 3 && 1 << (shape.lanes_log - 1) >= n_columns) --shape.lanes_log;
-  while (shape.rows > 0 && words_to_bytes(WideMemory(shape).words) > shared_limit) halve_rows(shape);
+  while (shape.rows > 0 && words_to_bytes(sweep_tile_memory(shape).words + 4 * shape.rows) > shared_limit) halve_rows(shape);
   return shape;
 }
 
@@ -68,7 +68,7 @@ inline std::size_t shared_bytes_of(const SweepGroup& group, const SweepShape& sh
   const int sum_words = weighted ? kSumWords<true> : kSumWords<false>, n_clusters = group.group.n_clusters;
   if (group.narrow) return words_to_bytes(NarrowMemory(shape, group.n_pairs, n_clusters, group.cells, sum_words).sums.words);
   if (shape.rows == 0) return 0;  // for no kernel
-  const int words = WideMemory(shape).words;
+  const int words = sweep_tile_memory(shape).words;
   const bool shared = group.shared_sums;
   return words_to_bytes(SumsMemory(words, shape.rows, shared ? n_clusters : 0, shared ? group.cells : 0, shape.n_columns, sum_words).words);
 }

@@ -51,16 +51,13 @@ struct LowestThree {
   int index = 0, second_index = 0;
 
   __device__ void offer(float bound, int center) {
-    third = min(third, max(second, bound));
-    if (bound < best) {
-      second = best;
-      second_index = index;
-      best = bound;
-      index = center;
-    } else if (bound < second) {
-      second = bound;
-      second_index = center;
-    }
+    const bool lowest = bound < best, lower = bound < second;
+    const float higher = max(best, bound);
+    third = min(third, max(second, higher));
+    second_index = lowest ? index : lower ? center : second_index;
+    index = lowest ? center : index;
+    second = min(second, higher);
+    best = min(best, bound);
   }
   __device__ void merge(const LowestThree& other) {
     offer(other.best, other.index);
@@ -142,9 +139,9 @@ struct TileSums {
     }
   }
 
-  // found[i].offer(bound, center) for the lane's rows. first_tile: of the model.
-  template <class Lowest>
-  __device__ __forceinline__ void offer(int first_tile, int n_tiles, Lowest (&found)[2 * kHalves]) const {
+  // found[i][tile % kLists].offer(bound, center) for the lane's rows. first_tile: of the model.
+  template <class Lowest, int kLists>
+  __device__ __forceinline__ void offer(int first_tile, int n_tiles, Lowest (&found)[2 * kHalves][kLists]) const {
     const int first_center = first_tile * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
@@ -152,7 +149,8 @@ struct TileSums {
 #pragma unroll
       for (int i = 0; i < 2 * kHalves; ++i) {
 #pragma unroll
-        for (int column = 0; column < 2; ++column) found[i].offer(sum[i / 2][tile][i % 2 * 2 + column], first_center + 8 * tile + column);
+        for (int column = 0; column < 2; ++column)
+          found[i][tile % kLists].offer(sum[i / 2][tile][i % 2 * 2 + column], first_center + 8 * tile + column);
       }
     }
   }

@@ -26,27 +26,33 @@ struct WideParts {
   }
 };
 
-// That tell of the centers of a row apart: the members of all parts.
-__host__ __device__ constexpr int count_classes(const SweepShape& shape) { return 4 << shape.parts_log; }
+// Lists of the lowest bounds that a lane keeps for a row: as many as `most`, unless the parts fill a warp with one list each.
+__host__ __device__ constexpr int count_lists(const SweepShape& shape, int most) { return shape.parts_log < 3 ? most : 1; }
+// All of a row's.
+__host__ __device__ constexpr int count_classes(const SweepShape& shape, int most) {
+  return count_lists(shape, most) * 4 << shape.parts_log;
+}
 
 // Offsets into dynamic shared memory, in 4-byte words, those of arrays multiples of 4. Kernels that ask for all there is can have no
 // other.
 struct WideMemory {
   int fragments, stages, shift, norms, lowest, limits, labels, open, n_listed, words;
 
-  __host__ __device__ explicit WideMemory(const SweepShape& shape)
+  // most_lists, lowest_bytes: of WideTile
+  __host__ __device__ WideMemory(const SweepShape& shape, int most_lists, std::size_t lowest_bytes)
       : fragments(0),
         stages(fragments + shape.rows * shape.steps * kStepColumns / 2),
         shift(stages + kStages * kStageFragments * 4),
         norms(shift + shape.steps * kStepColumns),
         lowest(norms + 2 * shape.rows),
-        limits(lowest + count_classes(shape) * shape.rows * static_cast<int>(sizeof(LowestThree) / 4)),
+        limits(lowest + count_classes(shape, most_lists) * shape.rows * static_cast<int>(lowest_bytes / 4)),
         labels(limits + shape.rows),
         open(labels + shape.rows),
         n_listed(open + shape.rows + 1),
         words(open + shape.rows + 4) {}
 };
 
+template <class Lowest, int kMostLists>
 struct WideTile {
   const SweepShape& shape;
   const TensorCenters& tensor;
@@ -54,7 +60,7 @@ struct WideTile {
   Fragment* stages;     // (kStages, kStageFragments)
   float* shift;         // (steps * kStepColumns) -pivot * scale
   RowNorms* norms;      // (rows)
-  LowestThree* lowest;  // (classes, rows) of the centers of each member of each part
+  Lowest* lowest;       // (classes, rows) of the centers of each member of each part
   float* limits;        // (rows) upper bounds of what open rows look for
   int* labels;          // (rows)
   int *n_open, *open;   // (rows) whose certificate failed
@@ -66,7 +72,7 @@ struct WideTile {
         stages(reinterpret_cast<Fragment*>(memory + at.stages)),
         shift(reinterpret_cast<float*>(memory + at.shift)),
         norms(reinterpret_cast<RowNorms*>(memory + at.norms)),
-        lowest(reinterpret_cast<LowestThree*>(memory + at.lowest)),
+        lowest(reinterpret_cast<Lowest*>(memory + at.lowest)),
         limits(reinterpret_cast<float*>(memory + at.limits)),
         labels(memory + at.labels),
         n_open(memory + at.open),
@@ -127,7 +133,7 @@ struct WideTile {
     const int row_step = shape.rows / 16 * 32, center_step = turn_pairs * 32;  // fragments from step to step
     const Fragment* const own_rows = fragments + own.first_row / 16 * 32 + lane;
     float error[2 * kHalves];
-    LowestThree found[2 * kHalves];
+    Lowest found[2 * kHalves][kMostLists];
     for (int i = 0; i < 2 * kHalves; ++i) error[i] = bound_error(model, norms[own.first_row + lane / 4 + 8 * i]);
     int place = 0;
     for (int turn = 0; turn < n_turns; ++turn) {
@@ -159,14 +165,23 @@ struct WideTile {
       }
       sums.offer(first_tile, n_tiles, found);
     }
-    LowestThree* const of_class = lowest + (4 * own.part + lane % 4) * shape.rows + own.first_row + lane / 4;
-    for (int i = 0; i < 2 * kHalves; ++i) of_class[8 * i] = found[i];
+    const int n_lists = count_lists(shape, kMostLists);
+    Lowest* const of_class = lowest + (4 * own.part + lane % 4) * shape.rows + own.first_row + lane / 4;
+    for (int i = 0; i < 2 * kHalves; ++i) {
+#pragma unroll
+      for (int list = 0; list < kMostLists; ++list) {
+        if (list < n_lists)
+          of_class[list * own.parts * 4 * shape.rows + 8 * i] = found[i][list];
+        else
+          of_class[8 * i].merge(found[i][list]);
+      }
+    }
     __syncthreads();
   }
 
-  __device__ LowestThree lowest_of(int row) const {
-    LowestThree top = lowest[row];
-    for (int i = 1; i < count_classes(shape); ++i) top.merge(lowest[i * shape.rows + row]);
+  __device__ Lowest lowest_of(int row) const {
+    Lowest top = lowest[row];
+    for (int i = 1; i < count_classes(shape, kMostLists); ++i) top.merge(lowest[i * shape.rows + row]);
     return top;
   }
 
@@ -179,11 +194,11 @@ struct WideTile {
   template <class Decide>
   __device__ void for_each_open_row(int n_clusters, Decide&& decide) const {
     __syncthreads();
-    const int n = *n_open, lane = static_cast<int>(threadIdx.x) % 32, n_classes = count_classes(shape);
+    const int n = *n_open, lane = static_cast<int>(threadIdx.x) % 32, n_classes = count_classes(shape, kMostLists);
     for (int i = static_cast<int>(threadIdx.x) / 32; i < n; i += kWideWarps) {
       const int row = open[i];
       const OpenCode code = OpenCode::of(lowest[(lane & (n_classes - 1)) * shape.rows + row], limits[row]);
-      decide(row, OpenCenters(code, 0, 1 << shape.parts_log, n_clusters));
+      decide(row, OpenCenters(code, 0, 1 << shape.parts_log, count_lists(shape, kMostLists), n_clusters));
     }
     __syncthreads();
     if (threadIdx.x == 0) *n_open = 0;
