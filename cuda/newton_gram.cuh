@@ -226,17 +226,21 @@ struct PrecisePanel {
   Two cells[kPreciseRows][2][kPreciseSide];
 };
 
-// As load_rough_panel. A thread has a column of every other row.
-__device__ inline void load_precise_panel(const NewtonRows& rows, std::int64_t first_row, int n_rows, int first_column,
-                                          const double* weight, PrecisePanel& panel) {
+// As load_rough_panels, but that all columns are stored. A thread has a column of every other row. weight: (n_rows)
+__device__ inline void load_precise_panels(const NewtonRows& rows, std::int64_t first_row, int n_rows, const PanelPair& first_columns,
+                                           const double* weight, PrecisePanel* panels) {
   constexpr int kThreads = kStripThreads / 2;
   const int at = static_cast<int>(threadIdx.x) % kThreads;
   if (at >= kPrecisePanel) return;
-  const GramColumn column(rows, first_row, first_column + at);
-#pragma unroll
+  const GramColumn left(rows, first_row, first_columns.left + at), right(rows, first_row, first_columns.right + at);
+  const bool is_diagonal = first_columns.left == first_columns.right;
+#pragma unroll 4
   for (int row = static_cast<int>(threadIdx.x) / kThreads; row < kPreciseRows; row += 2) {
-    const double z = row < n_rows ? static_cast<double>(column.cell(row)) : 0.0;
-    panel.cells[row][at % 4 / 2][at / 4].value[at % 2] = weight != nullptr && row < n_rows ? weight[row] * z : z;
+    const bool there = row < n_rows;
+    const double a = there ? static_cast<double>(left.cell(row)) : 0.0;
+    const double b = is_diagonal ? a : there ? static_cast<double>(right.cell(row)) : 0.0;
+    panels[0].cells[row][at % 4 / 2][at / 4].value[at % 2] = there ? weight[row] * a : 0.0;
+    panels[1].cells[row][at % 4 / 2][at / 4].value[at % 2] = b;
   }
 }
 
@@ -274,9 +278,9 @@ __device__ inline void add_precise_products(const PrecisePanel& left, const Prec
 // Grid as above.
 __global__ void __launch_bounds__(kStripThreads, 2) add_precise_gram_kernel(NewtonRows rows, GramTasks tasks) {
   constexpr int kTiles = 2;  // of a thread
-  SHARED(left, PrecisePanel);
-  SHARED(right, PrecisePanel);
-  const int thread = static_cast<int>(threadIdx.x);
+  SHARED(panels, PrecisePanel[2]);
+  // Few tiles leave warps idle: not the same ones of all blocks, because every fourth warp shares its double units.
+  const int thread = static_cast<int>((threadIdx.x + 32 * (blockIdx.y % kStripWarps)) % kStripThreads);
   const PanelPair at(kPrecisePanel);
   const GramTile tiles[kTiles] = {{rows, at, thread}, {rows, at, thread + kStripThreads}};
   double sum[kTiles][kGramSide][kGramSide] = {};
@@ -285,12 +289,11 @@ __global__ void __launch_bounds__(kStripThreads, 2) add_precise_gram_kernel(Newt
   if (block.n_rows <= 0) return;
   for (int row = 0; row < block.n_rows; row += kPreciseRows) {
     __syncthreads();
-    load_precise_panel(rows, block.first + row, block.n_rows - row, at.left, block.term + row, left);
-    load_precise_panel(rows, block.first + row, block.n_rows - row, at.right, nullptr, right);
+    load_precise_panels(rows, block.first + row, block.n_rows - row, at, block.term + row, panels);
     __syncthreads();
 #pragma unroll
     for (int t = 0; t < kTiles; ++t)
-      if (tiles[t].exists) add_precise_products(left, right, tiles[t], sum[t]);
+      if (tiles[t].exists) add_precise_products(panels[0], panels[1], tiles[t], sum[t]);
   }
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) {
