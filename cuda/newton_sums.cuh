@@ -184,19 +184,21 @@ template <int kModels, int kColumns>
 __device__ void add_columns(const NewtonShape& shape, const float* cells, const PerModel<kModels>* factors, int n_rows, const float* center,
                             int j, double* sums) {
   double sum[kColumns][kModels] = {};
-  int column[kColumns];
+  const float* from[kColumns];
   float pivot[kColumns];
 #pragma unroll
   for (int c = 0; c < kColumns; ++c) {
-    column[c] = min(j + 32 * c, shape.n_columns - 1);
-    pivot[c] = center[column[c]];
+    const int column = min(j + 32 * c, shape.n_columns - 1);
+    from[c] = cells + column;
+    pivot[c] = center[column];
   }
-#pragma unroll(kModels == kNewtonModels ? 1 : 4 / kModels)
+#pragma unroll(kModels == 1 ? 4 : 2)
   for (int row = 0; row < n_rows; ++row) {
     const PerModel<kModels> factor = factors[row];
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
-      const auto z = static_cast<double>(cells[row * shape.stride + column[c]] - pivot[c]);
+      const auto z = static_cast<double>(*from[c] - pivot[c]);
+      from[c] += shape.stride;
 #pragma unroll
       for (int m = 0; m < kModels; ++m) sum[c][m] = fma(factor.of[m], z, sum[c][m]);
     }
