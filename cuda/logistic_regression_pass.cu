@@ -168,7 +168,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
       GramTasks tasks{};
       std::copy(some.begin(), some.end(), tasks.task);
       std::int64_t n_blocks = 0;
-      for (const GramTask& task : some) n_blocks = std::max(n_blocks, count_blocks(rows, task.every));
+      for (const GramTask& task : some) n_blocks = std::max(n_blocks, count_blocks(rows, task.every) * kBlockRows / gram_rows(n_cells_));
       if (n_blocks == 0) continue;
       const dim3 grid(static_cast<unsigned>(panels * (panels + 1) / 2), static_cast<unsigned>(n_blocks),
                       static_cast<unsigned>(some.size()));
@@ -240,8 +240,8 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     }
     const auto bytes = std::min(std::int64_t{256} << 20, device_.memory_bytes / 64),
                block_bytes = n_terms_ * std::int64_t{sizeof(double)} * kBlockRows;
-    const std::int64_t all = moments_.n_rows / kBlockRows / terms_every_ + 1,
-                       n_blocks = std::clamp<std::int64_t>(bytes / block_bytes, 1, all);
+    const std::int64_t all = moments_.n_rows / kBlockRows / terms_every_ + 1, in_a_grid = 65535 * gram_rows(n_cells_) / kBlockRows;
+    const std::int64_t n_blocks = std::clamp<std::int64_t>(bytes / block_bytes, 1, std::min(all, in_a_grid));
     term_rows_ = n_blocks * kBlockRows;
     slice_rows_ = static_cast<std::int32_t>(std::min<std::int64_t>(slice_rows_, term_rows_ * terms_every_));
     terms_.ensure(static_cast<std::size_t>(n_terms_ * term_rows_));

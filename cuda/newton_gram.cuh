@@ -39,16 +39,24 @@ struct PanelPair {
   }
 };
 
-// The rows of a block of threads.
+// Rows that a block of threads takes: fewer where a triangle of their sums costs little, so that a sample of a few blocks keeps a device
+// busy. Depends on the columns only, because every part of a block of rows is cut to whole quanta.
+__host__ __device__ inline int gram_rows(int n_cells) {
+  const int parts = n_cells <= 32 ? 8 : n_cells <= 128 ? 2 : 1;
+  return static_cast<int>(kBlockRows) / parts;
+}
+
+// Those of blockIdx.y; n_rows <= 0: there are none.
 struct GramBlock {
   std::int64_t first;
   int n_rows;
-  const double* term;                                                   // (n_rows)
-  __device__ GramBlock(const NewtonRows& rows, const GramTask& task) {  // n_rows <= 0: there is no such block
-    const std::int64_t block = rows.first_of(task.every) + blockIdx.y * task.every;
-    first = block * kBlockRows;
-    n_rows = static_cast<int>(min(std::int64_t{kBlockRows}, rows.n_rows - first));
-    term = task.term + rows.term_at(block);
+  const double* term;  // (n_rows)
+  __device__ GramBlock(const NewtonRows& rows, const GramTask& task) {
+    const int n = gram_rows(rows.n_cells), parts = static_cast<int>(kBlockRows) / n;
+    const std::int64_t block = rows.first_of(task.every) + blockIdx.y / parts * task.every, at = blockIdx.y % parts * n;
+    first = block * kBlockRows + at;
+    n_rows = static_cast<int>(min(std::int64_t{n}, rows.n_rows - first));
+    term = task.term + rows.term_at(block) + at;
   }
 };
 

@@ -1,12 +1,11 @@
 // What the rows of a tile give to the Newton steps of a few logistic regressions, but for Gram matrices (newton_gram.cuh): one read of
 // every row for all of them.
 //
-// Persistent blocks of kStripThreads take blocks of kBlockRows rows. Each warp copies a strip of rows into shared memory, one to four
-// lanes' worth of columns at a time, and takes log-odds in double: a lane per row or, of wide rows, which come in shorter strips, several
-// lanes with every so many-th vector of columns each. Residuals go to shared memory; then lanes are columns, and walk through the rows of
-// the warp or, where columns are many, of several warps that share them out. Every cell is widened once per use for all models. Who adds
-// what in which order depends on the number of columns alone, so nothing depends on which blocks run where, and block results meet as
-// whole quanta.
+// Persistent blocks of kStripThreads take blocks of kBlockRows rows. Each warp copies a strip of rows into shared memory and takes
+// log-odds in double: a lane per row or, of wide rows, which come in shorter strips, several lanes with every so many-th vector of columns
+// each. Residuals go to shared memory; then lanes are columns, and walk through the rows of the warp or, where columns are many, of several
+// warps that share them out. Every cell is widened once per use for all models. Who adds what in which order depends on the number of
+// columns alone, so nothing depends on which blocks run where, and block results meet as whole quanta.
 #pragma once
 
 #include "cuda/instructions/copy_async.hpp"
