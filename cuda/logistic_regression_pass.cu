@@ -1,12 +1,13 @@
-// The CUDA pass of logistic regressions: uploads the models, runs one launch per tile for all of them, and turns the
-// fixed-point sums of the device into statistics. Inside a sweep it neither allocates nor waits, but for tiles that lie on
-// the host.
+// The CUDA pass of logistic regressions: uploads the models, runs launches per tile for a few of them at a time, then the Gram matrices
+// of those that want them, and turns the fixed-point sums of the device into statistics. Inside a sweep it neither allocates nor waits,
+// but for tiles that lie on the host.
 #include "cuda/logistic_regression_pass.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <limits>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "cuda/device_tile.hpp"
@@ -31,24 +32,18 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     columns_.ensure(columns.size());
     copy_to_device(columns_.data(), columns.data(), columns.size(), stream());
     device_.compute.synchronize();
-    // Room for a second block beside this one, where rows are not too wide; NewtonRows and a kilobyte of the system's are not dynamic.
-    const std::size_t dynamic = device.shared_bytes - sizeof(NewtonRows) - 1024;
-    while (strip_rows_ > kFewestRows && shared_bytes() > dynamic / 2) strip_rows_ /= 2;
-    if (shared_bytes() > dynamic)
-      throw ArgumentError("these rows have more columns than this GPU's shared memory holds for a regression. Use --device cpu");
-    check(cudaFuncSetAttribute(add_newton_sums_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes())));
+    shape_ = choose_shape(device.shared_bytes);
+    allow_shared_memory(std::make_integer_sequence<int, kNewtonModels>());
   }
 
   void begin(std::span<const Model* const> models) override {
     models_.clear();
+    n_terms_ = 0;
     std::vector<double> parameters, per_quantum;
     for (const Model* model : models) add_model(*model, parameters, per_quantum);
     parameters_.ensure(parameters.size());
-    for (std::size_t m = 0; m < models_.size(); ++m) models_[m].parameters = parameters_.data() + m * static_cast<std::size_t>(n_cells_);
-    device_models_.ensure(models_.size());
     per_quantum_.ensure(per_quantum.size());
     copy_to_device(parameters_.data(), parameters.data(), parameters.size(), stream());
-    copy_to_device(device_models_.data(), models_.data(), models_.size(), stream());
     copy_to_device(per_quantum_.data(), per_quantum.data(), per_quantum.size(), stream());
     n_sums_ = per_quantum.size();
     reserve();
@@ -82,64 +77,113 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   }
 
  private:
-  static constexpr int kFewestRows = 32;  // of a strip: a Gram matrix of fewer would wait for its sums to be added
+  // Strips of as many rows as there are lanes where a second block of threads finds room beside this one; of wide rows, of those that fit.
+  // They must not depend on the models, for they say in which order rows are added.
+  NewtonShape choose_shape(std::size_t shared_bytes) const {
+    constexpr int kFewRows = 4;                                                       // fewer are worse than no second block
+    constexpr std::size_t kNotDynamic = sizeof(NewtonMeeting<kNewtonModels>) + 1024;  // the kernel's and the system's
+    const auto takes = [&](int rows, bool with_curvature) {
+      return NewtonShape(n_cells_ - 1, rows, with_curvature).bytes(kNewtonModels) + kNotDynamic;
+    };
+    int rows = 32;
+    while (rows > kFewRows && takes(rows, false) > shared_bytes / 2) rows /= 2;
+    while (rows > 1 && takes(rows, true) > shared_bytes) rows /= 2;
+    if (takes(rows, true) > shared_bytes)
+      throw ArgumentError("these rows have more columns than this GPU's shared memory holds for a regression. Use --device cpu");
+    return {n_cells_ - 1, rows, false};
+  }
+
+  template <int... kFewer>
+  void allow_shared_memory(std::integer_sequence<int, kFewer...>) const {
+    const NewtonShape largest(n_cells_ - 1, shape_.strip_rows, true);
+    (check(cudaFuncSetAttribute(add_newton_sums_kernel<kFewer + 1>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                static_cast<int>(largest.bytes(kFewer + 1)))),
+     ...);
+  }
 
   void add_slice(const Tile& tile, std::int32_t first, std::int32_t n_rows) {
-    const NewtonSweep sweep{.models = device_models_.data(),
-                            .n_models = static_cast<int>(models_.size()),
-                            .n_cells = n_cells_,
-                            .strip_rows = strip_rows_,
-                            .x = tile.x + std::int64_t{first} * (n_cells_ - 1),
-                            .weight = tile.weight != nullptr ? tile.weight + first : nullptr,
-                            .target = tile.target + std::int64_t{first} * tile.n_targets,
-                            .fold = tile.fold != nullptr ? tile.fold + first : nullptr,
-                            .n_rows = n_rows,
-                            .n_targets = tile.n_targets,
-                            .first_block = (tile.first_row + first) / kBlockRows,
-                            .center = columns_.data(),
-                            .scale = columns_.data() + n_cells_ - 1,
-                            .terms = is_wide() ? terms_.data() : nullptr,
-                            .n_block_sums = static_cast<std::int64_t>(n_block_sums()),
-                            .per_quantum = per_quantum_.data(),
-                            .block_sums = block_sums_.data(),
-                            .sums = sums_.data(),
-                            .counts = counts_.data(),
-                            .largest = largest_.data()};
-    const auto n_blocks = static_cast<std::size_t>((n_rows + kBlockRows - 1) / kBlockRows);
-    launch(add_newton_sums_kernel, {static_cast<unsigned>(std::min(n_blocks, slots_)), kStripThreads, shared_bytes(), stream()}, sweep);
-    if (is_wide()) add_grams(sweep, n_blocks);
-  }
-
-  cudaStream_t stream() const { return device_.compute.get(); }
-  std::size_t shared_bytes() const { return sizeof(float) * static_cast<std::size_t>(strip_rows_ * strip_stride(n_cells_ - 1)); }
-
-  // From three panels on, adding a strip to all cells of a triangle takes longer than making it.
-  bool is_wide() const { return n_cells_ > 3 * kPanel; }
-  std::size_t n_block_sums() const {
-    return is_wide() ? models_.size() * static_cast<std::size_t>(NewtonModel::hessian(n_cells_)) : n_sums_;
-  }
-
-  void add_grams(const NewtonSweep& sweep, std::size_t n_blocks) {
-    constexpr std::size_t kMostBlocks = 1024;  // of rows at a time
-    const int panels = (n_cells_ + kPanel - 1) / kPanel;
-    const dim3 grid(static_cast<unsigned>(panels * (panels + 1) / 2), static_cast<unsigned>(std::min(n_blocks, kMostBlocks)));
-    const Launch how{grid, kStripThreads, 0, stream()};
-    for (std::size_t m = 0; m < models_.size(); ++m) {
-      const NewtonModel& model = models_[m];
-      const double* const curvature = sweep.terms + 2 * m * static_cast<std::size_t>(sweep.n_rows);
-      if (model.hessian_every > 0) {
-        const GramTask hessian{curvature, std::lcm(model.rows_every, model.hessian_every),
-                               model.first_sum + NewtonModel::hessian(n_cells_)};
-        if (model.precise)
-          launch(add_wide_gram_kernel<double>, how, sweep, hessian);
-        else
-          launch(add_wide_gram_kernel<float>, how, sweep, hessian);
+    const NewtonRows rows{.x = tile.x + std::int64_t{first} * (n_cells_ - 1),
+                          .weight = tile.weight != nullptr ? tile.weight + first : nullptr,
+                          .target = tile.target + std::int64_t{first} * tile.n_targets,
+                          .fold = tile.fold != nullptr ? tile.fold + first : nullptr,
+                          .n_rows = n_rows,
+                          .n_targets = tile.n_targets,
+                          .n_cells = n_cells_,
+                          .first_block = (tile.first_row + first) / kBlockRows,
+                          .center = columns_.data(),
+                          .scale = columns_.data() + n_cells_ - 1,
+                          .terms = terms_.data(),
+                          .term_rows = term_rows_,
+                          .terms_every = terms_every_,
+                          .per_quantum = per_quantum_.data(),
+                          .sums = sums_.data()};
+    const std::span<const NewtonModel> models(models_);
+    for (std::size_t m = 0; m < models.size(); m += kNewtonModels) {
+      const auto few = models.subspan(m, std::min<std::size_t>(kNewtonModels, models.size() - m));
+      switch (few.size()) {
+        case 1: add_linear_sums<1>(rows, few); break;
+        case 2: add_linear_sums<2>(rows, few); break;
+        case 3: add_linear_sums<3>(rows, few); break;
+        default: add_linear_sums<4>(rows, few);
       }
-      if (!model.wants_scores) continue;
-      const GramTask scores{curvature + sweep.n_rows, model.rows_every, model.first_sum + NewtonModel::scores(n_cells_)};
-      launch(add_wide_gram_kernel<double>, how, sweep, scores);
+    }
+    add_grams(rows);
+  }
+
+  template <int kModels>
+  void add_linear_sums(const NewtonRows& rows, std::span<const NewtonModel> models) {
+    constexpr std::int64_t kBlocksPerMultiprocessor = 4;
+    NewtonSweep<kModels> sweep{.rows = rows, .shape = shape_, .models = {}, .blocks_every = 0, .copies_vectors = copies_vectors(rows.x)};
+    for (std::size_t m = 0; m < models.size(); ++m) {
+      sweep.models[m] = models[m];
+      sweep.shape.with_curvature = sweep.shape.with_curvature || models[m].wants_curvature;
+      sweep.blocks_every = std::gcd(sweep.blocks_every, models[m].rows_every);
+    }
+    const std::int64_t n_blocks = count_blocks(rows, sweep.blocks_every), busy = kBlocksPerMultiprocessor * device_.device.multiprocessors;
+    if (n_blocks == 0) return;
+    launch(add_newton_sums_kernel<kModels>,
+           {static_cast<unsigned>(std::min(n_blocks, busy)), kStripThreads, sweep.shape.bytes(kModels), stream()}, sweep);
+  }
+
+  void add_grams(const NewtonRows& rows) {
+    std::vector<GramTask> rough, precise;
+    for (const NewtonModel& model : models_) {
+      if (model.hessian_term >= 0)
+        (model.precise ? precise : rough)
+            .push_back({terms_.data() + model.hessian_term * term_rows_, std::lcm(model.rows_every, model.hessian_every),
+                        model.first_sum + NewtonModel::hessian(n_cells_)});
+      if (model.scores_term >= 0)
+        precise.push_back(
+            {terms_.data() + model.scores_term * term_rows_, model.rows_every, model.first_sum + NewtonModel::scores(n_cells_)});
+    }
+    add_grams(add_rough_gram_kernel, kRoughPanel, rows, rough);
+    add_grams(add_precise_gram_kernel, kPrecisePanel, rows, precise);
+  }
+
+  void add_grams(void (*kernel)(NewtonRows, GramTasks), int panel, const NewtonRows& rows, std::span<const GramTask> all) {
+    const int panels = (n_cells_ + panel - 1) / panel;
+    while (!all.empty()) {
+      const auto some = all.first(std::min<std::size_t>(GramTasks::kMost, all.size()));
+      all = all.subspan(some.size());
+      GramTasks tasks{};
+      std::copy(some.begin(), some.end(), tasks.task);
+      std::int64_t n_blocks = 0;
+      for (const GramTask& task : some) n_blocks = std::max(n_blocks, count_blocks(rows, task.every) * kBlockRows / gram_rows(n_cells_));
+      if (n_blocks == 0) continue;
+      const dim3 grid(static_cast<unsigned>(panels * (panels + 1) / 2), static_cast<unsigned>(n_blocks),
+                      static_cast<unsigned>(some.size()));
+      launch(kernel, {grid, kStripThreads, 0, stream()}, rows, tasks);
     }
   }
+
+  // Blocks of rows that are multiples of `every`.
+  static std::int64_t count_blocks(const NewtonRows& rows, std::int64_t every) {
+    return (std::max<std::int64_t>(0, rows.n_blocks() - rows.first_of(every)) + every - 1) / every;
+  }
+
+  bool copies_vectors(const float* x) const { return (n_cells_ - 1) % 4 == 0 && reinterpret_cast<std::uintptr_t>(x) % 16 == 0; }
+
+  cudaStream_t stream() const { return device_.compute.get(); }
 
   void add_model(const Model& model, std::vector<double>& parameters, std::vector<double>& per_quantum) {
     if (model.penalty == logistic_regression::Penalty::firth || !model.search.effects.empty())
@@ -153,8 +197,11 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
                        .precise = search.precise,
                        .wants_curvature = model.n_iter == 0 && !search.last,
                        .wants_scores = search.last,
+                       .hessian_term = search.hessian_every > 0 ? n_terms_++ : -1,
+                       .scores_term = search.last ? n_terms_++ : -1,
                        .first_sum = static_cast<std::int64_t>(per_quantum.size()),
-                       .first_count = static_cast<std::int32_t>(models_.size())});
+                       .counts = nullptr,
+                       .largest = nullptr});
     parameters.insert(parameters.end(), search.parameters.begin(), search.parameters.end());
     const Quanta quanta(model, grid_, moments_);
     per_quantum.insert(per_quantum.end(), {1 / quanta.log_likelihood(), 1 / quanta.weight(), 1 / quanta.weight()});
@@ -165,32 +212,39 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
         for (std::size_t j = 0; j <= i; ++j) per_quantum.push_back(1 / quanta.square(i, j));
   }
 
-  // Sums of blocks of rows: as many at work as fill the device, in at most a quarter of a gigabyte.
   void reserve() {
-    constexpr std::size_t kScratchBytes = std::size_t{256} << 20;
-    constexpr std::size_t kBlocksPerMultiprocessor = 4;
-    const std::size_t busy = kBlocksPerMultiprocessor * static_cast<std::size_t>(device_.device.multiprocessors);
     reserve_terms();
-    slots_ = std::clamp<std::size_t>(kScratchBytes / (sizeof(double) * std::max(n_block_sums(), std::size_t{1})), 1, busy);
-    block_sums_.ensure(slots_ * n_block_sums());
     sums_.ensure(n_sums_);
     host_sums_.ensure(n_sums_);
     counts_.ensure(4 * models_.size());
     largest_.ensure(models_.size());
-    fill_zero(block_sums_.data(), slots_ * n_block_sums(), stream());
+    for (std::size_t m = 0; m < models_.size(); ++m) {
+      models_[m].parameters = parameters_.data() + m * static_cast<std::size_t>(n_cells_);
+      models_[m].counts = counts_.data() + 4 * m;
+      models_[m].largest = largest_.data() + m;
+    }
     fill_zero(sums_.data(), n_sums_, stream());
     fill_zero(counts_.data(), 4 * models_.size(), stream());
     fill_zero(largest_.data(), models_.size(), stream());
   }
 
-  // Of wide rows, the terms of a slice of a tile at a time: whole blocks, in at most 64 MiB or a sixty-fourth of the memory.
+  // The terms of a slice of a tile at a time, of those blocks that a Gram matrix takes: all there may be, in at most 256 MiB or a
+  // sixty-fourth of the memory.
   void reserve_terms() {
     slice_rows_ = std::numeric_limits<std::int32_t>::max() / kBlockRows * kBlockRows;
-    if (!is_wide()) return;
-    const auto bytes = std::min(std::int64_t{64} << 20, device_.memory_bytes / 64),
-               row_bytes = 2 * std::ssize(models_) * std::int64_t{sizeof(double)};
-    slice_rows_ = static_cast<std::int32_t>(std::max<std::int64_t>(1, bytes / row_bytes / kBlockRows) * kBlockRows);
-    terms_.ensure(2 * models_.size() * static_cast<std::size_t>(slice_rows_));
+    term_rows_ = terms_every_ = 0;
+    if (n_terms_ == 0) return;
+    for (const NewtonModel& model : models_) {
+      if (model.hessian_term >= 0) terms_every_ = std::gcd(terms_every_, std::lcm(model.rows_every, model.hessian_every));
+      if (model.scores_term >= 0) terms_every_ = std::gcd(terms_every_, model.rows_every);
+    }
+    const auto bytes = std::min(std::int64_t{256} << 20, device_.memory_bytes / 64),
+               block_bytes = n_terms_ * std::int64_t{sizeof(double)} * kBlockRows;
+    const std::int64_t all = moments_.n_rows / kBlockRows / terms_every_ + 1, in_a_grid = 65535 * gram_rows(n_cells_) / kBlockRows;
+    const std::int64_t n_blocks = std::clamp<std::int64_t>(bytes / block_bytes, 1, std::min(all, in_a_grid));
+    term_rows_ = n_blocks * kBlockRows;
+    slice_rows_ = static_cast<std::int32_t>(std::min<std::int64_t>(slice_rows_, term_rows_ * terms_every_));
+    terms_.ensure(static_cast<std::size_t>(n_terms_ * term_rows_));
   }
 
   WideSums wide_sums(std::int64_t first, std::int64_t count) const {
@@ -222,13 +276,14 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   logistic_regression::Grid grid_;
   const logistic_regression::GridMoments& moments_;
   int n_cells_;
-  int strip_rows_ = kStripThreads;
+  NewtonShape shape_;
   std::vector<NewtonModel> models_;
-  std::int32_t slice_rows_ = kBlockRows;
-  std::size_t n_sums_ = 0, slots_ = 1;
+  std::int32_t slice_rows_ = kBlockRows, n_terms_ = 0;
+  std::int64_t term_rows_ = 0, terms_every_ = 0;
+  std::size_t n_sums_ = 0;
   DeviceBuffer<float> columns_;  // (2, n_columns) center, scale
-  DeviceBuffer<double> parameters_, per_quantum_, block_sums_, terms_;
-  DeviceBuffer<NewtonModel> device_models_;
+  DeviceBuffer<double> parameters_, per_quantum_;
+  DeviceBuffer<double> terms_;  // (n_terms, term_rows)
   DeviceBuffer<FixedPoint> sums_;
   PinnedBuffer<FixedPoint> host_sums_;
   DeviceBuffer<std::int64_t> counts_;

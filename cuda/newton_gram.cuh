@@ -1,90 +1,316 @@
-// Weighted Gram matrices of wide rows, whose triangle is too large to be added to once per strip: a block of threads takes
-// kPanel x kPanel cells of the triangle and walks through a block of rows with them in registers, so sums meet device memory once
-// per kBlockRows rows. Cells are those of newton_sums.cuh; products and sums are float32 within kPanelRows rows where the model
-// allows, double beyond. One cell belongs to one thread, so nothing depends on which blocks run where.
+// Weighted Gram matrices of regressions: a block of threads takes a panel of columns by another one, at or before it, and walks through
+// a block of rows with its cells of the triangle in registers, so sums meet device memory once per kBlockRows rows. Cells are those of
+// newton_sums.cuh, scaled, and a last column of ones; weights are the terms that it has left.
+//
+// Where the model allows, on tensor cores: cells t z and z are sums of two bf16 numbers, whose range no column leaves, and
+// (th + tl) (zh + zl) = th zl + tl zh + th zh but for some 2^-17. Tensor cores cut what they add instead of rounding it, so products of
+// 16 rows leave them and are added in float32, which rounds (Ootomo and Yokota 2022, Recovering single precision accuracy from
+// tensor cores). Else in double. One cell belongs to one thread or warp, so nothing depends on which blocks run where.
 #pragma once
 
+#include "cuda/instructions/half.hpp"
+#include "cuda/instructions/mma.hpp"
 #include "cuda/newton_sums.cuh"
 
 namespace coterie::COTERIE_GPU {
 
-inline constexpr int kPanel = 64;      // columns: 16 threads with kGramSide each
-inline constexpr int kPanelRows = 32;  // in shared memory at a time
-inline constexpr int kPanelStride = kPanel + 4;
-
+// One matrix.
 struct GramTask {
-  const double* term;      // (n_rows) weight of every row in the sum
-  std::int64_t every;      // block of rows that counts
+  const double* term;      // (term_rows) weight of every row of the blocks that the terms are kept of
+  std::int64_t every;      // blocks that count are multiples of it
   std::int64_t first_sum;  // of the triangle
 };
 
-// panel: (kPanelRows, kPanelStride) becomes the cells of kPanel columns from first_column on; zero beyond the columns and the rows.
-// A thread has one column of every so many-th row.
-__device__ inline void load_panel(const NewtonSweep& sweep, std::int64_t first_row, int n_rows, int first_column, float* panel) {
-  constexpr int kStep = kStripThreads / kPanel, kCells = kPanelRows / kStep;
-  const int n = sweep.n_cells - 1, i = static_cast<int>(threadIdx.x) % kPanel, j = first_column + i;
-  const int own_row = static_cast<int>(threadIdx.x) / kPanel;
-  const float* const from = sweep.x + (first_row + own_row) * n + j;
-  const float center = j < n ? sweep.center[j] : 0.0f, scale = j < n ? sweep.scale[j] : 0.0f;
-  float cell[kCells];
-#pragma unroll
-  for (int r = 0; r < kCells; ++r) cell[r] = own_row + r * kStep < n_rows && j < n ? from[std::int64_t{r} * kStep * n] : 0.0f;
-#pragma unroll
-  for (int r = 0; r < kCells; ++r) {
-    const bool exists = own_row + r * kStep < n_rows;
-    panel[(own_row + r * kStep) * kPanelStride + i] = exists && j < n ? (cell[r] - center) * scale : (exists && j == n ? 1.0f : 0.0f);
+// Those of one launch: blockIdx.z says which.
+struct GramTasks {
+  static constexpr int kMost = 16;
+  GramTask task[kMost];
+};
+
+// The first columns of the two panels of a block of threads: pairs in the order of a triangle.
+struct PanelPair {
+  int left, right;
+  __device__ explicit PanelPair(int panel) {
+    const int pair = static_cast<int>(blockIdx.x);
+    int a = 0;
+    while ((a + 1) * (a + 2) / 2 <= pair) ++a;
+    left = a * panel;
+    right = (pair - a * (a + 1) / 2) * panel;
+  }
+};
+
+// Rows that a block of threads takes: fewer where a triangle of their sums costs little, so that a sample of a few blocks keeps a device
+// busy. Depends on the columns only, because every part of a block of rows is cut to whole quanta.
+__host__ __device__ inline int gram_rows(int n_cells) {
+  const int parts = n_cells <= 32 ? 8 : n_cells <= 128 ? 2 : 1;
+  return static_cast<int>(kBlockRows) / parts;
+}
+
+// Those of blockIdx.y; n_rows <= 0: there are none.
+struct GramBlock {
+  std::int64_t first;
+  int n_rows;
+  const double* term;  // (n_rows)
+  __device__ GramBlock(const NewtonRows& rows, const GramTask& task) {
+    const int n = gram_rows(rows.n_cells), parts = static_cast<int>(kBlockRows) / n;
+    const std::int64_t block = rows.first_of(task.every) + blockIdx.y / parts * task.every, at = blockIdx.y % parts * n;
+    first = block * kBlockRows + at;
+    n_rows = static_cast<int>(min(std::int64_t{n}, rows.n_rows - first));
+    term = task.term + rows.term_at(block) + at;
+  }
+};
+
+// Cells of one column.
+struct GramColumn {
+  const float* x;  // of the first row
+  int n_columns;
+  bool is_cell, is_one;
+  float center, scale;
+  __device__ GramColumn(const NewtonRows& rows, std::int64_t first_row, int j) : n_columns(rows.n_cells - 1) {
+    is_cell = j < n_columns;
+    is_one = j == n_columns;
+    x = rows.x + first_row * n_columns + (is_cell ? j : 0);
+    center = is_cell ? rows.center[j] : 0.0f;
+    scale = is_cell ? rows.scale[j] : 0.0f;
+  }
+  __device__ bool exists() const { return is_cell || is_one; }
+  __device__ float cell(int row) const { return is_cell ? (x[row * n_columns] - center) * scale : is_one ? 1.0f : 0.0f; }
+};
+
+__device__ inline void add_cell(const NewtonRows& rows, const GramTask& task, int row, int column, double value) {
+  if (row >= rows.n_cells || column > row) return;
+  const std::int64_t sum = task.first_sum + NewtonModel::triangle(row) + column;
+  add_quanta(rows.sums + sum, value * rows.per_quantum[sum]);
+}
+
+inline constexpr int kRoughPanel = 128;              // columns: 16 per warp on the left
+inline constexpr int kRoughRows = 32;                // in shared memory at a time
+inline constexpr int kRoughWords = kRoughPanel + 8;  // of a pair of rows, so that 4 pairs by 8 columns meet no bank twice
+inline constexpr int kRoughTiles = kRoughPanel / 8;  // on the right
+
+// Pairs of rows as bf16, the lower row in the lower half.
+struct RoughPanel {
+  static constexpr int kWords = kRoughRows * kRoughWords;
+  std::uint32_t high[kRoughRows / 2][kRoughWords], low[kRoughRows / 2][kRoughWords];
+};
+
+__device__ inline void store_rough_pair(RoughPanel& panel, int pair, int at, float first, float second) {
+  const std::uint32_t high = pack_bfloats(first, second);
+  const float2 rounded = unpack_bfloats(high);
+  panel.high[pair][at] = high;
+  panel.low[pair][at] = pack_bfloats(first - rounded.x, second - rounded.y);
+}
+
+// panels: weight z and z of n_rows rows, zero beyond; columns that do not exist stay as they are. A thread has a column of every other
+// pair. weight: (kRoughRows)
+__device__ inline void load_rough_panels(const NewtonRows& rows, std::int64_t first_row, int n_rows, const PanelPair& first_columns,
+                                         const float* weight, RoughPanel* panels) {
+  const int at = static_cast<int>(threadIdx.x) % kRoughPanel;
+  const GramColumn left(rows, first_row, first_columns.left + at), right(rows, first_row, first_columns.right + at);
+  const bool is_diagonal = first_columns.left == first_columns.right;
+  if (!left.exists() && !right.exists()) return;
+#pragma unroll 4
+  for (int pair = static_cast<int>(threadIdx.x) / kRoughPanel; pair < kRoughRows / 2; pair += kStripThreads / kRoughPanel) {
+    const int row = 2 * pair;
+    const bool there[2] = {row < n_rows, row + 1 < n_rows};
+    const float a[2] = {there[0] ? left.cell(row) : 0.0f, there[1] ? left.cell(row + 1) : 0.0f};
+    float b[2] = {a[0], a[1]};
+    if (!is_diagonal) b[0] = there[0] ? right.cell(row) : 0.0f, b[1] = there[1] ? right.cell(row + 1) : 0.0f;
+    store_rough_pair(panels[0], pair, at, weight[row] * a[0], weight[row + 1] * a[1]);
+    store_rough_pair(panels[1], pair, at, b[0], b[1]);
   }
 }
 
-// Grid: pairs of panels, the first not before the second, by blocks of rows in turn. One kGramSide x kGramSide square per thread; one
-// block at least per multiprocessor, for its sums take more than 128 registers.
-template <class T>
-__global__ void __launch_bounds__(kStripThreads, 1) add_wide_gram_kernel(NewtonSweep sweep, GramTask task) {
-  SHARED(left, Four<float>[kPanelRows * kPanelStride / 4]);
-  SHARED(right, Four<float>[kPanelRows * kPanelStride / 4]);
-  SHARED(weight, T[kPanelRows]);
-  const int thread = static_cast<int>(threadIdx.x), pair = static_cast<int>(blockIdx.x);
-  int a = 0;
-  while ((a + 1) * (a + 2) / 2 <= pair) ++a;
-  const int i_panel = a * kPanel, j_panel = (pair - a * (a + 1) / 2) * kPanel;
-  const int i_at = thread / 16, j_at = thread % 16;
-  const std::int64_t n_blocks = (sweep.n_rows + kBlockRows - 1) / kBlockRows;
-  for (std::int64_t b = blockIdx.y; b < n_blocks; b += gridDim.y) {
-    if ((sweep.first_block + b) % task.every != 0) continue;
-    double total[kGramSide][kGramSide] = {};
-    const std::int64_t last = min((b + 1) * kBlockRows, std::int64_t{sweep.n_rows});
-    for (std::int64_t first = b * kBlockRows; first < last; first += kPanelRows) {
-      const int n_rows = static_cast<int>(min(last - first, std::int64_t{kPanelRows}));
-      __syncthreads();
-      load_panel(sweep, first, n_rows, i_panel, &left[0].value[0]);
-      load_panel(sweep, first, n_rows, j_panel, &right[0].value[0]);
-      if (thread < kPanelRows) weight[thread] = thread < n_rows ? static_cast<T>(task.term[first + thread]) : T{0};
-      __syncthreads();
-      T sum[kGramSide][kGramSide] = {};
-      for (int row = 0; row < kPanelRows; ++row) {
-        const Four<float> l = left[row * kPanelStride / 4 + i_at], r = right[row * kPanelStride / 4 + j_at];
+// words: (pairs of rows, kRoughWords) from 8 pairs and the first of 16 columns on.
+__device__ inline void load_rough_left(const std::uint32_t (*words)[kRoughWords], int column, std::uint32_t (&a)[4]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4, member = lane % 4;
 #pragma unroll
-        for (int i = 0; i < kGramSide; ++i) {
-          const T scaled = weight[row] * static_cast<T>(l.value[i]);
+  for (int i = 0; i < 4; ++i) a[i] = words[member + i / 2 * 4][column + group + i % 2 * 8];
+}
+__device__ inline void load_rough_right(const std::uint32_t (*words)[kRoughWords], int column, std::uint32_t (&b)[2]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, group = lane / 4, member = lane % 4;
 #pragma unroll
-          for (int j = 0; j < kGramSide; ++j) sum[i][j] = multiply_add(scaled, static_cast<T>(r.value[j]), sum[i][j]);
-        }
+  for (int i = 0; i < 2; ++i) b[i] = words[member + i * 4][column + group];
+}
+
+// Adds 16 rows of the matrix, the warp's, by n_tiles of 8 columns. Two tiles take turns, because a product waits for the one before it.
+__device__ inline void add_rough_products(const RoughPanel& left, const RoughPanel& right, int n_tiles, float (&sum)[kRoughTiles][4]) {
+  const int column = static_cast<int>(threadIdx.x) / 32 * 16;
+#pragma unroll 1
+  for (int pair = 0; pair < kRoughRows / 2; pair += 8) {
+    std::uint32_t high[4], low[4];
+    load_rough_left(left.high + pair, column, high);
+    load_rough_left(left.low + pair, column, low);
+#pragma unroll
+    for (int tile = 0; tile < kRoughTiles; tile += 2) {
+      if (tile >= n_tiles) continue;
+      std::uint32_t b_high[2][2], b_low[2][2];
+#pragma unroll
+      for (int t = 0; t < 2; ++t) {
+        load_rough_right(right.high + pair, 8 * (tile + t), b_high[t]);
+        load_rough_right(right.low + pair, 8 * (tile + t), b_low[t]);
       }
+      float product[2][4] = {};
 #pragma unroll
-      for (int i = 0; i < kGramSide; ++i) {
+      for (int t = 0; t < 2; ++t) mma_bf16(product[t], high, b_low[t]);
 #pragma unroll
-        for (int j = 0; j < kGramSide; ++j) total[i][j] += static_cast<double>(sum[i][j]);
+      for (int t = 0; t < 2; ++t) mma_bf16(product[t], low, b_high[t]);
+#pragma unroll
+      for (int t = 0; t < 2; ++t) mma_bf16(product[t], high, b_high[t]);
+#pragma unroll
+      for (int t = 0; t < 2; ++t) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) sum[tile + t][i] += product[t][i];
       }
     }
+  }
+}
+
+// Half of a warp's sums on their way to neighbouring lanes, where the panels were. staged: (16, kStagedStride)
+inline constexpr int kStagedColumns = kRoughPanel / 2, kStagedStride = kStagedColumns + 4;
+static_assert(sizeof(RoughPanel[2]) >= sizeof(float) * kStripWarps * 16 * kStagedStride);
+template <int kTiles>
+__device__ void stage_rough_sums(const float (*sum)[4], float* staged) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) staged[(lane / 4 + i / 2 * 8) * kStagedStride + 8 * tile + lane % 4 * 2 + i % 2] = sum[tile][i];
+  }
+}
+
+// Grid: pairs of panels, which meet the same rows in the cache, by blocks of rows that count, by tasks.
+__global__ void __launch_bounds__(kStripThreads, 2) add_rough_gram_kernel(NewtonRows rows, GramTasks tasks) {
+  SHARED(panels, RoughPanel[2]);          // left and right
+  SHARED(weights, float[2][kRoughRows]);  // of these rows and of the next
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32;
+  const PanelPair at(kRoughPanel);
+  const int own_row = at.left + 16 * warp;
+  // Tiles that have cells at or below the diagonal.
+  const int n_tiles = own_row >= rows.n_cells ? 0 : min(kRoughTiles, (min(own_row + 16, rows.n_cells) - at.right + 7) / 8);
+  float sum[kRoughTiles][4] = {};
+  const GramTask& task = tasks.task[blockIdx.z];
+  const GramBlock block(rows, task);
+  if (block.n_rows <= 0) return;
+  const auto load_weights = [&](int row) {
+    if (thread < kRoughRows)
+      weights[row / kRoughRows % 2][thread] = row + thread < block.n_rows ? static_cast<float>(block.term[row + thread]) : 0.0f;
+  };
+  for (int i = thread; i < 2 * RoughPanel::kWords; i += kStripThreads) reinterpret_cast<std::uint32_t*>(panels)[i] = 0;
+  load_weights(0);
+  for (int row = 0; row < block.n_rows; row += kRoughRows) {
+    __syncthreads();
+    load_rough_panels(rows, block.first + row, block.n_rows - row, at, weights[row / kRoughRows % 2], panels);
+    load_weights(row + kRoughRows);
+    __syncthreads();
+    add_rough_products(panels[0], panels[1], n_tiles, sum);
+  }
+  __syncthreads();
+  auto* const staged = reinterpret_cast<float*>(panels) + warp * 16 * kStagedStride;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    if (half * kStagedColumns / 8 >= n_tiles) continue;
+    stage_rough_sums<kRoughTiles / 2>(&sum[half * kRoughTiles / 2], staged);
+    __syncwarp();
+    for (int i = lane; i < 16 * kStagedColumns; i += 32) {
+      const int row = i / kStagedColumns, column = i % kStagedColumns;
+      add_cell(rows, task, own_row + row, at.right + half * kStagedColumns + column,
+               static_cast<double>(staged[row * kStagedStride + column]));
+    }
+    __syncwarp();
+  }
+}
+
+inline constexpr int kGramSide = 4;      // cells of a tile, one thread's, in either direction
+inline constexpr int kPreciseSide = 22;  // tiles of a panel: a triangle of them has one for each of 253 threads, a square two
+inline constexpr int kPrecisePanel = kGramSide * kPreciseSide;
+inline constexpr int kPreciseRows = 16;  // in shared memory at a time
+
+struct alignas(16) Two {
+  double value[2];
+};
+// The first two columns of all tiles, then the last two, so that neighbours of a tile lie in different banks.
+struct PrecisePanel {
+  Two cells[kPreciseRows][2][kPreciseSide];
+};
+
+// As load_rough_panels, but that all columns are stored. A thread has a column of every other row. weight: (n_rows)
+__device__ inline void load_precise_panels(const NewtonRows& rows, std::int64_t first_row, int n_rows, const PanelPair& first_columns,
+                                           const double* weight, PrecisePanel* panels) {
+  constexpr int kThreads = kStripThreads / 2;
+  const int at = static_cast<int>(threadIdx.x) % kThreads;
+  if (at >= kPrecisePanel) return;
+  const GramColumn left(rows, first_row, first_columns.left + at), right(rows, first_row, first_columns.right + at);
+  const bool is_diagonal = first_columns.left == first_columns.right;
+#pragma unroll 4
+  for (int row = static_cast<int>(threadIdx.x) / kThreads; row < kPreciseRows; row += 2) {
+    const bool there = row < n_rows;
+    const double a = there ? static_cast<double>(left.cell(row)) : 0.0;
+    const double b = is_diagonal ? a : there ? static_cast<double>(right.cell(row)) : 0.0;
+    panels[0].cells[row][at % 4 / 2][at / 4].value[at % 2] = there ? weight[row] * a : 0.0;
+    panels[1].cells[row][at % 4 / 2][at / 4].value[at % 2] = b;
+  }
+}
+
+// A tile of a pair of panels: rows of the matrix on the left.
+struct GramTile {
+  int left, right;  // in tiles
+  bool exists;
+  __device__ GramTile(const NewtonRows& rows, const PanelPair& at, int tile) {
+    if (at.left == at.right) {
+      left = 0;
+      while ((left + 1) * (left + 2) / 2 <= tile) ++left;
+      right = tile - left * (left + 1) / 2;
+    } else {
+      left = tile / kPreciseSide;
+      right = tile % kPreciseSide;
+    }
+    exists = left < kPreciseSide && at.left + kGramSide * left < rows.n_cells;
+  }
+};
+
+__device__ inline void add_precise_products(const PrecisePanel& left, const PrecisePanel& right, const GramTile& tile,
+                                            double (&sum)[kGramSide][kGramSide]) {
+#pragma unroll 2
+  for (int row = 0; row < kPreciseRows; ++row) {
+    const Two a[2] = {left.cells[row][0][tile.left], left.cells[row][1][tile.left]},
+              b[2] = {right.cells[row][0][tile.right], right.cells[row][1][tile.right]};
 #pragma unroll
     for (int i = 0; i < kGramSide; ++i) {
 #pragma unroll
-      for (int j = 0; j < kGramSide; ++j) {
-        const int row = i_panel + i_at * kGramSide + i, column = j_panel + j_at * kGramSide + j;
-        if (row >= sweep.n_cells || column > row) continue;
-        const std::int64_t sum = task.first_sum + NewtonModel::triangle(row) + column;
-        add_quanta(sweep.sums + sum, total[i][j] * sweep.per_quantum[sum]);
-      }
+      for (int j = 0; j < kGramSide; ++j) sum[i][j] = fma(a[i / 2].value[i % 2], b[j / 2].value[j % 2], sum[i][j]);
+    }
+  }
+}
+
+// Grid as above.
+__global__ void __launch_bounds__(kStripThreads, 2) add_precise_gram_kernel(NewtonRows rows, GramTasks tasks) {
+  constexpr int kTiles = 2;  // of a thread
+  SHARED(panels, PrecisePanel[2]);
+  // Few tiles leave warps idle: not the same ones of all blocks, because every fourth warp shares its double units.
+  const int thread = static_cast<int>((threadIdx.x + 32 * (blockIdx.y % kStripWarps)) % kStripThreads);
+  const PanelPair at(kPrecisePanel);
+  const GramTile tiles[kTiles] = {{rows, at, thread}, {rows, at, thread + kStripThreads}};
+  double sum[kTiles][kGramSide][kGramSide] = {};
+  const GramTask& task = tasks.task[blockIdx.z];
+  const GramBlock block(rows, task);
+  if (block.n_rows <= 0) return;
+  for (int row = 0; row < block.n_rows; row += kPreciseRows) {
+    __syncthreads();
+    load_precise_panels(rows, block.first + row, block.n_rows - row, at, block.term + row, panels);
+    __syncthreads();
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t)
+      if (tiles[t].exists) add_precise_products(panels[0], panels[1], tiles[t], sum[t]);
+  }
+#pragma unroll
+  for (int t = 0; t < kTiles; ++t) {
+    if (!tiles[t].exists) continue;
+#pragma unroll
+    for (int i = 0; i < kGramSide; ++i) {
+#pragma unroll
+      for (int j = 0; j < kGramSide; ++j)
+        add_cell(rows, task, at.left + kGramSide * tiles[t].left + i, at.right + kGramSide * tiles[t].right + j, sum[t][i][j]);
     }
   }
 }

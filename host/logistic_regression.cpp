@@ -93,14 +93,16 @@ bool takes_rough_hessians(const Model& model) {
 
 void ask_for_hessian(Model& model) {
   Search& search = model.search;
-  search.inverse.clear();
+  search.factor.clear();
+  search.secants.clear();
   search.hessian_every = search.rows_every;
   if (search.rows_every == 1) search.hessian_every = sparsity(std::min(model.rows[0], model.rows[1]), model.n_columns);
   if (search.precise || !takes_rough_hessians(model)) search.hessian_every = 1;
 }
 
-void carry_inverse(Search& search, const Matrix& inverse) {
-  search.inverse.assign(inverse.reshaped().begin(), inverse.reshaped().end());
+void carry_factor(Search& search, const Matrix& lower, std::vector<double> secants) {
+  search.factor.assign(lower.reshaped().begin(), lower.reshaped().end());
+  search.secants = std::move(secants);
   search.hessian_every = 0;
 }
 
@@ -124,7 +126,7 @@ double next_decrement(const Model& model, double decrement) {
   const Search& search = model.search;
   const bool steady = search.rows_every == 1 && search.halvings == 0 && search.effects.empty() && model.penalty != Penalty::firth;
   if (!steady || !(decrement < search.decrement)) return decrement;
-  const double allowance = search.inverse.empty() ? 2 : 4;
+  const double allowance = search.factor.empty() ? 2 : 4;
   return std::min(1.0, allowance * decrement / search.decrement) * decrement;
 }
 
@@ -137,31 +139,33 @@ void find_separation(Model& model, const Vector& step) {
     if (std::abs(step[j]) >= kStillMoves * largest) model.separating.push_back(j);
 }
 
-// The inverse that a step was made of, and what it leaves to be known of its Hessian.
-struct StepInverse {
-  Solved solved;
+// What a step was made by, and what it leaves to be known of its Hessian.
+struct StepSource {
+  StepMaker maker;
+  std::vector<double> secants;  // of the maker
+  double log_determinant = 0, damping = 0;
   double smallest_pivot = 1;  // of a Hessian of this sweep
 };
 
-// Whether steps may go on with the inverse for the time being: with a sample's among all rows, too, because secants and a new Hessian
-// where steps do not shrink make up for what it errs by.
-bool may_carry(const Model& model, const StepInverse& by, double total_curvature) {
+// Whether steps may go on by the same for the time being: with a sample's among all rows, too, because secants and a new Hessian where
+// steps do not shrink make up for what it errs by.
+bool may_carry(const Model& model, const StepSource& by, double total_curvature) {
   const Search& search = model.search;
-  const bool is_sound = by.solved.damping == 0 && (search.precise || by.smallest_pivot >= kIllConditioned);
+  const bool is_sound = by.damping == 0 && (search.precise || by.smallest_pivot >= kIllConditioned);
   return is_sound && takes_rough_hessians(model) && search.drift * search.drift <= kMostDrift * total_curvature;
 }
 
 // How the next sweep goes about it, after a step of this squared length.
-void plan_next(Model& model, double decrement, const StepInverse& by, double total_curvature) {
+void plan_next(Model& model, double decrement, StepSource& by, double total_curvature) {
   Search& search = model.search;
-  search.drift = (search.inverse.empty() ? 0 : search.drift) + std::sqrt(decrement);
+  search.drift = (search.factor.empty() ? 0 : search.drift) + std::sqrt(decrement);
   search.stalled = search.stalled || (model.n_iter > 1 && decrement > 0.1 * search.decrement && decrement < model.n_columns + 1);
   const bool carries = may_carry(model, by, total_curvature);
   if (search.rows_every > 1 && decrement < static_cast<double>(search.rows_every * (model.n_columns + 1))) take_all_rows(search);
   if (by.smallest_pivot < kIllConditioned) search.precise = true;
   ask_for_hessian(model);
   const bool is_cheap = model.n_columns < kCheapColumns * (search.hessian_every / search.rows_every);
-  if (carries && !is_cheap) carry_inverse(search, by.solved.inverse);
+  if (carries && !is_cheap) carry_factor(search, by.maker.lower(), std::move(by.secants));
 }
 
 // Reduced inverse as a factor F with F^T F = inverse: hat values are squared lengths.
@@ -195,44 +199,42 @@ bool update_segment_variance(Model& model, const Point& point, const Params& par
   if (model.search.effects.empty()) return true;
   if (model.n_iter == 1) return false;
   const Eigen::Index s = static_cast<Eigen::Index>(model.search.effects.size());
-  const Matrix information = point.hessian + Matrix(prior_precision(model, params, scales).asDiagonal());
+  const Matrix information = information_of(point, prior_precision(model, params, scales));
   const Solved now = invert(information, free_parameters(model, point.parameters.size()));
   const double before = model.segment_variance;
   model.segment_variance = next_segment_variance(before, point.parameters.tail(s), now.inverse.bottomRightCorner(s, s));
   return std::abs(model.segment_variance - before) <= 1e-4 * before;
 }
 
-// Broyden, Fletcher, Goldfarb and Shanno: the inverse that maps how the gradient fell to how far the parameters moved.
-void add_secant(Matrix& inverse, const Vector& moved, const Vector& fell) {
-  constexpr double kLeastCosine = 1e-8;  // below it rounding of the gradients decides
-  const double curvature = moved.dot(fell);
-  if (!(curvature > kLeastCosine * moved.norm() * fell.norm())) return;
-  const Vector image = inverse * fell;
-  const double rho = 1 / curvature;
-  const Matrix mixed = rho * image * moved.transpose();
-  inverse += (rho * (1 + rho * fell.dot(image))) * moved * moved.transpose() - mixed - mixed.transpose();
-}
-
-// Of the point's Hessian and the prior, or what an earlier sweep left.
-StepInverse step_inverse(const Model& model, const Point& point, const Vector& precision, const Vector& gradient) {
+// Of what an earlier sweep left, and the secant of the step since.
+StepSource carried_source(const Model& model, const Point& point, const Vector& gradient) {
   const Search& search = model.search;
   const Eigen::Index n = point.parameters.size();
-  if (!search.inverse.empty()) {
-    StepInverse carried{.solved = {.inverse = Eigen::Map<const Matrix>(search.inverse.data(), n, n)}};
-    if (!search.gradient.empty()) {
-      const Vector moved = point.parameters - Eigen::Map<const Vector>(search.before.data(), n);
-      const Vector fell = Eigen::Map<const Vector>(search.gradient.data(), n) - gradient;
-      add_secant(carried.solved.inverse, moved, fell);
-    }
-    return carried;
-  }
-  const auto free = free_parameters(model, n);
-  const Matrix information = point.hessian + Matrix(precision.asDiagonal());
-  StepInverse fresh{.solved = invert(information, free)};
-  const Vector pivots = pivots_of(information.topLeftCorner(model.n_columns + 1, model.n_columns + 1), kAliased);
-  for (const Eigen::Index i : free)
-    if (i <= model.n_columns) fresh.smallest_pivot = std::min(fresh.smallest_pivot, pivots[i]);
-  return fresh;
+  std::vector<Eigen::Index> free = free_parameters(model, n);
+  const auto m = static_cast<Eigen::Index>(free.size());
+  StepSource carried{.maker = StepMaker(Eigen::Map<const Matrix>(search.factor.data(), m, m), std::move(free)), .secants = search.secants};
+  for (const double* secant = search.secants.data(); secant < search.secants.data() + search.secants.size(); secant += 2 * n)
+    carried.maker.add_secant(Eigen::Map<const Vector>(secant, n), Eigen::Map<const Vector>(secant + n, n));
+  if (search.gradient.empty()) return carried;
+  const Vector moved = point.parameters - Eigen::Map<const Vector>(search.before.data(), n);
+  const Vector fell = Eigen::Map<const Vector>(search.gradient.data(), n) - gradient;
+  if (!carried.maker.add_secant(moved, fell)) return carried;
+  carried.secants.insert(carried.secants.end(), moved.begin(), moved.end());
+  carried.secants.insert(carried.secants.end(), fell.begin(), fell.end());
+  return carried;
+}
+
+// Of the point's Hessian and the prior.
+StepSource fresh_source(const Model& model, const Point& point, const Vector& precision) {
+  std::vector<Eigen::Index> free = free_parameters(model, point.parameters.size());
+  Factor factor = factorise(information_of(point, precision), free);
+  const auto n_effects = static_cast<Eigen::Index>(model.search.effects.size());  // last, and not asked about
+  const double smallest = factor.pivots.head(factor.pivots.size() - n_effects).minCoeff();
+  return {.maker = StepMaker(std::move(factor.lower), std::move(free)),
+          .secants = {},
+          .log_determinant = factor.log_determinant,
+          .damping = factor.damping,
+          .smallest_pivot = smallest};
 }
 
 void newton_step(Model& model, const Point& point, const Params& params, const std::vector<float>& scales) {
@@ -240,23 +242,23 @@ void newton_step(Model& model, const Point& point, const Params& params, const s
   const bool variance_stands = update_segment_variance(model, point, params, scales);
   const Vector precision = prior_precision(model, params, scales);
   const Vector gradient = point.gradient - precision.cwiseProduct(point.parameters);
-  const StepInverse by = step_inverse(model, point, precision, gradient);
-  const Vector step = by.solved.inverse * gradient;
+  StepSource by = search.factor.empty() ? fresh_source(model, point, precision) : carried_source(model, point, gradient);
+  const Vector step = by.maker.step(gradient);
   const double decrement = gradient.dot(step);
-  if (!(decrement >= 0) && !search.inverse.empty()) {  // rounding has spoilt it
+  if (!(decrement >= 0) && !search.factor.empty()) {  // rounding has spoilt it
     ask_for_hessian(model);
     return;
   }
   search.before.assign(point.parameters.begin(), point.parameters.end());
   search.objective = point.log_likelihood - penalty_of(point.parameters, precision);
   if (model.penalty == Penalty::firth) {
-    search.objective += 0.5 * by.solved.log_determinant;
+    search.objective += 0.5 * by.log_determinant;
     search.hat.clear();
   }
   search.gradient.assign(gradient.begin(), gradient.end());
   const double next = next_decrement(model, decrement);
   search.halvings = 0;
-  search.damping = by.solved.damping;
+  search.damping = by.damping;
   model.gradient_norm = 0;
   for (std::size_t j = 0; j < scales.size(); ++j)
     model.gradient_norm = std::max(model.gradient_norm, std::abs(gradient[static_cast<Eigen::Index>(j)]) / static_cast<double>(scales[j]));
@@ -339,7 +341,8 @@ void update(Model& model, const Statistics& statistics, const Grid& grid, const 
     newton_step(model, point, params, scales);
   note_parameters(model, scales);
   if (!model.converged && model.n_iter < params.max_iter) return;
-  search.inverse = {};
+  search.factor = {};
+  search.secants = {};
   search.last = params.inference || params.penalty == Penalty::firth || !model.converged;
   if (search.last) {
     search.precise = true;

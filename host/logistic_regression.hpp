@@ -86,13 +86,15 @@ struct Search {
   double damping = 0;              // share of its diagonal that was added to the Hessian
   std::int64_t rows_every = 1;     // the next sweep takes every so many blocks of kBlockRows: on the way only
   std::int64_t hessian_every = 1;  // and the Hessian from every so many; 0: from none
-  std::vector<double>
-      inverse;              // (n, n) of an earlier sweep's Hessian and prior, corrected since, where the next sweep takes none; or empty
-  double drift = 0;         // length of the way since then, in standard errors
-  bool stalled = false;     // Hessians of some blocks or of earlier sweeps led nowhere
-  bool precise = false;     // Hessians are taken in double: the matrix is ill-conditioned, or the rows are few
-  bool last = false;        // the next sweep measures, in double, and moves nothing
-  std::vector<double> hat;  // firth: (n_columns + 1, n_columns + 1) F with |F z|^2 = z^T information^-1 z; or empty
+  // Of an earlier sweep's Hessian and prior, where the next sweep takes none, or empty: the lower factor without the aliased columns, and
+  // what was learnt since, as pairs of a way and the fall of the gradient on it.
+  std::vector<double> factor;   // (m, m)
+  std::vector<double> secants;  // (pairs, 2, n)
+  double drift = 0;             // length of the way since then, in standard errors
+  bool stalled = false;         // Hessians of some blocks or of earlier sweeps led nowhere
+  bool precise = false;         // Hessians are taken in double: the matrix is ill-conditioned, or the rows are few
+  bool last = false;            // the next sweep measures, in double, and moves nothing
+  std::vector<double> hat;      // firth: (n_columns + 1, n_columns + 1) F with |F z|^2 = z^T information^-1 z; or empty
 };
 
 struct Model {
@@ -139,7 +141,7 @@ struct Statistics {
   WideSums log_likelihood;           // (1) sum of w log P(y)
   WideSums gradient;                 // (n_columns + 1) sum of w r z; firth: r = y - p + h (1/2 - p), h the hat value
   WideSums curvature;                // (n_columns + 1) sum of w v z, in the first sweep only
-  WideSums hessian;             // lower triangle of the sum of w v z z^T over the chosen blocks; zeros where the model carries an inverse
+  WideSums hessian;             // lower triangle of the sum of w v z z^T over the chosen blocks; zeros where the model carries a factor
   WideSums hessian_weight;      // (2) sum of w v over all blocks, over the chosen ones
   WideSums squared_scores;      // last sweep: lower triangle of the sum of w r^2 z z^T
   WideSums segment_gradient;    // (n_segments) sum of w r

@@ -78,7 +78,7 @@ void set_values(Model& model) {
 
 void set_estimates(Model& model, const Point& point, const Vector& precision, std::span<const float> scales) {
   const Eigen::Index n = model.n_columns + 1, n_segments = point.parameters.size() - n;
-  const Matrix inverse = invert(point.hessian + Matrix(precision.asDiagonal()), free_parameters(model, point.parameters.size())).inverse;
+  const Matrix inverse = invert(information_of(point, precision), free_parameters(model, point.parameters.size())).inverse;
   const Matrix covariance = inverse.topLeftCorner(n, n), robust = inverse.topRows(n) * point.squared_scores * inverse.leftCols(n);
   const Estimates scaled{.values = model.search.parameters,
                          .covariance = without_aliased(model, covariance),

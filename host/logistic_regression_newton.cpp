@@ -52,6 +52,27 @@ void move_to_intercept(Point& point, const Model& model, const Vector& curvature
   point.log_likelihood = model.null_log_likelihood;
 }
 
+// Row by row, because what follows does without the dropped ones.
+Vector pivots_one_by_one(const Matrix& hessian, std::span<const Eigen::Index> order, double least) {
+  const Eigen::Index n = hessian.rows();
+  using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;  // that lie as they are multiplied
+  Rows factor = Rows::Zero(n, n);
+  Vector pivots = Vector::Zero(n);
+  for (Eigen::Index a = 0; a < n; ++a) {
+    const Eigen::Index i = order[static_cast<std::size_t>(a)];
+    if (!(hessian(i, i) > 0)) continue;
+    for (Eigen::Index b = 0; b < a; ++b) {
+      const Eigen::Index j = order[static_cast<std::size_t>(b)];
+      if (factor(b, b) == 0) continue;
+      const double correlation = hessian(i, j) / std::sqrt(hessian(i, i) * hessian(j, j));
+      factor(a, b) = (correlation - factor.row(a).head(b).dot(factor.row(b).head(b))) / factor(b, b);
+    }
+    pivots[i] = 1 - factor.row(a).head(a).squaredNorm();
+    factor(a, a) = pivots[i] > least ? std::sqrt(pivots[i]) : 0;
+  }
+  return pivots;
+}
+
 }  // namespace
 
 Point point_of(const Model& model, const Statistics& statistics, const Quanta& quanta, double weight_step) {
@@ -99,56 +120,96 @@ Vector pivots_of(const Matrix& hessian, double least) {
   std::vector<Eigen::Index> order(static_cast<std::size_t>(n));
   std::iota(order.begin() + 1, order.end(), Eigen::Index{0});
   order[0] = n - 1;
-  using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;  // that lie as they are multiplied
-  Rows factor = Rows::Zero(n, n);
-  Vector pivots = Vector::Zero(n);
-  for (Eigen::Index a = 0; a < n; ++a) {
-    const Eigen::Index i = order[static_cast<std::size_t>(a)];
-    if (!(hessian(i, i) > 0)) continue;
-    for (Eigen::Index b = 0; b < a; ++b) {
-      const Eigen::Index j = order[static_cast<std::size_t>(b)];
-      if (factor(b, b) == 0) continue;
-      const double correlation = hessian(i, j) / std::sqrt(hessian(i, i) * hessian(j, j));
-      factor(a, b) = (correlation - factor.row(a).head(b).dot(factor.row(b).head(b))) / factor(b, b);
+  if (hessian.diagonal().minCoeff() > 0) {
+    const Vector pivots = factorise(hessian, order).pivots;
+    if (pivots.minCoeff() > least) {
+      Vector by_parameter(n);
+      by_parameter << pivots.tail(n - 1), pivots[0];
+      return by_parameter;
     }
-    pivots[i] = 1 - factor.row(a).head(a).squaredNorm();
-    factor(a, a) = pivots[i] > least ? std::sqrt(pivots[i]) : 0;
   }
-  return pivots;
+  return pivots_one_by_one(hessian, order, least);
+}
+
+Matrix information_of(const Point& point, const Vector& precision) {
+  Matrix information = point.hessian;
+  information.diagonal() += precision;
+  return information;
 }
 
 std::vector<Eigen::Index> free_parameters(const Model& model, Eigen::Index n) {
-  std::vector<Eigen::Index> free;
+  std::vector<Eigen::Index> free{model.n_columns};
   for (Eigen::Index i = 0; i < n; ++i)
-    if (!std::binary_search(model.aliased.begin(), model.aliased.end(), static_cast<std::int32_t>(i))) free.push_back(i);
+    if (i != model.n_columns && !std::binary_search(model.aliased.begin(), model.aliased.end(), static_cast<std::int32_t>(i)))
+      free.push_back(i);
   return free;
 }
 
-Solved invert(const Matrix& a, std::span<const Eigen::Index> free) {
+Factor factorise(const Matrix& a, std::span<const Eigen::Index> free) {
   const Eigen::Index n = static_cast<Eigen::Index>(free.size());
   Vector unit(n);
   for (Eigen::Index i = 0; i < n; ++i) {
     const Eigen::Index at = free[static_cast<std::size_t>(i)];
     unit[i] = a(at, at) > 0 ? 1 / std::sqrt(a(at, at)) : 1.0;
   }
-  Matrix scaled(n, n);
-  for (Eigen::Index i = 0; i < n; ++i)
+  Factor factor{.lower = Matrix(n, n), .pivots = {}};
+  const auto copy_scaled = [&] {  // of what a factorisation looks at and overwrites
     for (Eigen::Index j = 0; j < n; ++j)
-      scaled(i, j) = unit[i] * unit[j] * a(free[static_cast<std::size_t>(i)], free[static_cast<std::size_t>(j)]);
-  Solved solved{.inverse = Matrix::Zero(a.rows(), a.cols()), .log_determinant = 0, .damping = 0};
-  Eigen::LLT<Matrix> factor(scaled);
-  for (; factor.info() != Eigen::Success && solved.damping < 1; factor.compute(scaled)) {  // Levenberg
-    const double more = solved.damping == 0 ? 0x1p-40 : 15 * solved.damping;
-    scaled.diagonal().array() += more;
-    solved.damping += more;
+      for (Eigen::Index i = j; i < n; ++i)
+        factor.lower(i, j) = unit[i] * unit[j] * a(free[static_cast<std::size_t>(i)], free[static_cast<std::size_t>(j)]);
+    factor.lower.diagonal().array() += factor.damping;
+  };
+  copy_scaled();
+  Eigen::LLT<Eigen::Ref<Matrix>> cholesky(factor.lower);
+  while (cholesky.info() != Eigen::Success && factor.damping < 1) {  // Levenberg
+    factor.damping = factor.damping == 0 ? 0x1p-40 : 16 * factor.damping;
+    copy_scaled();
+    cholesky.compute(factor.lower);
   }
-  const Matrix inverse = factor.solve(Matrix::Identity(n, n));
-  for (Eigen::Index i = 0; i < n; ++i) {
-    solved.log_determinant += 2 * (coterie::log(factor.matrixLLT()(i, i)) - coterie::log(unit[i]));
-    for (Eigen::Index j = 0; j < n; ++j)
-      solved.inverse(free[static_cast<std::size_t>(i)], free[static_cast<std::size_t>(j)]) = unit[i] * unit[j] * inverse(i, j);
-  }
+  factor.pivots = factor.damping == 0 ? Vector(factor.lower.diagonal().cwiseAbs2()) : Vector::Zero(n);
+  for (Eigen::Index i = 0; i < n; ++i) factor.log_determinant += 2 * (coterie::log(factor.lower(i, i)) - coterie::log(unit[i]));
+  factor.lower.array().colwise() *= unit.array().inverse();
+  return factor;
+}
+
+Solved invert(const Matrix& a, std::span<const Eigen::Index> free) {
+  const Factor factor = factorise(a, free);
+  const Eigen::Index n = factor.lower.rows();
+  const Matrix half = factor.lower.triangularView<Eigen::Lower>().solve(Matrix::Identity(n, n));
+  Matrix inverse = Matrix::Zero(n, n);
+  inverse.selfadjointView<Eigen::Lower>().rankUpdate(half.transpose());
+  Solved solved{.inverse = Matrix::Zero(a.rows(), a.cols()), .log_determinant = factor.log_determinant};
+  for (Eigen::Index j = 0; j < n; ++j)
+    for (Eigen::Index i = j; i < n; ++i) {
+      const Eigen::Index to = free[static_cast<std::size_t>(i)], and_to = free[static_cast<std::size_t>(j)];
+      solved.inverse(to, and_to) = solved.inverse(and_to, to) = inverse(i, j);
+    }
   return solved;
+}
+
+bool StepMaker::add_secant(const Vector& moved, const Vector& fell) {
+  constexpr double kLeastCosine = 1e-8;  // below it rounding of the gradients decides
+  if (!(moved.dot(fell) > kLeastCosine * moved.norm() * fell.norm())) return false;
+  moved_.push_back(moved);
+  fell_.push_back(fell);
+  return true;
+}
+
+Vector StepMaker::step(const Vector& gradient) const {
+  Vector rest = gradient;
+  std::vector<double> along(moved_.size());
+  for (std::size_t i = moved_.size(); i-- > 0;) {
+    along[i] = moved_[i].dot(rest) / moved_[i].dot(fell_[i]);
+    rest -= along[i] * fell_[i];
+  }
+  Vector reduced(lower_.rows());
+  for (Eigen::Index i = 0; i < reduced.size(); ++i) reduced[i] = rest[free_[static_cast<std::size_t>(i)]];
+  lower_.triangularView<Eigen::Lower>().solveInPlace(reduced);
+  lower_.transpose().triangularView<Eigen::Upper>().solveInPlace(reduced);
+  Vector step = Vector::Zero(gradient.size());
+  for (Eigen::Index i = 0; i < reduced.size(); ++i) step[free_[static_cast<std::size_t>(i)]] = reduced[i];
+  for (std::size_t i = 0; i < moved_.size(); ++i) step += (along[i] - fell_[i].dot(step) / moved_[i].dot(fell_[i])) * moved_[i];
+  return step;
 }
 
 double next_segment_variance(double variance, const Vector& effects, const Matrix& covariance_of_effects) {

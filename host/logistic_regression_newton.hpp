@@ -3,6 +3,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <utility>
 #include <vector>
 
 #include "host/logistic_regression.hpp"
@@ -33,16 +34,44 @@ Vector prior_precision(const Model& model, const Params& params, std::span<const
 // 1 less the squared correlation with what comes before. 0 and below `least`: dropped from what follows.
 Vector pivots_of(const Matrix& hessian, double least);
 
-// (n) without the aliased columns.
+// The Hessian of -log_likelihood with that of the prior.
+Matrix information_of(const Point& point, const Vector& precision);
+
+// (n) without the aliased columns, the intercept first.
 std::vector<Eigen::Index> free_parameters(const Model& model, Eigen::Index n);
 
-// Inverse of `a` restricted to `free`, zero elsewhere; damping is raised from its value until `a` can be factorised.
-struct Solved {
-  Matrix inverse;
+// `a` restricted to `free` (m, in this order) is lower lower^T; damping is raised from 0 until it can be factorised.
+struct Factor {
+  Matrix lower;   // (m, m) in its lower triangle
+  Vector pivots;  // (m) as pivots_of has them; zeros where it was damped
   double log_determinant = 0;
   double damping = 0;
 };
+Factor factorise(const Matrix& a, std::span<const Eigen::Index> free);
+
+// The inverse of `a` restricted to `free`, zero elsewhere.
+struct Solved {
+  Matrix inverse;
+  double log_determinant = 0;
+};
 Solved invert(const Matrix& a, std::span<const Eigen::Index> free);
+
+// What makes steps of gradients: the inverse of a factor's matrix, corrected by secants, the first of them first. A secant says how the
+// gradient fell (fell) on a way (moved), and Broyden, Fletcher, Goldfarb and Shanno take it in; without ever writing down an inverse, by
+// the two loops of Nocedal (1980).
+class StepMaker {
+ public:
+  StepMaker(Matrix lower, std::vector<Eigen::Index> free) : lower_(std::move(lower)), free_(std::move(free)) {}
+  const Matrix& lower() const { return lower_; }
+  // False where rounding of the gradients would decide: the secant is left out.
+  bool add_secant(const Vector& moved, const Vector& fell);
+  Vector step(const Vector& gradient) const;
+
+ private:
+  Matrix lower_;
+  std::vector<Eigen::Index> free_;
+  std::vector<Vector> moved_, fell_;
+};
 
 // One step of the fixed point of Schall (1991): effects^2 / (effective number of effects), the empirical Bayes estimate
 // by Laplace's approximation.

@@ -134,13 +134,29 @@ TEST_F(Instructions, AsynchronousCopiesArriveWhenWaitedFor) {
 }
 
 // in: (2 * threads); packed: (threads); unpacked: (2 * threads) of the packed values.
-__global__ void pack_kernel(const float* in, int n_pairs, std::uint32_t* packed, float* unpacked) {
+__global__ void pack_kernel(const float* in, int n_pairs, bool as_bf16, std::uint32_t* packed, float* unpacked) {
   const auto i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= n_pairs) return;
-  packed[i] = pack_halves(in[2 * i], in[2 * i + 1]);
-  const float2 back = unpack_halves(packed[i]);
+  packed[i] = as_bf16 ? pack_bfloats(in[2 * i], in[2 * i + 1]) : pack_halves(in[2 * i], in[2 * i + 1]);
+  const float2 back = as_bf16 ? unpack_bfloats(packed[i]) : unpack_halves(packed[i]);
   unpacked[2 * i] = back.x;
   unpacked[2 * i + 1] = back.y;
+}
+
+std::vector<std::uint32_t> pack_on_device(const std::vector<float>& in, bool as_bf16, std::vector<float>& unpacked) {
+  const std::size_t n_pairs = in.size() / 2;
+  Stream stream;
+  DeviceBuffer<float> device_in(in.size()), device_unpacked(in.size());
+  DeviceBuffer<std::uint32_t> device_packed(n_pairs);
+  copy_to_device(device_in.data(), in.data(), in.size(), stream.get());
+  launch(pack_kernel, {static_cast<unsigned>((n_pairs + 255) / 256), 256, 0, stream.get()}, device_in.data(), static_cast<int>(n_pairs),
+         as_bf16, device_packed.data(), device_unpacked.data());
+  std::vector<std::uint32_t> packed(n_pairs);
+  unpacked.resize(in.size());
+  copy_to_host(packed.data(), device_packed.data(), n_pairs, stream.get());
+  copy_to_host(unpacked.data(), device_unpacked.data(), in.size(), stream.get());
+  stream.synchronize();
+  return packed;
 }
 
 // As IEEE 754 defines them: 1 bit of sign, 5 of exponent, 10 of fraction.
@@ -166,23 +182,33 @@ TEST_F(Instructions, HalvesAreRoundedToTheNearestAndTiesToEven) {
     in.push_back(-in[i]);
     expected.push_back(expected[i] | 0x8000u);
   }
-  const std::size_t n_pairs = in.size() / 2;
-  Stream stream;
-  DeviceBuffer<float> device_in(in.size()), device_unpacked(in.size());
-  DeviceBuffer<std::uint32_t> device_packed(n_pairs);
-  copy_to_device(device_in.data(), in.data(), in.size(), stream.get());
-  launch(pack_kernel, {static_cast<unsigned>((n_pairs + 255) / 256), 256, 0, stream.get()}, device_in.data(), static_cast<int>(n_pairs),
-         device_packed.data(), device_unpacked.data());
-  std::vector<std::uint32_t> packed(n_pairs);
-  std::vector<float> unpacked(in.size());
-  copy_to_host(packed.data(), device_packed.data(), n_pairs, stream.get());
-  copy_to_host(unpacked.data(), device_unpacked.data(), in.size(), stream.get());
-  stream.synchronize();
+  std::vector<float> unpacked;
+  const std::vector<std::uint32_t> packed = pack_on_device(in, false, unpacked);
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < in.size(); ++i) {
     const std::uint32_t bits = packed[i / 2] >> (16 * (i % 2)) & 0xffffu;
     const float value = (bits & 0x7fffu) > kLargest ? std::copysign(INFINITY, in[i]) : value_of_half(bits);
     wrong += bits != expected[i] || unpacked[i] != value;
+  }
+  EXPECT_EQ(wrong, 0u);
+}
+
+// bf16 are the upper halves of float32: every one of them, and the middle to the next and the floats beside it.
+TEST_F(Instructions, BfloatsAreRoundedToTheNearestAndTiesToEven) {
+  std::vector<float> in;
+  std::vector<std::uint32_t> expected;
+  constexpr std::uint32_t kInfinity = 0x7f80;
+  for (const std::uint32_t sign : {0u, 0x8000u})
+    for (std::uint32_t bits = sign; bits < sign + kInfinity; ++bits) {
+      for (const std::uint32_t lower : {0u, 0x7fffu, 0x8000u, 0x8001u}) in.push_back(std::bit_cast<float>(bits << 16 | lower));
+      for (const std::uint32_t rounded : {bits, bits, bits + bits % 2, bits + 1}) expected.push_back(rounded);
+    }
+  std::vector<float> unpacked;
+  const std::vector<std::uint32_t> packed = pack_on_device(in, true, unpacked);
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const std::uint32_t bits = packed[i / 2] >> (16 * (i % 2)) & 0xffffu;
+    wrong += bits != expected[i] || std::bit_cast<std::uint32_t>(unpacked[i]) != bits << 16;
   }
   EXPECT_EQ(wrong, 0u);
 }

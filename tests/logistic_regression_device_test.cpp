@@ -55,8 +55,9 @@ void expect_near(const WideSums& a, const WideSums& b, double relative, const ch
 }
 
 TEST(LogisticRegressionDevice, GivesTheStatisticsOfTheCpu) {
-  for (const auto& [n, d] : {std::pair{9001, 1}, {9001, 6}, {9001, 11}, {300, 260}, {50, 1100}}) {  // wide rows: short strips
-    const Problem problem = weighted_problem(n, d);
+  // Of 4 columns at a time, rows of one weight; wide rows come in short strips, and their Gram matrices in several panels.
+  for (const auto& [n, d] : {std::pair{9001, 1}, {9001, 6}, {9001, 11}, {9001, 16}, {4500, 64}, {300, 132}, {300, 261}, {50, 1100}}) {
+    const Problem problem = d % 4 == 0 ? drawn_problem(n, d, -1, 5, 3, 0.2) : weighted_problem(n, d);
     const std::vector<Model> models = models_of(problem);
     std::vector<const Model*> pointers;
     for (const Model& model : models) pointers.push_back(&model);
