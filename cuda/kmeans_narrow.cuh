@@ -211,7 +211,7 @@ __device__ __forceinline__ int label_own_row(const Block& block, const RowTile<B
     const float limit_of_row = __shfl_sync(kAllLanes, limit, owner);
     const OpenCenters open(OpenCode::of(pick(found, i), limit_of_row), owner / 4 * 4, 1, 1, n_clusters);
     const float* const x = rows + (owner / 4 + 8 * i) * sweep.shape.n_columns;
-    const int decided = decide(x, sweep.centers_of(m), open, sweep.certain_ratio, sweep.certain_underflow, tally);
+    const int decided = decide<2>(x, sweep.centers_of(m), open, sweep.certain_ratio, sweep.certain_underflow, tally);
     if (lane == owner) label = decided;
   }
   return label;

@@ -81,7 +81,8 @@ __global__ void __launch_bounds__(kWideThreads, 2) sweep_wide_kernel(Sweep sweep
       tile.scan(sweep.tensor.models[m]);
       label_rows(sweep, tile, sweep.tensor.models[m], weight, skipped);
       tile.for_each_open_row(model.n_clusters, [&](int row, const OpenCenters& open) {
-        const int label = decide(x + row * shape.n_columns, sweep.centers_of(m), open, sweep.certain_ratio, sweep.certain_underflow, tally);
+        const int label =
+            decide<4>(x + row * shape.n_columns, sweep.centers_of(m), open, sweep.certain_ratio, sweep.certain_underflow, tally);
         if (threadIdx.x % 32 == 0) tile.labels[row] = label;
       });
       if (sweep.shared_sums) {

@@ -80,10 +80,12 @@ __device__ inline void merge_across_lanes(TopTwo<float>& top, int bits) {
   top.best = min(top.best, best);
 }
 
-// A share of the columns of one center, for one of the eight lanes that measure it.
+// A share of the columns of one center, for one of the eight lanes that measure it. kAhead: how many fours of them are asked for at a
+// time, for their registers.
+template <int kAhead>
 __device__ __forceinline__ float partial_square(const float* x, int n_columns, const float* center) {
   float s = 0;
-#pragma unroll 2
+#pragma unroll kAhead
   for (int j = static_cast<int>(threadIdx.x) % 8 * 4; j < n_columns; j += 32) {
     const float4 cells = four_cells(x, j, n_columns), means = *reinterpret_cast<const float4*>(center + j);
     const float t[4] = {cells.x - means.x, cells.y - means.y, cells.z - means.z, cells.w - means.w};
@@ -94,6 +96,7 @@ __device__ __forceinline__ float partial_square(const float* x, int n_columns, c
 }
 
 // In float32, four centers at a time; all lanes return the same.
+template <int kAhead>
 __device__ inline TopTwo<float> nearest_fast(const float* x, const CenterRows& centers, const OpenCenters& open) {
   constexpr int kAtOnce = 4;
   const int slot = static_cast<int>(threadIdx.x) % 32 / 8;
@@ -107,7 +110,7 @@ __device__ inline TopTwo<float> nearest_fast(const float* x, const CenterRows& c
         rest &= rest - 1;
       }
       const int cluster = __shfl_sync(kAllLanes, center, own != 0 ? __ffs(static_cast<int>(own)) - 1 : 0);
-      const float s = add_lanes(own != 0 ? partial_square(x, centers.n_columns, centers[cluster]) : 0.0f, 1, 4);
+      const float s = add_lanes(own != 0 ? partial_square<kAhead>(x, centers.n_columns, centers[cluster]) : 0.0f, 1, 4);
       if (own != 0) top.offer(s, cluster);
     }
   });
@@ -148,10 +151,11 @@ struct OpenTally {
 };
 
 // In float32 where its own certificate holds. ratio, underflow: of nearest::Certainty.
+template <int kAhead>
 __device__ inline int decide(const float* x, const CenterRows& centers, const OpenCenters& open, float ratio, float underflow,
                              OpenTally& tally) {
   ++tally.rechecked;
-  const TopTwo<float> top = nearest_fast(x, centers, open);
+  const TopTwo<float> top = nearest_fast<kAhead>(x, centers, open);
   if (top.second > __fmaf_rn(top.best, ratio, underflow)) return top.best_index;
   ++tally.exact;
   return nearest_exact(x, centers, open);
