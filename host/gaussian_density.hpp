@@ -96,8 +96,9 @@ class Components {
 // the mean over many rows moves by less. Infinite where float32 could overflow.
 double float_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center);
 
-// The same where scales, of diag, or P, of full, multiply rows less the center and not less the mean, in products of at least
-// 22 bits that are added in float32: their roundings are no more than those of n_columns additions.
+// The same in products of at least 22 bits that are added in float32: where P, of full, multiplies rows less the center and not
+// less the mean, so that roundings are no more than those of n_columns additions; and where squares, of diag and spherical, are
+// expanded.
 double product_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center);
 
 template <class T>
