@@ -66,22 +66,21 @@ bool has_products(const Model& model, const gaussian_mixture::Grid& grid, std::s
 
 Arithmetic choose_arithmetic(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center,
                              std::size_t shared_bytes) {
-  if (model.final_parameters || model.missing_at_random || gaussian::float_error(model, grid, center) >= model.sweep_tolerance)
-    return Arithmetic::wide;
-  const bool allowed =
-      gaussian::product_error(model, grid, center) < model.sweep_tolerance && has_products(model, grid, center, shared_bytes);
-  return allowed ? Arithmetic::products : Arithmetic::narrow;
+  if (model.final_parameters || model.missing_at_random) return Arithmetic::wide;
+  if (has_products(model, grid, center, shared_bytes) && gaussian::product_error(model, grid, center) < model.sweep_tolerance)
+    return Arithmetic::products;
+  return gaussian::float_error(model, grid, center) < model.sweep_tolerance ? Arithmetic::narrow : Arithmetic::wide;
 }
 
-// On tensor cores; not for tied.
-SweepKernel<float> product_kernel(CovarianceType type) {
-  switch (type) {
-    case CovarianceType::full: return sweep_mixture_kernel<CovarianceType::full, float, true>;
-    case CovarianceType::diag: return sweep_expanded_kernel<CovarianceType::diag>;
-    case CovarianceType::spherical: return sweep_expanded_kernel<CovarianceType::spherical>;
-    case CovarianceType::tied: break;
+constexpr SweepKernel<float> kWhiteningKernel = sweep_mixture_kernel<CovarianceType::full, float, true>;
+
+SweepKernel<float> expanded_kernel(int n_tiles) {
+  switch (n_tiles) {
+    case 1: return sweep_expanded_kernel<1>;
+    case 2: return sweep_expanded_kernel<2>;
+    case 4: return sweep_expanded_kernel<4>;
+    default: return sweep_expanded_kernel<kMostExpandedTiles>;
   }
-  return nullptr;
 }
 
 // One model during a sweep; what it has allocated serves the next model in its place.
@@ -106,7 +105,7 @@ struct Work {
   template <class F>
   void visit(F&& f) const {
     switch (arithmetic) {
-      case Arithmetic::products: return f(narrow_mixture, product_kernel(model->covariance_type));
+      case Arithmetic::products: return f(narrow_mixture, whitens() ? kWhiteningKernel : expanded_kernel(plan.expanded.n_tiles));
       case Arithmetic::narrow: return f(narrow_mixture, sweep_kernel<float>(model->covariance_type));
       case Arithmetic::wide: return f(wide_mixture, sweep_kernel<double>(model->covariance_type));
     }
@@ -119,8 +118,8 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
       : device_(device), grid_(grid), moments_(moments), center_(center_of(grid, moments)) {
     allow_shared_memory<float>();
     allow_shared_memory<double>();
-    for (const auto type : {CovarianceType::full, CovarianceType::diag, CovarianceType::spherical})
-      check(cudaFuncSetAttribute(product_kernel(type), cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
+    for (const auto kernel : {kWhiteningKernel, expanded_kernel(1), expanded_kernel(2), expanded_kernel(4), expanded_kernel(8)})
+      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
   }
 
   void begin(std::span<const Model* const> models) override {
@@ -176,12 +175,13 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
     const Quanta quanta(model, grid_, moments_);
     work.model = &model;
     work.arithmetic = choose_arithmetic(model, grid_, center_, device_.shared_bytes);
-    if (work.arithmetic == Arithmetic::wide)
+    if (work.expands())
+      work.expansion.upload(model, center_, stream());
+    else if (work.arithmetic == Arithmetic::wide)
       work.wide_mixture.upload(model, center_, stream());
     else
       work.narrow_mixture.upload(model, center_, stream());
     if (work.whitens()) work.whitening.upload(model, center_, stream());
-    if (work.expands()) work.expansion.upload(model, center_, stream());
     work.counts = count_sums(model);
     work.per_weight = 1 / quanta.weight();
     work.per_square = 1 / quanta.square();

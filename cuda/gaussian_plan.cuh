@@ -44,7 +44,7 @@ inline StripShape choose_half_strip(int n_components, int n_columns) {
 inline ExpandedShape choose_expanded_shape(int n_components, int n_columns, std::size_t shared_limit) {
   constexpr std::size_t kReserved = 1 << 10;  // of a block, by the driver
   const ExpandedShape one(n_components, n_columns, 1), two(n_components, n_columns, 2);
-  const auto bytes = [](const ExpandedShape& shape) { return static_cast<std::size_t>(ExpandedMemory(shape).bytes); };
+  const auto bytes = [](const ExpandedShape& shape) { return static_cast<std::size_t>(shape.at.bytes); };
   const auto fits_twice = [&](const ExpandedShape& shape) { return 2 * (bytes(shape) + kReserved) <= shared_limit + kReserved; };
   if (bytes(one) > shared_limit) return {};
   return fits_twice(two) || (!fits_twice(one) && bytes(two) <= shared_limit) ? two : one;
@@ -61,8 +61,7 @@ struct StripPlan {
   std::int64_t n_blocks = 1;        // that may run at a time
 
   StripPlan() = default;
-  explicit StripPlan(const ExpandedShape& of_strips)
-      : expanded(of_strips), shared_bytes(static_cast<std::size_t>(ExpandedMemory(of_strips).bytes)) {}
+  explicit StripPlan(const ExpandedShape& of_strips) : expanded(of_strips), shared_bytes(static_cast<std::size_t>(of_strips.at.bytes)) {}
   StripPlan(const gaussian_mixture::Model& model, const StripShape& of_rows, std::size_t bytes_per_cell, std::size_t shared_limit)
       : shape(of_rows), cell_bytes(bytes_per_cell) {
     const CovarianceType type = model.covariance_type;

@@ -19,7 +19,7 @@ template <class T>
 struct MixtureSweep {
   DeviceMixture<T> mixture;
   DeviceWhitening whitening;  // full on tensor cores only
-  DeviceExpansion expansion;  // sweep_expanded_kernel only
+  DeviceExpansion expansion;  // sweep_expanded_kernel only, which has no `mixture`
   StripShape shape;
   ExpandedShape expanded;      // instead, sweep_expanded_kernel only
   const float* x;              // (n_rows, n_columns)
@@ -228,26 +228,27 @@ __global__ void __launch_bounds__(kStripThreads, kLeastBlocks<kType, T>) sweep_m
 }
 
 // The expectation of the 16 rows of a strip that a warp has. strip: the one at `strip_row`.
-__device__ inline void expect_expanded(const MixtureSweep<float>& sweep, const ProductFragment* fragments, const float* strip,
-                                       std::int64_t strip_row, const Responsibilities& to, LikelihoodSums& likelihood) {
-  const int first = static_cast<int>(threadIdx.x) / 32 * 16, stride = sweep.expanded.stride;
-  float density[kMostExpandedTiles][4], factor[2];
+template <int kTiles>
+__device__ void expect_expanded(const MixtureSweep<float>& sweep, const ExpandedBlock& block, const float* strip, std::int64_t strip_row) {
+  const int first = static_cast<int>(threadIdx.x / 32) * 16, stride = sweep.expanded.stride;
+  float density[kTiles][4], factor[2];
   RowLikelihood<float> row_likelihood[2];
-  expand_densities(sweep.expansion, fragments, strip + first * stride, stride, density);
-  normalise_expanded(sweep.expansion.n_tiles, density, row_likelihood, factor);
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+  expand_densities(sweep.expansion, block, strip + first * stride, stride, density);
+  normalise_expanded(density, row_likelihood, factor);
+  const int lane = static_cast<int>(threadIdx.x % 32);
   const float one = sweep.weight != nullptr ? 1.0f / (1 << -kShiftOfWeights) : static_cast<float>(1 << kShiftOfOnes);
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     const std::int64_t row = strip_row + first + lane / 4 + 8 * h;
     const float weight = sweep.weight_of(row);
-    factor[h] = weight * one / factor[h];
+    factor[h] = __fdividef(weight * one, factor[h]);  // without a call, which would take registers
     if (lane % 4 != 0 || row >= sweep.n_rows) continue;
-    likelihood.add(static_cast<double>(weight), row_likelihood[h]);
+    block.own->likelihood.add(static_cast<double>(weight), row_likelihood[h]);
     if (sweep.row_likelihood != nullptr) sweep.row_likelihood[row] = static_cast<double>(row_likelihood[h].log_likelihood);
   }
-  const int at = first / 2 * to.stride;
-  if (sweep.moves) store_responsibilities(sweep.expansion.n_tiles, density, factor, {to.high + at, to.low + at, to.stride});
+  const Responsibilities& r = block.r;
+  const int at = first / 2 * r.stride;
+  if (sweep.moves) store_responsibilities(density, factor, {r.high + at, r.low + at, r.stride});
 }
 
 // The row after the strip at `row` where the block goes on: in the same block of rows, or in the next one it takes.
@@ -259,7 +260,7 @@ __device__ inline unsigned next_strip(unsigned row, int n_rows) {
 
 // Starts the copy of the strip at `row`, if there is one.
 __device__ inline void start_strip(const MixtureSweep<float>& sweep, unsigned row, float* strip) {
-  const int n = sweep.n_rows, d = sweep.mixture.n_columns;
+  const int n = sweep.n_rows, d = sweep.expansion.n_columns;
   const ExpandedShape& shape = sweep.expanded;
   if (shape.copy_bytes == 16) {
     copy_strip<16>(sweep.x, row, n, d, shape, strip);
@@ -273,48 +274,39 @@ __device__ inline void start_strip(const MixtureSweep<float>& sweep, unsigned ro
 
 // Diag and spherical, expanded. Every warp has 16 rows of a strip for the expectation, and then a piece of the sums, in its
 // registers, for all rows of a block; strips arrive while the one before is worked on, by this block or by another.
-template <CovarianceType kType>
+template <int kTiles>
 __global__ void __launch_bounds__(kStripThreads, 2) sweep_expanded_kernel(MixtureSweep<float> sweep) {
   SHARED_BYTES(memory);
   const ExpandedShape& shape = sweep.expanded;
-  const ExpandedMemory at(shape);
-  auto* const fragments = reinterpret_cast<ProductFragment*>(memory + at.fragments);
-  auto* const strips = reinterpret_cast<float*>(memory + at.strips);
-  const Responsibilities r{reinterpret_cast<std::uint32_t*>(memory + at.high), reinterpret_cast<std::uint32_t*>(memory + at.low),
-                           shape.responsibilities_stride};
-  LikelihoodSums& likelihood = reinterpret_cast<LikelihoodSums*>(memory + at.likelihoods)[threadIdx.x];
-  const int strip_size = kExpandedRows * shape.stride;
-  for (auto i = static_cast<int>(threadIdx.x); i < shape.n_steps * shape.n_tiles * 32; i += kStripThreads)
-    fragments[i] = sweep.expansion.fragments[i];
-  for (auto i = static_cast<int>(threadIdx.x); i < (at.likelihoods - at.strips) / 4; i += kStripThreads) strips[i] = 0;
-  likelihood = {};
-
+  const ExpandedBlock block(shape, memory);
+  block.fill(shape, sweep.expansion);
+  // A block of rows has an even number of strips.
+  const auto strip_of = [&](unsigned row) {
+    return block.strips + (shape.strips == 2 ? row / kExpandedRows % 2 : 0) * static_cast<unsigned>(kExpandedRows * shape.stride);
+  };
   ExpandedSums sums;
   sums.clear();
   const auto n_rows = static_cast<unsigned>(sweep.n_rows);
-  unsigned row = blockIdx.x * static_cast<unsigned>(kBlockRows), coming = row;
-  int current = 0;  // where the strip that comes goes
-  for (bool is_there = shape.strips == 1; row < n_rows; is_there = true) {
+  unsigned row = blockIdx.x * static_cast<unsigned>(kBlockRows);
+  if (shape.strips == 2) start_strip(sweep, row, strip_of(row));
+  while (row < n_rows) {
+    const unsigned coming = shape.strips == 2 ? next_strip(row, sweep.n_rows) : row;
     __syncthreads();
-    start_strip(sweep, coming, strips + current * strip_size);
-    coming = next_strip(coming, sweep.n_rows);
-    current = shape.strips - 1 - current;
-    if (!is_there) continue;
+    start_strip(sweep, coming, strip_of(coming));
     if (shape.strips == 1)
       wait_copies<0>();
     else
       wait_copies<1>();
     __syncthreads();
-    const float* const strip = strips + current * strip_size;
-    expect_expanded(sweep, fragments, strip, row, r, likelihood);
+    const float* const strip = strip_of(row);
+    expect_expanded<kTiles>(sweep, block, strip, row);
     __syncthreads();
-    const ExpandedPiece piece(shape);
-    if (sweep.moves && piece.exists(shape)) add_expanded(sweep.expansion, piece, sweep.mixture.n_components, r, strip, shape.stride, sums);
+    if (sweep.moves) add_expanded<kTiles>(shape, block, strip, sums);
     const unsigned next = next_strip(row, sweep.n_rows);
     if (next / static_cast<unsigned>(kBlockRows) != row / static_cast<unsigned>(kBlockRows)) {
-      likelihood.close(sweep.sums);
+      block.own->likelihood.close(sweep.sums);
       const double factor = sweep.weight != nullptr ? 1 << -kShiftOfWeights : 1.0 / (1 << kShiftOfOnes);
-      if (sweep.moves && piece.exists(shape)) close_expanded<kType>(sweep.sums, sweep.mixture, sweep.expansion, piece, factor, sums);
+      if (sweep.moves) close_expanded(sweep.sums, sweep.expansion, shape, factor, block.own->weights, sums);
     }
     row = next;
   }

@@ -32,15 +32,29 @@ __device__ __forceinline__ HalfPair split_pair(float first, float second) {
   return {high, pack_halves(first - rounded.x, second - rounded.y)};
 }
 
-// sum += A B of one step, but for the product of the low parts.
-__device__ __forceinline__ void add_product(const std::uint32_t (&high)[4], const std::uint32_t (&low)[4], const ProductFragment& b,
-                                            float (&sum)[4]) {
-  float product[4] = {};
-  mma_fp16(product, high, b.low);
-  mma_fp16(product, low, b.high);
-  mma_fp16(product, high, b.high);
+// sum(l, r) += A_l B_r of one step, but for the products of the low parts. Several at once, because each of the three products
+// waits for the one before.
+template <int kLefts, int kRights, class Sum>
+__device__ __forceinline__ void add_products(const std::uint32_t (&high)[kLefts][4], const std::uint32_t (&low)[kLefts][4],
+                                             const ProductFragment (&b)[kRights], Sum&& sum) {
+  float product[kLefts][kRights][4] = {};
 #pragma unroll
-  for (int i = 0; i < 4; ++i) sum[i] += product[i];
+  for (int part = 0; part < 3; ++part) {
+#pragma unroll
+    for (int l = 0; l < kLefts; ++l) {
+#pragma unroll
+      for (int r = 0; r < kRights; ++r) mma_fp16(product[l][r], part == 1 ? low[l] : high[l], part == 0 ? b[r].low : b[r].high);
+    }
+  }
+#pragma unroll
+  for (int l = 0; l < kLefts; ++l) {
+#pragma unroll
+    for (int r = 0; r < kRights; ++r) {
+      float(&to)[4] = sum(l, r);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) to[i] += product[l][r][i];
+    }
+  }
 }
 
 // A strip in shared memory, both (rows, words).
@@ -115,20 +129,14 @@ __device__ inline void add_whitened_squares(const DeviceWhitening& whitening, co
 #pragma unroll
       for (int t = 0; t < 2; ++t)
         p[t] = fragments[static_cast<std::int64_t>(first_fragment(min(tile + t, whitening.n_tiles - 1)) + step) * 32 + lane];
-#pragma unroll
-      for (int t = 0; t < 2; ++t) {
-        if (tile + t >= whitening.n_tiles) continue;
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          add_product(high[h], low[h], p[t], y[h][pair + t]);
-        }
-      }
+      add_products(high, low, p, [&](int h, int t) -> float(&)[4] { return y[h][pair + t]; });
     }
   }
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
 #pragma unroll
     for (int t = 0; t < kTilesAtOnce; ++t) {
+      if (first_tile + t >= whitening.n_tiles) continue;
 #pragma unroll
       for (int i = 0; i < 4; ++i) square[h][i / 2] = multiply_add(y[h][t][i], y[h][t][i], square[h][i / 2]);
     }

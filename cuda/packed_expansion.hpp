@@ -12,10 +12,20 @@ inline constexpr int kExpandedColumns = 8;     // per step: each with its square
 inline constexpr int kMostExpandedTiles = 8;   // of kTileColumns components: what a warp holds of its rows' log-densities
 inline constexpr int kMostExpandedPieces = 8;  // of the sums: 32 components and 16 columns each, one per warp
 
-// With lane = 4 group + member, a lane's first register is for two columns of its group's component, the second for their
-// squares. A pair of steps covers 16 columns, of which a lane has four neighbours: 4 member + {0, 1}, then + {2, 3}.
+// That cover the components, a power of two, and the columns, an even number.
+constexpr int expanded_tiles(int n_components) {
+  int tiles = 1;
+  while (tiles * kTileColumns < n_components) tiles *= 2;
+  return tiles;
+}
+constexpr int expanded_steps(int n_columns) { return (n_columns + 2 * kExpandedColumns - 1) / (2 * kExpandedColumns) * 2; }
+
+// With lane = 4 group + member, a lane's first register is for columns 2 member + {0, 1} of a step and its group's component,
+// the second for their squares.
 struct DeviceExpansion {
-  std::int32_t n_tiles, n_steps;     // that cover the components and, an even number, the columns
+  std::int32_t n_components, n_columns;
+  std::int32_t n_tiles, n_steps;     // expanded_tiles(), expanded_steps()
+  bool spherical;                    // the squares of all columns have one sum
   const ProductFragment* fragments;  // (n_steps, n_tiles, 32)
   const float* constants;            // (n_tiles * kTileColumns), -infinity beyond the components
   const float* scales;               // (n_steps * kExpandedColumns) 2^-e, zero beyond the columns
@@ -32,7 +42,8 @@ class PackedExpansion {
   DeviceExpansion view() const;
 
  private:
-  std::int32_t n_tiles_ = 0, n_steps_ = 0;
+  std::int32_t n_components_ = 0, n_columns_ = 0, n_tiles_ = 0, n_steps_ = 0;
+  bool spherical_ = false;
   std::vector<ProductFragment> fragments_;
   std::vector<float> values_;  // constants, scales, shifts, units
   DeviceBuffer<ProductFragment> device_fragments_;

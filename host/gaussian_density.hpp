@@ -92,6 +92,9 @@ class Components {
   LineVector<T> means_, pivots_, constants_, factors_, centers_, scales_, norms_, triangles_;
 };
 
+// (n_components) Components::constant() before it is rounded.
+std::vector<double> log_constants(const Model& model);
+
 // By how much, in root mean square, the log-density of a row under its component moves when it is computed in float32;
 // the mean over many rows moves by less. Infinite where float32 could overflow.
 double float_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center);

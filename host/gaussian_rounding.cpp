@@ -115,12 +115,12 @@ double error_of(const Model& model, const kmeans::Grid& grid, std::span<const fl
   if (std::any_of(grid.steps.begin(), grid.steps.end(), [](double step) { return step * 0x1p24 > kLargest; }))
     return std::numeric_limits<double>::infinity();
   const Setting setting(model, form, center);
-  const Components<double> components(model, center);
+  const std::vector<double> constants = log_constants(model);
   double largest = 0;
   for (std::int32_t k = 0; k < model.n_components; ++k) {
     const std::size_t component = static_cast<std::size_t>(k);
     if (model.weights[component] == 0) continue;
-    const double constant = components.constant(k);
+    const double constant = constants[component];
     largest = std::max(largest, form == Form::expanded ? expanded_error_of_component(setting, component, constant)
                                                        : error_of_component(setting, component, constant));
   }
