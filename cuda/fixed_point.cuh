@@ -12,16 +12,35 @@ struct FixedPoint {
   std::uint64_t low, high;
 };
 
-// |quanta| < 2^126. The carry out of the low half is what atomics make of it: every one of them that wraps sees it.
-__device__ inline void add_quanta(FixedPoint* sum, double quanta) {
+// |quanta| < 2^126.
+__device__ inline FixedPoint fixed_point_of(double quanta) {
   const double size = quanta < 0 ? -quanta : quanta;
-  if (size < 1) return;
-  const auto size_high = static_cast<std::uint64_t>(size * 0x1p-64);
-  const auto size_low = static_cast<std::uint64_t>(size - static_cast<double>(size_high) * 0x1p64);  // exact
-  const std::uint64_t low = quanta < 0 ? 0 - size_low : size_low;
-  std::uint64_t high = quanta < 0 ? ~size_high + (size_low == 0 ? 1 : 0) : size_high;
-  if (low != 0 && atomic_add(&sum->low, low) + low < low) ++high;
-  if (high != 0) atomic_add(&sum->high, high);
+  if (size < 1) return {0, 0};
+  const auto high = static_cast<std::uint64_t>(size * 0x1p-64);
+  const auto low = static_cast<std::uint64_t>(size - static_cast<double>(high) * 0x1p64);  // exact
+  return quanta < 0 ? FixedPoint{0 - low, ~high + (low == 0 ? 1 : 0)} : FixedPoint{low, high};
+}
+
+// Several sums at once, whose atomics do not wait for each other; where nothing is added, a sum need not exist. The carry out
+// of the low half is what atomics make of it: every one of them that wraps sees it.
+template <int kCount>
+__device__ void add_quanta(FixedPoint* const (&sum)[kCount], const double (&quanta)[kCount]) {
+  FixedPoint value[kCount];
+  std::uint64_t before[kCount];
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) value[i] = fixed_point_of(quanta[i]);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) before[i] = value[i].low != 0 ? atomic_add(&sum[i]->low, value[i].low) : 0;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    if (value[i].low != 0 && before[i] + value[i].low < value[i].low) ++value[i].high;
+    if (value[i].high != 0) atomic_add(&sum[i]->high, value[i].high);
+  }
+}
+__device__ inline void add_quanta(FixedPoint* sum, double quanta) {
+  FixedPoint* const sums[] = {sum};
+  const double values[] = {quanta};
+  add_quanta(sums, values);
 }
 
 // The lanes' values added in the order of a butterfly: the same bits in every lane.

@@ -57,13 +57,9 @@ __device__ void for_each_rows_and(int count, const T* cells, const StripShape& s
     f(RowGroup<T>(cells, shape, i % apart, apart), i / apart);
 }
 
-// How a column enters a square: x - center; (x - center) scale; or x scale + shift, one operation less, which errs as
-// product_error() says.
-enum class Scaling { none, of_difference, of_row };
-
-// sum += |column|^2 for four neighbouring components. center, scale: (padded_columns, kGaussianGroup) from the first of the
-// four on; of_row: center holds shifts.
-template <Scaling kScaling, class T>
+// sum += |(x - center) scale|^2 for four neighbouring components, without scales where kScaled is false. center, scale:
+// (padded_columns, kGaussianGroup) from the first of the four on.
+template <bool kScaled, class T>
 __device__ void add_squares(const RowGroup<T>& rows, int padded_columns, const T* center, const T* scale, T (&sum)[kRowsAtOnce<T>][4]) {
   for (int j = 0; j < padded_columns; j += 4) {
     Four<T> cells[kRowsAtOnce<T>];
@@ -73,7 +69,7 @@ __device__ void add_squares(const RowGroup<T>& rows, int padded_columns, const T
     for (int i = 0; i < 4; ++i, center += kGaussianGroup) {
       const Four<T> c = load_four(center);
       Four<T> s{};
-      if constexpr (kScaling != Scaling::none) {
+      if constexpr (kScaled) {
         s = load_four(scale);
         scale += kGaussianGroup;
       }
@@ -81,13 +77,8 @@ __device__ void add_squares(const RowGroup<T>& rows, int padded_columns, const T
       for (int r = 0; r < kRowsAtOnce<T>; ++r) {
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
-          T t;
-          if constexpr (kScaling == Scaling::of_row) {
-            t = multiply_add(cells[r].value[i], s.value[k], c.value[k]);
-          } else {
-            t = cells[r].value[i] - c.value[k];
-            if constexpr (kScaling == Scaling::of_difference) t *= s.value[k];
-          }
+          T t = cells[r].value[i] - c.value[k];
+          if constexpr (kScaled) t *= s.value[k];
           sum[r][k] = multiply_add(t, t, sum[r][k]);
         }
       }
@@ -96,7 +87,7 @@ __device__ void add_squares(const RowGroup<T>& rows, int padded_columns, const T
 }
 
 // The same over the cells that are not missing (NaN); off becomes what the missing ones take off the constants. norm: as scale.
-template <Scaling kScaling, class T>
+template <bool kScaled, class T>
 __device__ void add_known_squares(const RowGroup<T>& rows, const DeviceMixture<T>& mixture, std::int64_t at, T (&sum)[kRowsAtOnce<T>][4],
                                   T (&off)[kRowsAtOnce<T>][4]) {
   for (int j = 0; j < mixture.n_columns; ++j, at += kGaussianGroup) {
@@ -106,7 +97,7 @@ __device__ void add_known_squares(const RowGroup<T>& rows, const DeviceMixture<T
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
         const T difference = cell - mixture.centers[at + k];
-        const T t = kScaling == Scaling::none ? difference : difference * mixture.scales[at + k];
+        const T t = kScaled ? difference * mixture.scales[at + k] : difference;
         sum[r][k] = cell == cell ? multiply_add(t, t, sum[r][k]) : sum[r][k];
         off[r][k] += cell == cell ? T{0} : mixture.norms[at + k];
       }
@@ -147,18 +138,17 @@ __device__ const T* whiten_group(const RowGroup<T>& rows, const T* mean, int pad
 }
 
 // densities: (rows, density_stride) becomes log (weight_k N_k). cells: (rows, stride), tied: whitened.
-template <Scaling kScaling, class T>
+template <bool kScaled, class T>
 __device__ void fill_by_squares(const DeviceMixture<T>& mixture, const StripShape& shape, const T* cells, T* densities) {
   const int padded = mixture.padded_columns;
-  const T* const centers = kScaling == Scaling::of_row ? mixture.shifts : mixture.centers;
   for_each_rows_and((mixture.n_components + 3) / 4, cells, shape, [&](const RowGroup<T>& rows, int quarter) {
     const int first = 4 * quarter, in_group = first % kGaussianGroup;
     const std::int64_t at = static_cast<std::int64_t>(first - in_group) * padded + in_group;
     T sum[kRowsAtOnce<T>][4] = {}, off[kRowsAtOnce<T>][4] = {};
     if (kMayMiss<T> && mixture.norms != nullptr) {
-      add_known_squares<kScaling>(rows, mixture, at, sum, off);
+      add_known_squares<kScaled>(rows, mixture, at, sum, off);
     } else {
-      add_squares<kScaling>(rows, padded, centers + at, kScaling == Scaling::none ? nullptr : mixture.scales + at, sum);
+      add_squares<kScaled>(rows, padded, mixture.centers + at, kScaled ? mixture.scales + at : nullptr, sum);
     }
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
@@ -211,19 +201,17 @@ __device__ void whiten_strip(const DeviceMixture<T>& mixture, const StripShape& 
   });
 }
 
-// whitened: as many cells as the strip, for tied only; kLessCenter: scales, and not differences from the mean, multiply rows
-// of diag. Ends with a barrier.
-template <CovarianceType kType, class T, bool kLessCenter = false>
+// whitened: as many cells as the strip, for tied only. Ends with a barrier.
+template <CovarianceType kType, class T>
 __device__ void fill_log_densities(const DeviceMixture<T>& mixture, const StripShape& shape, const T* cells, T* whitened, T* densities) {
   if constexpr (kType == CovarianceType::full) {
     fill_by_triangles(mixture, shape, cells, densities);
   } else if constexpr (kType == CovarianceType::tied) {
     whiten_strip(mixture, shape, cells, whitened);
     __syncthreads();
-    fill_by_squares<Scaling::none>(mixture, shape, whitened, densities);
+    fill_by_squares<false>(mixture, shape, whitened, densities);
   } else {
-    constexpr Scaling kOfDiag = kLessCenter ? Scaling::of_row : Scaling::of_difference;
-    fill_by_squares<kType == CovarianceType::diag ? kOfDiag : Scaling::none>(mixture, shape, cells, densities);
+    fill_by_squares<kType == CovarianceType::diag>(mixture, shape, cells, densities);
   }
   __syncthreads();
 }

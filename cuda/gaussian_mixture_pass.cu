@@ -47,25 +47,41 @@ SumCounts count_sums(const Model& model) {
   return {k, k * d, second ? gaussian_mixture::second_cells(model.covariance_type, k, d) : 0, model.missing_at_random ? k * d : 0};
 }
 
-// The cheapest that moves the likelihood by less than the model allows: float32 with rows less the center, float32, double; as on
-// the CPU double where cells may be missing, which may lie far from a pivot.
-enum class Arithmetic { less_center, narrow, wide };
+// The cheapest that moves the likelihood by less than the model allows: products on tensor cores, float32, double; as on the
+// CPU double where cells may be missing, which may lie far from a pivot.
+enum class Arithmetic { products, narrow, wide };
 
-bool has_products(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center) {
-  if (model.covariance_type == CovarianceType::diag) return true;
-  return model.covariance_type == CovarianceType::full && choose_half_strip(model.n_components, model.n_columns).rows > 0 &&
-         PackedWhitening::fits(model, grid, center);
+bool has_products(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center, std::size_t shared_bytes) {
+  switch (model.covariance_type) {
+    case CovarianceType::full:
+      return choose_half_strip(model.n_components, model.n_columns).rows > 0 && PackedWhitening::fits(model, grid, center);
+    case CovarianceType::tied: return false;
+    case CovarianceType::diag:
+    case CovarianceType::spherical:
+      return choose_expanded_shape(model.n_components, model.n_columns, shared_bytes).strips > 0 &&
+             PackedExpansion::fits(model, grid, center);
+  }
+  return false;
 }
 
-Arithmetic choose_arithmetic(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center) {
-  if (model.final_parameters || model.missing_at_random || gaussian::float_error(model, grid, center) >= model.sweep_tolerance)
-    return Arithmetic::wide;
-  const bool allowed = gaussian::product_error(model, grid, center) < model.sweep_tolerance && has_products(model, grid, center);
-  return allowed ? Arithmetic::less_center : Arithmetic::narrow;
+Arithmetic choose_arithmetic(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center,
+                             std::size_t shared_bytes) {
+  if (model.final_parameters || model.missing_at_random) return Arithmetic::wide;
+  if (has_products(model, grid, center, shared_bytes) && gaussian::product_error(model, grid, center) < model.sweep_tolerance)
+    return Arithmetic::products;
+  return gaussian::float_error(model, grid, center) < model.sweep_tolerance ? Arithmetic::narrow : Arithmetic::wide;
 }
 
-template <CovarianceType kType>
-constexpr SweepKernel<float> kLessCenterKernel = sweep_mixture_kernel<kType, float, true>;
+constexpr SweepKernel<float> kWhiteningKernel = sweep_mixture_kernel<CovarianceType::full, float, true>;
+
+SweepKernel<float> expanded_kernel(int n_tiles) {
+  switch (n_tiles) {
+    case 1: return sweep_expanded_kernel<1>;
+    case 2: return sweep_expanded_kernel<2>;
+    case 4: return sweep_expanded_kernel<4>;
+    default: return sweep_expanded_kernel<kMostExpandedTiles>;
+  }
+}
 
 // One model during a sweep; what it has allocated serves the next model in its place.
 struct Work {
@@ -74,21 +90,22 @@ struct Work {
   PackedMixture<float> narrow_mixture;
   PackedMixture<double> wide_mixture;
   PackedWhitening whitening;
+  PackedExpansion expansion;
   StripPlan plan;
   SumCounts counts;
   std::size_t first_sum = 0;  // among those of all models
   double per_weight = 0, per_square = 0, per_log_likelihood = 0;
   FirstRows unlikely;
 
-  bool on_tensor_cores() const { return arithmetic == Arithmetic::less_center && model->covariance_type == CovarianceType::full; }
+  bool whitens() const { return arithmetic == Arithmetic::products && model->covariance_type == CovarianceType::full; }
+  bool expands() const { return arithmetic == Arithmetic::products && model->covariance_type != CovarianceType::full; }
   bool wants_scatter() const { return model->covariance_type == CovarianceType::tied && counts.second > 0; }
 
   // Calls f(mixture, kernel) in the arithmetic of this model.
   template <class F>
   void visit(F&& f) const {
     switch (arithmetic) {
-      case Arithmetic::less_center:
-        return f(narrow_mixture, on_tensor_cores() ? kLessCenterKernel<CovarianceType::full> : kLessCenterKernel<CovarianceType::diag>);
+      case Arithmetic::products: return f(narrow_mixture, whitens() ? kWhiteningKernel : expanded_kernel(plan.expanded.n_tiles));
       case Arithmetic::narrow: return f(narrow_mixture, sweep_kernel<float>(model->covariance_type));
       case Arithmetic::wide: return f(wide_mixture, sweep_kernel<double>(model->covariance_type));
     }
@@ -101,7 +118,7 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
       : device_(device), grid_(grid), moments_(moments), center_(center_of(grid, moments)) {
     allow_shared_memory<float>();
     allow_shared_memory<double>();
-    for (const SweepKernel<float> kernel : {kLessCenterKernel<CovarianceType::full>, kLessCenterKernel<CovarianceType::diag>})
+    for (const auto kernel : {kWhiteningKernel, expanded_kernel(1), expanded_kernel(2), expanded_kernel(4), expanded_kernel(8)})
       check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
   }
 
@@ -157,12 +174,14 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
   void prepare(Work& work, const Model& model, std::vector<double>& per_bound) {
     const Quanta quanta(model, grid_, moments_);
     work.model = &model;
-    work.arithmetic = choose_arithmetic(model, grid_, center_);
-    if (work.arithmetic == Arithmetic::wide)
+    work.arithmetic = choose_arithmetic(model, grid_, center_, device_.shared_bytes);
+    if (work.expands())
+      work.expansion.upload(model, center_, stream());
+    else if (work.arithmetic == Arithmetic::wide)
       work.wide_mixture.upload(model, center_, stream());
     else
       work.narrow_mixture.upload(model, center_, stream());
-    if (work.on_tensor_cores()) work.whitening.upload(model, center_, stream());
+    if (work.whitens()) work.whitening.upload(model, center_, stream());
     work.counts = count_sums(model);
     work.per_weight = 1 / quanta.weight();
     work.per_square = 1 / quanta.square();
@@ -174,11 +193,14 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
 
   void plan_strips(Work& work) {
     const Model& model = *work.model;
-    const std::size_t cell_bytes = work.arithmetic == Arithmetic::wide ? sizeof(double) : sizeof(float);
-    const StripShape shape =
-        work.on_tensor_cores() ? choose_half_strip(model.n_components, model.n_columns)
-                               : choose_strip(model.covariance_type, cell_bytes, model.n_components, model.n_columns, device_.shared_bytes);
-    work.plan = StripPlan(model, shape, cell_bytes, device_.shared_bytes);
+    const int k = model.n_components, d = model.n_columns;
+    const std::size_t cell_bytes = work.arithmetic == Arithmetic::wide ? sizeof(double) : sizeof(float), limit = device_.shared_bytes;
+    if (work.expands())
+      work.plan = StripPlan(choose_expanded_shape(k, d, limit));
+    else if (work.whitens())
+      work.plan = StripPlan(model, choose_half_strip(k, d), cell_bytes, limit);
+    else
+      work.plan = StripPlan(model, choose_strip(model.covariance_type, cell_bytes, k, d, limit), cell_bytes, limit);
     int per_multiprocessor = 0;
     work.visit([&](const auto&, const auto kernel) {
       check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_multiprocessor, kernel, kStripThreads, work.plan.shared_bytes));
@@ -223,7 +245,9 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
     const Work& work = work_[m];
     const MixtureSweep<T> sweep{.mixture = mixture.view(),
                                 .whitening = work.whitening.view(),
+                                .expansion = work.expansion.view(),
                                 .shape = work.plan.shape,
+                                .expanded = work.plan.expanded,
                                 .x = tile.x,
                                 .weight = tile.weight,
                                 .n_rows = tile.n_rows,

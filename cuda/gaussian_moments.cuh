@@ -29,6 +29,27 @@ struct MixtureSums {
   }
 };
 
+// What a thread has seen of the likelihood in a block of rows.
+struct LikelihoodSums {
+  double log_likelihood = 0, log_certainty = 0;
+
+  template <class T>
+  __device__ void add(double weight, const RowLikelihood<T>& row) {
+    log_likelihood = fma(weight, static_cast<double>(row.log_likelihood), log_likelihood);
+    log_certainty = fma(weight, static_cast<double>(row.log_certainty), log_certainty);
+  }
+  // All lanes: moves the sums of a warp to the statistics.
+  __device__ void close(const MixtureSums& sums) {
+    log_likelihood = add_lanes(log_likelihood);
+    log_certainty = add_lanes(log_certainty);
+    if (threadIdx.x % 32 == 0) {
+      add_quanta(sums.log_likelihood, log_likelihood * sums.per_log_likelihood);
+      add_quanta(sums.log_likelihood + 1, log_certainty * sums.per_log_likelihood);
+    }
+    log_likelihood = log_certainty = 0;
+  }
+};
+
 // Rows of a strip whose responsibility for a component is positive, in ascending order; returns how many. One warp.
 // responsibilities: of the component, `stride` from row to row; list: (n_rows) of this warp.
 template <class T>

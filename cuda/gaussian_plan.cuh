@@ -39,8 +39,20 @@ inline StripShape choose_half_strip(int n_components, int n_columns) {
   return shape;
 }
 
+// A second strip where it does not keep a second block from the multiprocessor: the number fixes no bits. Without strips where
+// the shared memory is too small.
+inline ExpandedShape choose_expanded_shape(int n_components, int n_columns, std::size_t shared_limit) {
+  constexpr std::size_t kReserved = 1 << 10;  // of a block, by the driver
+  const ExpandedShape one(n_components, n_columns, 1), two(n_components, n_columns, 2);
+  const auto bytes = [](const ExpandedShape& shape) { return static_cast<std::size_t>(shape.at.bytes); };
+  const auto fits_twice = [&](const ExpandedShape& shape) { return 2 * (bytes(shape) + kReserved) <= shared_limit + kReserved; };
+  if (bytes(one) > shared_limit) return {};
+  return fits_twice(two) || (!fits_twice(one) && bytes(two) <= shared_limit) ? two : one;
+}
+
 struct StripPlan {
   StripShape shape{};
+  ExpandedShape expanded{};  // instead, of sweep_expanded_kernel
   std::size_t cell_bytes = 0;
   std::size_t shared_bytes = 0;     // of sweep_mixture_kernel
   std::size_t scatter_bytes = 0;    // of add_scatter_kernel
@@ -49,8 +61,9 @@ struct StripPlan {
   std::int64_t n_blocks = 1;        // that may run at a time
 
   StripPlan() = default;
-  StripPlan(const gaussian_mixture::Model& model, const StripShape& strip, std::size_t bytes_per_cell, std::size_t shared_limit)
-      : shape(strip), cell_bytes(bytes_per_cell) {
+  explicit StripPlan(const ExpandedShape& of_strips) : expanded(of_strips), shared_bytes(static_cast<std::size_t>(of_strips.at.bytes)) {}
+  StripPlan(const gaussian_mixture::Model& model, const StripShape& of_rows, std::size_t bytes_per_cell, std::size_t shared_limit)
+      : shape(of_rows), cell_bytes(bytes_per_cell) {
     const CovarianceType type = model.covariance_type;
     const int k = model.n_components, d = model.n_columns;
     const bool full = type == CovarianceType::full, moves = !model.final_parameters;

@@ -1,12 +1,14 @@
 // One tile for one mixture: expectation and maximisation in one launch. Persistent blocks of kStripThreads take blocks of
 // kBlockRows rows and walk through them strip by strip; responsibilities live in shared memory for a strip only.
 //
+//   diag, spherical         where their squares may be expanded, two products of matrices (gaussian_expansion.cuh)
 //   diag, spherical, tied   the sums of all components stay with the block; rows are read once
 //   full                    a component's sums are larger than shared memory, so the strips leave lists of the rows that
 //                           count for each component (in a scratch of one block of rows per running block), and then one
 //                           component after the other takes its rows again, out of the L2 cache, into sums in registers
 #pragma once
 
+#include "cuda/gaussian_expansion.cuh"
 #include "cuda/gaussian_moments.cuh"
 #include "cuda/gaussian_whitening.cuh"
 #include "host/tile.hpp"
@@ -16,8 +18,10 @@ namespace coterie::COTERIE_GPU {
 template <class T>
 struct MixtureSweep {
   DeviceMixture<T> mixture;
-  DeviceWhitening whitening;  // on tensor cores only
+  DeviceWhitening whitening;  // full on tensor cores only
+  DeviceExpansion expansion;  // sweep_expanded_kernel only, which has no `mixture`
   StripShape shape;
+  ExpandedShape expanded;      // instead, sweep_expanded_kernel only
   const float* x;              // (n_rows, n_columns)
   const std::int32_t* weight;  // (n_rows), or nullptr
   std::int32_t n_rows;
@@ -148,11 +152,6 @@ __device__ void close_members(const MixtureBlock<CovarianceType::full, T>& block
   __syncthreads();
 }
 
-// What a thread has seen of the likelihood in a block of rows.
-struct LikelihoodSums {
-  double log_likelihood = 0, log_certainty = 0;
-};
-
 // Rows of a strip and their log-densities. kLessCenter: what multiplies rows, multiplies them less the center and not less
 // the mean of the component, full covariances on tensor cores. Begins and ends with a barrier.
 template <CovarianceType kType, class T, bool kLessCenter>
@@ -171,7 +170,7 @@ __device__ void fill_strip(const MixtureBlock<kType, T>& block, std::int64_t fir
   } else {
     load_strip(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, row, shape.rows, shape.stride, block.cells);
     __syncthreads();
-    fill_log_densities<kType, T, kLessCenter>(mixture, shape, block.cells, block.whitened, block.densities);
+    fill_log_densities<kType, T>(mixture, shape, block.cells, block.whitened, block.densities);
   }
 }
 
@@ -188,9 +187,7 @@ __device__ void sweep_rows(const MixtureBlock<kType, T>& block, std::int64_t blo
   const RowLikelihood<T> row_likelihood = normalise_strip(mixture.n_components, shape, block.densities, weight_of);
   const int row = static_cast<int>(threadIdx.x) / shape.lanes_per_row;
   if (static_cast<int>(threadIdx.x) % shape.lanes_per_row == 0 && row < shape.rows && strip_first + row < sweep.n_rows) {
-    const auto weight = static_cast<double>(weight_of(row));
-    likelihood.log_likelihood = fma(weight, static_cast<double>(row_likelihood.log_likelihood), likelihood.log_likelihood);
-    likelihood.log_certainty = fma(weight, static_cast<double>(row_likelihood.log_certainty), likelihood.log_certainty);
+    likelihood.add(static_cast<double>(weight_of(row)), row_likelihood);
     if (sweep.row_likelihood != nullptr) sweep.row_likelihood[strip_first + row] = static_cast<double>(row_likelihood.log_likelihood);
   }
   if (!sweep.moves) return;
@@ -220,17 +217,98 @@ __global__ void __launch_bounds__(kStripThreads, kLeastBlocks<kType, T>) sweep_m
     for (int i = 0; i < n_rows; i += sweep.shape.rows) {
       sweep_rows<kType, T, kLessCenter>(block, first, i, likelihood);
     }
-    likelihood = {add_lanes(likelihood.log_likelihood), add_lanes(likelihood.log_certainty)};
-    if (threadIdx.x % 32 == 0) {
-      add_quanta(sweep.sums.log_likelihood, likelihood.log_likelihood * sweep.sums.per_log_likelihood);
-      add_quanta(sweep.sums.log_likelihood + 1, likelihood.log_certainty * sweep.sums.per_log_likelihood);
-    }
+    likelihood.close(sweep.sums);
     if (!sweep.moves) continue;
     if constexpr (kType == CovarianceType::full) {
       close_members(block, first);
     } else {
       close_block<kType>(sweep.sums, block.moments, sweep.mixture.n_components, sweep.mixture.n_columns);
     }
+  }
+}
+
+// The expectation of the 16 rows of a strip that a warp has. strip: the one at `strip_row`.
+template <int kTiles>
+__device__ void expect_expanded(const MixtureSweep<float>& sweep, const ExpandedBlock& block, const float* strip, std::int64_t strip_row) {
+  const int first = static_cast<int>(threadIdx.x / 32) * 16, stride = sweep.expanded.stride;
+  float density[kTiles][4], factor[2];
+  RowLikelihood<float> row_likelihood[2];
+  expand_densities(sweep.expansion, block, strip + first * stride, stride, density);
+  normalise_expanded(density, row_likelihood, factor);
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const float one = sweep.weight != nullptr ? 1.0f / (1 << -kShiftOfWeights) : static_cast<float>(1 << kShiftOfOnes);
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const std::int64_t row = strip_row + first + lane / 4 + 8 * h;
+    const float weight = sweep.weight_of(row);
+    factor[h] = __fdividef(weight * one, factor[h]);  // without a call, which would take registers
+    if (lane % 4 != 0 || row >= sweep.n_rows) continue;
+    block.own->likelihood.add(static_cast<double>(weight), row_likelihood[h]);
+    if (sweep.row_likelihood != nullptr) sweep.row_likelihood[row] = static_cast<double>(row_likelihood[h].log_likelihood);
+  }
+  const Responsibilities& r = block.r;
+  const int at = first / 2 * r.stride;
+  if (sweep.moves) store_responsibilities(density, factor, {r.high + at, r.low + at, r.stride});
+}
+
+// The row after the strip at `row` where the block goes on: in the same block of rows, or in the next one it takes.
+__device__ inline unsigned next_strip(unsigned row, int n_rows) {
+  constexpr auto kRows = static_cast<unsigned>(kBlockRows);
+  const unsigned next = row + kExpandedRows;
+  return next < static_cast<unsigned>(n_rows) && next % kRows != 0 ? next : (row / kRows + gridDim.x) * kRows;
+}
+
+// Starts the copy of the strip at `row`, if there is one.
+__device__ inline void start_strip(const MixtureSweep<float>& sweep, unsigned row, float* strip) {
+  const int n = sweep.n_rows, d = sweep.expansion.n_columns;
+  const ExpandedShape& shape = sweep.expanded;
+  if (shape.copy_bytes == 16) {
+    copy_strip<16>(sweep.x, row, n, d, shape, strip);
+  } else if (shape.copy_bytes == 8) {
+    copy_strip<8>(sweep.x, row, n, d, shape, strip);
+  } else {
+    copy_strip<4>(sweep.x, row, n, d, shape, strip);
+  }
+  commit_copies();
+}
+
+// Diag and spherical, expanded. Every warp has 16 rows of a strip for the expectation, and then a piece of the sums, in its
+// registers, for all rows of a block; strips arrive while the one before is worked on, by this block or by another.
+template <int kTiles>
+__global__ void __launch_bounds__(kStripThreads, 2) sweep_expanded_kernel(MixtureSweep<float> sweep) {
+  SHARED_BYTES(memory);
+  const ExpandedShape& shape = sweep.expanded;
+  const ExpandedBlock block(shape, memory);
+  block.fill(shape, sweep.expansion);
+  // A block of rows has an even number of strips.
+  const auto strip_of = [&](unsigned row) {
+    return block.strips + (shape.strips == 2 ? row / kExpandedRows % 2 : 0) * static_cast<unsigned>(kExpandedRows * shape.stride);
+  };
+  ExpandedSums sums;
+  sums.clear();
+  const auto n_rows = static_cast<unsigned>(sweep.n_rows);
+  unsigned row = blockIdx.x * static_cast<unsigned>(kBlockRows);
+  if (shape.strips == 2) start_strip(sweep, row, strip_of(row));
+  while (row < n_rows) {
+    const unsigned coming = shape.strips == 2 ? next_strip(row, sweep.n_rows) : row;
+    __syncthreads();
+    start_strip(sweep, coming, strip_of(coming));
+    if (shape.strips == 1)
+      wait_copies<0>();
+    else
+      wait_copies<1>();
+    __syncthreads();
+    const float* const strip = strip_of(row);
+    expect_expanded<kTiles>(sweep, block, strip, row);
+    __syncthreads();
+    if (sweep.moves) add_expanded<kTiles>(shape, block, strip, sums);
+    const unsigned next = next_strip(row, sweep.n_rows);
+    if (next / static_cast<unsigned>(kBlockRows) != row / static_cast<unsigned>(kBlockRows)) {
+      block.own->likelihood.close(sweep.sums);
+      const double factor = sweep.weight != nullptr ? 1 << -kShiftOfWeights : 1.0 / (1 << kShiftOfOnes);
+      if (sweep.moves) close_expanded(sweep.sums, sweep.expansion, shape, factor, block.own->weights, sums);
+    }
+    row = next;
   }
 }
 

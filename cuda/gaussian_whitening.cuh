@@ -22,6 +22,41 @@ __host__ __device__ constexpr int half_words(int n_columns) { return (n_columns 
 // Fragments of all tiles before `tile`: tile t has t / 2 + 1 steps.
 __device__ constexpr int first_fragment(int tile) { return (tile / 2 + 1) * (tile / 2 + tile % 2); }
 
+// Two numbers as sums of two of fp16, the first in the lower halves.
+struct HalfPair {
+  std::uint32_t high, low;
+};
+__device__ __forceinline__ HalfPair split_pair(float first, float second) {
+  const std::uint32_t high = pack_halves(first, second);
+  const float2 rounded = unpack_halves(high);
+  return {high, pack_halves(first - rounded.x, second - rounded.y)};
+}
+
+// sum(l, r) += A_l B_r of one step, but for the products of the low parts. Several at once, because each of the three products
+// waits for the one before.
+template <int kLefts, int kRights, class Sum>
+__device__ __forceinline__ void add_products(const std::uint32_t (&high)[kLefts][4], const std::uint32_t (&low)[kLefts][4],
+                                             const ProductFragment (&b)[kRights], Sum&& sum) {
+  float product[kLefts][kRights][4] = {};
+#pragma unroll
+  for (int part = 0; part < 3; ++part) {
+#pragma unroll
+    for (int l = 0; l < kLefts; ++l) {
+#pragma unroll
+      for (int r = 0; r < kRights; ++r) mma_fp16(product[l][r], part == 1 ? low[l] : high[l], part == 0 ? b[r].low : b[r].high);
+    }
+  }
+#pragma unroll
+  for (int l = 0; l < kLefts; ++l) {
+#pragma unroll
+    for (int r = 0; r < kRights; ++r) {
+      float(&to)[4] = sum(l, r);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) to[i] += product[l][r][i];
+    }
+  }
+}
+
 // A strip in shared memory, both (rows, words).
 struct HalfStrip {
   std::uint32_t *high, *low;
@@ -48,10 +83,9 @@ __device__ inline void load_halves(const float* x, int n_tile_rows, int n_column
                         exists && has[1] ? (from[1] - pivot[1]) * scale[1] : 0.0f};
         },
         [&](int row, const float2& cell) {
-          const std::uint32_t high = pack_halves(cell.x, cell.y);
-          const float2 rounded = unpack_halves(high);
-          strip.high[row * strip.words + word] = high;
-          strip.low[row * strip.words + word] = pack_halves(cell.x - rounded.x, cell.y - rounded.y);
+          const HalfPair pair = split_pair(cell.x, cell.y);
+          strip.high[row * strip.words + word] = pair.high;
+          strip.low[row * strip.words + word] = pair.low;
         });
   }
 }
@@ -68,7 +102,7 @@ __device__ inline void load_left(const std::uint32_t* rows, int words, std::uint
 
 // square[h][i] += the part of |y|^2 in kTilesAtOnce tiles from first_tile on that this lane holds, of row 16 h + 8 i + lane / 4.
 // strip: the 32 rows; fragments, shifts: of the component.
-__device__ inline void add_whitened_squares(const DeviceWhitening& whitening, const HalfStrip& strip, const WhiteningFragment* fragments,
+__device__ inline void add_whitened_squares(const DeviceWhitening& whitening, const HalfStrip& strip, const ProductFragment* fragments,
                                             const float* shifts, int first_tile, float (&square)[2][2]) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   float y[2][kTilesAtOnce][4];
@@ -91,29 +125,18 @@ __device__ inline void add_whitened_squares(const DeviceWhitening& whitening, co
     for (int pair = 0; pair < kTilesAtOnce; pair += 2) {
       const int tile = first_tile + pair;
       if (tile >= whitening.n_tiles || step > tile / 2) continue;
-      WhiteningFragment p[2];
+      ProductFragment p[2];
 #pragma unroll
       for (int t = 0; t < 2; ++t)
         p[t] = fragments[static_cast<std::int64_t>(first_fragment(min(tile + t, whitening.n_tiles - 1)) + step) * 32 + lane];
-#pragma unroll
-      for (int t = 0; t < 2; ++t) {
-        if (tile + t >= whitening.n_tiles) continue;
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          float product[4] = {};
-          mma_fp16(product, high[h], p[t].low);
-          mma_fp16(product, low[h], p[t].high);
-          mma_fp16(product, high[h], p[t].high);
-#pragma unroll
-          for (int i = 0; i < 4; ++i) y[h][pair + t][i] += product[i];
-        }
-      }
+      add_products(high, low, p, [&](int h, int t) -> float(&)[4] { return y[h][pair + t]; });
     }
   }
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
 #pragma unroll
     for (int t = 0; t < kTilesAtOnce; ++t) {
+      if (first_tile + t >= whitening.n_tiles) continue;
 #pragma unroll
       for (int i = 0; i < 4; ++i) square[h][i / 2] = multiply_add(y[h][t][i], y[h][t][i], square[h][i / 2]);
     }
@@ -127,7 +150,7 @@ __device__ inline void fill_by_products(const DeviceMixture<float>& mixture, con
   const int n_row_groups = shape.rows / kProductRows, first_row = warp % n_row_groups * kProductRows;
   const HalfStrip rows{strip.high + first_row * strip.words, strip.low + first_row * strip.words, strip.words};
   for (int k = warp / n_row_groups; k < mixture.n_components; k += kStripWarps / n_row_groups) {
-    const WhiteningFragment* const fragments = whitening.fragments + k * whitening.n_fragments * 32;
+    const ProductFragment* const fragments = whitening.fragments + k * whitening.n_fragments * 32;
     const float* const shifts = whitening.shifts + static_cast<std::int64_t>(k) * whitening.n_tiles * kTileColumns;
     float square[2][2] = {};
     for (int tile = 0; tile < whitening.n_tiles; tile += kTilesAtOnce)

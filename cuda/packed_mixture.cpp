@@ -63,7 +63,7 @@ void PackedMixture<T>::upload(const gaussian_mixture::Model& model, std::span<co
   n_columns_ = model.n_columns;
   padded_columns_ = (n_columns_ + 3) / 4 * 4;
   cells_.clear();
-  centers_ = scales_ = shifts_ = norms_ = triangles_ = -1;
+  centers_ = scales_ = norms_ = triangles_ = -1;
   triangle_size_ = 0;
   std::vector<T> constants, factors;
   for (std::int32_t k = 0; k < n_components_; ++k) {
@@ -76,14 +76,7 @@ void PackedMixture<T>::upload(const gaussian_mixture::Model& model, std::span<co
   means_ = take(in_rows(components, &Components<T>::mean));
   pivots_ = take(in_rows(components, &Components<T>::pivot));
   if (components.type() != CovarianceType::full) centers_ = take(in_groups(components, &Components<T>::centers));
-  if (components.type() == CovarianceType::diag) {
-    const std::vector<T> centers = in_groups(components, &Components<T>::centers), scales = in_groups(components, &Components<T>::scales);
-    std::vector<T> shifts;
-    for (std::size_t i = 0; i < scales.size(); ++i)
-      shifts.push_back(static_cast<T>(-static_cast<double>(centers[i]) * static_cast<double>(scales[i])));
-    scales_ = take(scales);
-    shifts_ = take(shifts);
-  }
+  if (components.type() == CovarianceType::diag) scales_ = take(in_groups(components, &Components<T>::scales));
   if (model.missing_at_random) norms_ = take(in_groups(components, &Components<T>::norms));
   if (components.type() == CovarianceType::full || components.type() == CovarianceType::tied) {
     const std::vector<T> triangles = triangles_of(components);
@@ -107,7 +100,6 @@ DeviceMixture<T> PackedMixture<T>::view() const {
           .pivots = at(pivots_),
           .centers = at(centers_),
           .scales = at(scales_),
-          .shifts = at(shifts_),
           .norms = at(norms_),
           .triangles = at(triangles_),
           .triangle_size = triangle_size_};

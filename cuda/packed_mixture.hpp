@@ -27,7 +27,6 @@ struct DeviceMixture {
   const T* pivots;     // (n_components, padded_columns) less center
   const T* centers;    // (n_groups, padded_columns, kGaussianGroup) means, tied: whitened; none for full
   const T* scales;     // (n_groups, padded_columns, kGaussianGroup) 1 / standard deviation; diag only
-  const T* shifts;     // (n_groups, padded_columns, kGaussianGroup) -center scale; diag only
   const T* norms;      // (n_groups, padded_columns, kGaussianGroup) share of a column in the constant; only where cells may be missing
   const T* triangles;  // (n_components or, tied, 1, triangle_size) P; full and tied only
   std::int64_t triangle_size;
@@ -49,7 +48,7 @@ class PackedMixture {
   std::int32_t n_components_ = 0, n_columns_ = 0, padded_columns_ = 0;
   std::int64_t triangle_size_ = 0;
   // Firsts of the arrays of DeviceMixture; -1: it has none.
-  std::int64_t center_ = 0, constants_ = 0, factors_ = 0, means_ = 0, pivots_ = 0, centers_ = -1, scales_ = -1, shifts_ = -1, norms_ = -1,
+  std::int64_t center_ = 0, constants_ = 0, factors_ = 0, means_ = 0, pivots_ = 0, centers_ = -1, scales_ = -1, norms_ = -1,
                triangles_ = -1;
   std::vector<T> cells_;  // all of them
   DeviceBuffer<T> device_cells_;

@@ -13,8 +13,9 @@ using gaussian_mixture::Model;
 
 constexpr double kLargest = 32768;  // half of what a half holds
 
-// (n_columns) e with a deviation of the mixture's rows from the center in [2^e, 2^(e+1)).
-std::vector<int> exponents_of(const Model& model, std::span<const float> center) {
+}  // namespace
+
+std::vector<int> column_exponents(const Model& model, std::span<const float> center) {
   const std::vector<double> offsets = gaussian_mixture::offsets_of(model, center);
   std::vector<int> exponents;
   for (std::size_t j = 0; j < center.size(); ++j) {
@@ -28,19 +29,13 @@ std::vector<int> exponents_of(const Model& model, std::span<const float> center)
   return exponents;
 }
 
-struct Parts {
-  std::uint32_t high, low;
-};
-
-Parts split(double value) {
+HalfParts split_into_halves(double value) {
   const std::uint32_t high = to_half_bits(static_cast<float>(value));
   return {high, to_half_bits(static_cast<float>(value - static_cast<double>(from_half_bits(high))))};
 }
 
-}  // namespace
-
 bool PackedWhitening::fits(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center) {
-  const std::vector<int> exponents = exponents_of(model, center);
+  const std::vector<int> exponents = column_exponents(model, center);
   const std::size_t d = center.size();
   for (std::size_t j = 0; j < d; ++j)
     if (std::ldexp(grid.steps[j], 24 - exponents[j]) > kLargest) return false;
@@ -53,15 +48,15 @@ void PackedWhitening::add_component(const Model& model, std::size_t k, std::span
   const std::size_t d = center.size();
   const double* const p = model.precisions_cholesky.data() + k * d * d;
   const auto cell = [&](std::size_t row, std::size_t column) {
-    return row < d && column < d && row <= column ? split(std::ldexp(p[row * d + column], exponents_[row])) : Parts{0, 0};
+    return row < d && column < d && row <= column ? split_into_halves(std::ldexp(p[row * d + column], exponents_[row])) : HalfParts{0, 0};
   };
   for (std::size_t tile = 0; tile < static_cast<std::size_t>(n_tiles_); ++tile) {
     for (std::size_t step = 0; step <= tile / 2; ++step) {
       for (std::size_t lane = 0; lane < 32; ++lane) {
-        WhiteningFragment fragment{};
+        ProductFragment fragment{};
         for (std::size_t half = 0; half < 2; ++half) {
           const std::size_t row = kStepRows * step + 8 * half + 2 * (lane % 4), column = kTileColumns * tile + lane / 4;
-          const Parts first = cell(row, column), second = cell(row + 1, column);
+          const HalfParts first = cell(row, column), second = cell(row + 1, column);
           fragment.high[half] = first.high | second.high << 16;
           fragment.low[half] = first.low | second.low << 16;
         }
@@ -79,7 +74,7 @@ void PackedWhitening::add_component(const Model& model, std::size_t k, std::span
 void PackedWhitening::upload(const Model& model, std::span<const float> center, cudaStream_t stream) {
   n_tiles_ = (model.n_columns + kTileColumns - 1) / kTileColumns;
   n_steps_ = (model.n_columns + kStepRows - 1) / kStepRows;
-  exponents_ = exponents_of(model, center);
+  exponents_ = column_exponents(model, center);
   fragments_.clear();
   values_.clear();
   for (std::size_t k = 0; k < model.weights.size(); ++k) add_component(model, k, center);

@@ -15,17 +15,26 @@ namespace coterie::COTERIE_GPU {
 // Columns of y per tile and rows of P per step: the shape of mma_fp16.
 inline constexpr int kTileColumns = 8, kStepRows = 16;
 
-// The part of P for one lane, tile and step: the two registers of a right-hand side, high and low parts.
-struct alignas(16) WhiteningFragment {
+// What one lane holds of a right-hand side of mma_fp16: its two registers, high and low parts.
+struct alignas(16) ProductFragment {
   std::uint32_t high[2], low[2];
 };
 
+// A number as the sum of two of fp16.
+struct HalfParts {
+  std::uint32_t high, low;
+};
+HalfParts split_into_halves(double value);
+
+// (n_columns) e with a deviation of the mixture's rows from the center in [2^e, 2^(e+1)).
+std::vector<int> column_exponents(const gaussian_mixture::Model& model, std::span<const float> center);
+
 struct DeviceWhitening {
-  std::int32_t n_tiles, n_steps;       // that cover the columns
-  std::int64_t n_fragments;            // per component and lane
-  const WhiteningFragment* fragments;  // (n_components, n_fragments, 32): tiles in order, of each the steps above the diagonal
-  const float* shifts;                 // (n_components, n_tiles * kTileColumns) P^T mean, mean less center
-  const float* scales;                 // (n_columns) 2^-e, of x - center
+  std::int32_t n_tiles, n_steps;     // that cover the columns
+  std::int64_t n_fragments;          // per component and lane
+  const ProductFragment* fragments;  // (n_components, n_fragments, 32): tiles in order, of each the steps above the diagonal
+  const float* shifts;               // (n_components, n_tiles * kTileColumns) P^T mean, mean less center
+  const float* scales;               // (n_columns) 2^-e, of x - center
 };
 
 class PackedWhitening {
@@ -42,9 +51,9 @@ class PackedWhitening {
   std::int32_t n_tiles_ = 0, n_steps_ = 0;
   std::int64_t n_fragments_ = 0;
   std::vector<int> exponents_;  // (n_columns) e
-  std::vector<WhiteningFragment> fragments_;
+  std::vector<ProductFragment> fragments_;
   std::vector<float> values_;  // shifts, then scales
-  DeviceBuffer<WhiteningFragment> device_fragments_;
+  DeviceBuffer<ProductFragment> device_fragments_;
   DeviceBuffer<float> device_values_;
 };
 

@@ -56,6 +56,14 @@ std::int64_t stretch_rows(std::int32_t n_columns) {
   return std::clamp<std::int64_t>((std::int64_t{1} << 15) / n_columns / 64 * 64, 64, 1024);
 }
 
+std::vector<double> log_constants(const Model& model) {
+  std::vector<double> constants;
+  for (std::int32_t k = 0; k < model.n_components; ++k)
+    constants.push_back(coterie::log(model.weights[static_cast<std::size_t>(k)]) + log_determinant(model, k) -
+                        0.5 * model.n_columns * kLogTwoPi);
+  return constants;
+}
+
 template <class T>
 Components<T>::Components(const Model& model, std::span<const float> center)
     : type_(model.covariance_type), n_components_(model.n_components), n_columns_(model.n_columns) {
@@ -66,9 +74,7 @@ Components<T>::Components(const Model& model, std::span<const float> center)
   pivots_.resize(model.weights.size() * stride);
   for (std::size_t i = 0; i < pivots.size(); ++i) pivots_[i / d * stride + i % d] = static_cast<T>(pivots[i]);
   factors_.assign(static_cast<std::size_t>(n_components_), T(-0.5));
-  for (std::int32_t k = 0; k < n_components_; ++k)
-    constants_.push_back(static_cast<T>(coterie::log(model.weights[static_cast<std::size_t>(k)]) + log_determinant(model, k) -
-                                        0.5 * n_columns_ * kLogTwoPi));
+  for (const double constant : log_constants(model)) constants_.push_back(static_cast<T>(constant));
   switch (type_) {
     case CovarianceType::full:
       for (std::int32_t k = 0; k < n_components_; ++k) add_triangle(model.precisions_cholesky.data() + static_cast<std::size_t>(k) * d * d);

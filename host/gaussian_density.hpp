@@ -92,12 +92,16 @@ class Components {
   LineVector<T> means_, pivots_, constants_, factors_, centers_, scales_, norms_, triangles_;
 };
 
+// (n_components) Components::constant() before it is rounded.
+std::vector<double> log_constants(const Model& model);
+
 // By how much, in root mean square, the log-density of a row under its component moves when it is computed in float32;
 // the mean over many rows moves by less. Infinite where float32 could overflow.
 double float_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center);
 
-// The same where scales, of diag, or P, of full, multiply rows less the center and not less the mean, in products of at least
-// 22 bits that are added in float32: their roundings are no more than those of n_columns additions.
+// The same in products of at least 22 bits that are added in float32: where P, of full, multiplies rows less the center and not
+// less the mean, so that roundings are no more than those of n_columns additions; and where squares, of diag and spherical, are
+// expanded.
 double product_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center);
 
 template <class T>

@@ -5,6 +5,10 @@
 //   y_i = sum_j t_j P_ji      errs by sqrt(i + 4) u b_i, b_i = sum_j sd_j |P_ji|: cancellation makes b_i large
 //   |y|^2                     errs by 2 y_i of that, and by n_columns^(3/2) / sqrt(3) u from its own additions
 //   the mean                  is rounded to float32, a shift that multiplies y once more
+//
+// An expanded square -p x^2 / 2 + p mu x errs by the roundings of two products, each of magnitude a_j or b_j, and by those of
+// the sums, which lie between -sum_j p mu^2 / 2 and the result: with 8 columns added at a time, n_columns / 8 roundings, and as
+// many cuts of tensor cores, which have a sign.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -19,28 +23,48 @@ constexpr double kUnit = 0x1p-24;
 // Cells and deviations within these bounds cannot leave the range of float32, squared and weighted.
 constexpr double kLargest = 0x1p45, kSmallest = 0x1p-45;
 
+bool is_diagonal(const Model& model) {
+  return model.covariance_type == CovarianceType::diag || model.covariance_type == CovarianceType::spherical;
+}
+
 struct Whitening {
   std::vector<double> deviation;  // (n_columns) of the rows less what P multiplies
   std::vector<double> p;          // (n_columns, n_columns) row-major, upper triangular; or its diagonal where there is no more
   bool is_diagonal = false;
 };
 
-double mean_square(const std::vector<double>& offsets, const std::vector<double>& weights, std::size_t column, std::size_t d) {
-  double sum = 0;
-  for (std::size_t k = 0; k < weights.size(); ++k) sum += weights[k] * offsets[k * d + column] * offsets[k * d + column];
-  return sum;
-}
+// How a row is multiplied: less the mean of its component, in full or in an expanded square less the center.
+enum class Form { less_mean, less_center, expanded };
 
-// less_center: P multiplies rows less the center, not less the mean.
-Whitening whitening_of(const Model& model, std::size_t k, const std::vector<double>& offsets, bool less_center) {
+// What the errors of all components are made of.
+struct Setting {
+  const Model& model;
+  Form form;
+  std::vector<double> offsets;       // (n_components, n_columns) means less the center
+  std::vector<double> mean_squares;  // (n_columns) of those, over the mixture
+  std::vector<double> spreads;       // (n_columns) of the mixture's rows less the center, squared
+
+  Setting(const Model& m, Form f, std::span<const float> center)
+      : model(m), form(f), offsets(gaussian_mixture::offsets_of(m, center)), mean_squares(center.size()), spreads(center.size()) {
+    for (std::size_t k = 0; k < model.weights.size(); ++k)
+      for (std::size_t j = 0; j < center.size(); ++j) {
+        const double offset = offsets[k * center.size() + j];
+        mean_squares[j] += model.weights[k] * offset * offset;
+        spreads[j] += model.weights[k] * (gaussian_mixture::variance_of(model, k, j) + offset * offset);
+      }
+  }
+};
+
+Whitening whitening_of(const Setting& setting, std::size_t k) {
+  const Model& model = setting.model;
   const std::size_t d = static_cast<std::size_t>(model.n_columns);
   Whitening whitening{.deviation = std::vector<double>(d), .p = {}, .is_diagonal = true};
   for (std::size_t j = 0; j < d; ++j) {
     const double variance = gaussian_mixture::variance_of(model, k, j);
     whitening.p.push_back(1 / std::sqrt(variance));
-    whitening.deviation[j] = std::sqrt(variance + (less_center ? mean_square(offsets, model.weights, j, d) : 0.0));
+    whitening.deviation[j] = std::sqrt(variance + (setting.form == Form::less_center ? setting.mean_squares[j] : 0.0));
   }
-  if (model.covariance_type == CovarianceType::diag || model.covariance_type == CovarianceType::spherical) return whitening;
+  if (is_diagonal(model)) return whitening;
   const auto first =
       model.precisions_cholesky.begin() + static_cast<std::ptrdiff_t>(model.covariance_type == CovarianceType::full ? k * d * d : 0);
   whitening.p.assign(first, first + static_cast<std::ptrdiff_t>(d * d));
@@ -48,14 +72,14 @@ Whitening whitening_of(const Model& model, std::size_t k, const std::vector<doub
   return whitening;
 }
 
-double error_of_component(const Model& model, std::size_t k, const std::vector<double>& offsets, double constant, bool less_center) {
-  const std::size_t d = static_cast<std::size_t>(model.n_columns);
-  const auto [deviation, p, is_diagonal] = whitening_of(model, k, offsets, less_center);
+double error_of_component(const Setting& setting, std::size_t k, double constant) {
+  const std::size_t d = setting.spreads.size();
+  const auto [deviation, p, is_diagonal] = whitening_of(setting, k);
   double products = 0, shift = 0;
   for (std::size_t i = 0; i < d; ++i) {
     double magnitude = 0, moved = 0;
     for (std::size_t j = is_diagonal ? i : 0; j <= i; ++j) {
-      const double offset = offsets[k * d + j], factor = is_diagonal ? p[i] : p[j * d + i];
+      const double offset = setting.offsets[k * d + j], factor = is_diagonal ? p[i] : p[j * d + i];
       magnitude += deviation[j] * std::abs(factor);
       moved += (offset - static_cast<double>(static_cast<float>(offset))) * factor;
     }
@@ -67,16 +91,38 @@ double error_of_component(const Model& model, std::size_t k, const std::vector<d
   return kUnit * (std::sqrt(products + columns * columns * columns / 12) + std::abs(constant)) + std::sqrt(shift);
 }
 
-double error_of(const Model& model, const kmeans::Grid& grid, std::span<const float> center, bool less_center) {
+// Where squares are expanded; see above. Numbers in fp16 err by a unit of their own or, near zero, of 1/2 where a deviation of
+// the mixture's rows is between 1 and 2.
+double expanded_error_of_component(const Setting& setting, std::size_t k, double constant) {
+  constexpr double kRoundings = 4, kColumns = 8;
+  const std::size_t d = setting.spreads.size();
+  double products = 0, distance = 0, reach = 0;
+  for (std::size_t j = 0; j < d; ++j) {
+    const double variance = gaussian_mixture::variance_of(setting.model, k, j), offset = setting.offsets[k * d + j];
+    const double spread = setting.spreads[j], square = std::max(variance + offset * offset, spread);
+    const double a = std::max(0.5 / variance, 2 / spread) * square;
+    const double b = std::max(std::abs(offset) / variance, 1 / std::sqrt(spread)) * std::sqrt(square);
+    if (!(std::min(variance, spread) > kSmallest * kSmallest)) return std::numeric_limits<double>::infinity();
+    products += a * a + b * b;
+    distance += 0.5 * offset * offset / variance;
+    reach += 0.5 * (1 + offset * offset / variance);
+  }
+  const double steps = static_cast<double>(d) / kColumns;
+  return kUnit * (kRoundings * std::sqrt(products) + reach * (std::sqrt(steps / 3) + 2) + std::abs(constant - distance));
+}
+
+double error_of(const Model& model, const kmeans::Grid& grid, std::span<const float> center, Form form) {
   if (std::any_of(grid.steps.begin(), grid.steps.end(), [](double step) { return step * 0x1p24 > kLargest; }))
     return std::numeric_limits<double>::infinity();
-  const std::vector<double> offsets = gaussian_mixture::offsets_of(model, center);
-  const Components<double> components(model, center);
+  const Setting setting(model, form, center);
+  const std::vector<double> constants = log_constants(model);
   double largest = 0;
   for (std::int32_t k = 0; k < model.n_components; ++k) {
     const std::size_t component = static_cast<std::size_t>(k);
-    if (model.weights[component] > 0)
-      largest = std::max(largest, error_of_component(model, component, offsets, components.constant(k), less_center));
+    if (model.weights[component] == 0) continue;
+    const double constant = constants[component];
+    largest = std::max(largest, form == Form::expanded ? expanded_error_of_component(setting, component, constant)
+                                                       : error_of_component(setting, component, constant));
   }
   const double level = model.lower_bound.empty() ? 0 : std::abs(model.lower_bound.back());
   return largest + kUnit * level;  // outlying rows have logarithms far beyond those of their component
@@ -85,11 +131,11 @@ double error_of(const Model& model, const kmeans::Grid& grid, std::span<const fl
 }  // namespace
 
 double float_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center) {
-  return error_of(model, grid, center, model.covariance_type == CovarianceType::tied);
+  return error_of(model, grid, center, model.covariance_type == CovarianceType::tied ? Form::less_center : Form::less_mean);
 }
 
 double product_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center) {
-  return error_of(model, grid, center, true);
+  return error_of(model, grid, center, is_diagonal(model) ? Form::expanded : Form::less_center);
 }
 
 }  // namespace coterie::gaussian

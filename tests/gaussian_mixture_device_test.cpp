@@ -107,9 +107,9 @@ Result sweep(Backend& backend, Context& context, const Case& c, const Change& ch
 }
 
 void in_double(Model& model, const Grid&, const GridMoments&) { model.sweep_tolerance = 0; }
-// Whatever is cheapest: full covariances on tensor cores, the others in float32, diag with rows less the center.
+// Whatever is cheapest: products on tensor cores, tied in float32.
 void in_float(Model& model, const Grid&, const GridMoments&) { model.sweep_tolerance = 1; }
-// In float32 with rows less the mean: rows less the center err more where means lie apart.
+// In float32 without those products, which err more.
 void in_plain_float(Model& model, const Grid& grid, const GridMoments& moments) {
   const std::vector<float> center = center_of(grid, moments);
   model.sweep_tolerance = (gaussian::float_error(model, grid, center) + gaussian::product_error(model, grid, center)) / 2;
@@ -186,20 +186,40 @@ INSTANTIATE_TEST_SUITE_P(BeyondOneBlock, GaussianMixtureOnDevice,
                                            Case{CovarianceType::diag, 320, 80, 300}, Case{CovarianceType::spherical, 320, 80, 300},
                                            Case{CovarianceType::diag, 12, 1200, 2}));
 
-TEST(GaussianMixtureLessCenter, IsLeftOutWhereItErrsTooMuch) {
-  for (const Case& c :
-       {Case{CovarianceType::full, 600, 8, 2, true}, Case{CovarianceType::full, 300, 33, 9}, Case{CovarianceType::diag, 300, 33, 9}}) {
+// Where squares are expanded, warps share the sums by 32 components and 16 columns: all eight pieces, some that do not exist,
+// several rows of them at a time; rows copied by 4, 8 and 16 bytes; one strip in memory and two.
+class GaussianMixtureExpanded : public ::testing::TestWithParam<Case> {};
+
+TEST_P(GaussianMixtureExpanded, HasTheSumsOfTheCpu) {
+  expect_close(on_device(GetParam(), in_float), on_cpu(GetParam(), in_float), float_tolerance(GetParam().n_columns), kNothing);
+}
+
+std::vector<Case> pieces() {
+  std::vector<Case> cases;
+  for (const CovarianceType type : {CovarianceType::diag, CovarianceType::spherical}) {
+    cases.push_back({type, 700, 64, 64});
+    cases.push_back({type, 300, 41, 50, true});
+    cases.push_back({type, 260, 100, 20});
+    cases.push_back({type, kBlockRows + 130, 6, 33});
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Shapes, GaussianMixtureExpanded, ::testing::ValuesIn(pieces()));
+
+TEST(GaussianMixtureProducts, AreLeftOutWhereTheyErrTooMuch) {
+  for (const Case& c : {Case{CovarianceType::full, 600, 8, 2, true}, Case{CovarianceType::full, 300, 33, 9},
+                        Case{CovarianceType::diag, 300, 33, 9}, Case{CovarianceType::spherical, 300, 33, 9}}) {
     const Result float32 = on_device(c, in_plain_float);
     expect_close(float32, on_cpu(c, in_plain_float), float_tolerance(c.n_columns), kNothing);
     EXPECT_NE(float32.sums, on_device(c, in_float).sums);
   }
 }
 
-class GaussianMixtureLessCenterOf : public ::testing::TestWithParam<CovarianceType> {};
+class GaussianMixtureProductsOf : public ::testing::TestWithParam<CovarianceType> {};
 
 // Also where means lie far from the center.
-TEST_P(GaussianMixtureLessCenterOf, MovesTheLikelihoodByLessThanPredicted) {
-  for (const double offset : {0.0, 100.0}) {
+TEST_P(GaussianMixtureProductsOf, MoveTheLikelihoodByLessThanPredicted) {
+  for (const double offset : {0.0, 20.0, 100.0}) {
     const Case c{.type = GetParam(), .n_rows = 640, .n_columns = 20, .n_components = 3, .offset = offset};
     double predicted = 0, quantum = 0;  // of the sum of log-likelihoods
     const Result products = on_device(c, [&](Model& model, const Grid& grid, const GridMoments& moments) {
@@ -214,7 +234,8 @@ TEST_P(GaussianMixtureLessCenterOf, MovesTheLikelihoodByLessThanPredicted) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, GaussianMixtureLessCenterOf, ::testing::Values(CovarianceType::full, CovarianceType::diag));
+INSTANTIATE_TEST_SUITE_P(Types, GaussianMixtureProductsOf,
+                         ::testing::Values(CovarianceType::full, CovarianceType::diag, CovarianceType::spherical));
 
 bool same_bits(const Result& a, const Result& b) {
   return a.sums == b.sums && a.unlikely == b.unlikely && a.rows.label == b.rows.label && a.rows.probability == b.rows.probability &&
