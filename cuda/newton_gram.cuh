@@ -74,7 +74,9 @@ struct GramColumn {
     scale = is_cell ? rows.scale[j] : 0.0f;
   }
   __device__ bool exists() const { return is_cell || is_one; }
-  __device__ float cell(int row) const { return is_cell ? (x[row * n_columns] - center) * scale : is_one ? 1.0f : 0.0f; }
+  // Of a row that exists: what memory has, whatever the column, so that loads are under way together; and the cell that it makes.
+  __device__ float load(int row) const { return x[row * n_columns]; }
+  __device__ float cell(float loaded) const { return is_cell ? (loaded - center) * scale : is_one ? 1.0f : 0.0f; }
 };
 
 __device__ inline void add_cell(const NewtonRows& rows, const GramTask& task, int row, int column, double value) {
@@ -109,15 +111,28 @@ __device__ inline void load_rough_panels(const NewtonRows& rows, std::int64_t fi
   const GramColumn left(rows, first_row, first_columns.left + at), right(rows, first_row, first_columns.right + at);
   const bool is_diagonal = first_columns.left == first_columns.right;
   if (!left.exists() && !right.exists()) return;
-#pragma unroll 4
-  for (int pair = static_cast<int>(threadIdx.x) / kRoughPanel; pair < kRoughRows / 2; pair += kStripThreads / kRoughPanel) {
-    const int row = 2 * pair;
-    const bool there[2] = {row < n_rows, row + 1 < n_rows};
-    const float a[2] = {there[0] ? left.cell(row) : 0.0f, there[1] ? left.cell(row + 1) : 0.0f};
-    float b[2] = {a[0], a[1]};
-    if (!is_diagonal) b[0] = there[0] ? right.cell(row) : 0.0f, b[1] = there[1] ? right.cell(row + 1) : 0.0f;
-    store_rough_pair(panels[0], pair, at, weight[row] * a[0], weight[row + 1] * a[1]);
-    store_rough_pair(panels[1], pair, at, b[0], b[1]);
+  constexpr int kEvery = kStripThreads / kRoughPanel, kAtOnce = 2;  // pairs of a thread: more cost registers that spill
+  for (int first = static_cast<int>(threadIdx.x) / kRoughPanel; first < kRoughRows / 2; first += kAtOnce * kEvery) {
+    float a[2 * kAtOnce], b[2 * kAtOnce];
+    const auto row_of = [&](int i) { return 2 * (first + i / 2 * kEvery) + i % 2; };
+#pragma unroll
+    for (int i = 0; i < 2 * kAtOnce; ++i) a[i] = left.load(min(row_of(i), n_rows - 1));
+    if (!is_diagonal) {
+#pragma unroll
+      for (int i = 0; i < 2 * kAtOnce; ++i) b[i] = right.load(min(row_of(i), n_rows - 1));
+    }
+#pragma unroll
+    for (int i = 0; i < 2 * kAtOnce; ++i) {
+      const bool there = row_of(i) < n_rows;
+      a[i] = there ? left.cell(a[i]) : 0.0f;
+      b[i] = is_diagonal ? a[i] : there ? right.cell(b[i]) : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < 2 * kAtOnce; i += 2) {
+      const int row = row_of(i);
+      store_rough_pair(panels[0], row / 2, at, weight[row] * a[i], weight[row + 1] * a[i + 1]);
+      store_rough_pair(panels[1], row / 2, at, b[i], b[i + 1]);
+    }
   }
 }
 
@@ -224,7 +239,7 @@ __global__ void __launch_bounds__(kStripThreads, 2) add_rough_gram_kernel(Newton
 inline constexpr int kGramSide = 4;      // cells of a tile, one thread's, in either direction
 inline constexpr int kPreciseSide = 22;  // tiles of a panel: a triangle of them has one for each of 253 threads, a square two
 inline constexpr int kPrecisePanel = kGramSide * kPreciseSide;
-inline constexpr int kPreciseRows = 16;  // in shared memory at a time
+inline constexpr int kPreciseRows = 32;  // in shared memory at a time
 
 struct alignas(16) Two {
   double value[2];
@@ -234,7 +249,7 @@ struct PrecisePanel {
   Two cells[kPreciseRows][2][kPreciseSide];
 };
 
-// As load_rough_panels, but that all columns are stored. A thread has a column of every other row. weight: (n_rows)
+// As load_rough_panels, but that all columns are stored. A thread has a column of every other row. weight: (kPreciseRows)
 __device__ inline void load_precise_panels(const NewtonRows& rows, std::int64_t first_row, int n_rows, const PanelPair& first_columns,
                                            const double* weight, PrecisePanel* panels) {
   constexpr int kThreads = kStripThreads / 2;
@@ -242,13 +257,24 @@ __device__ inline void load_precise_panels(const NewtonRows& rows, std::int64_t 
   if (at >= kPrecisePanel) return;
   const GramColumn left(rows, first_row, first_columns.left + at), right(rows, first_row, first_columns.right + at);
   const bool is_diagonal = first_columns.left == first_columns.right;
-#pragma unroll 4
-  for (int row = static_cast<int>(threadIdx.x) / kThreads; row < kPreciseRows; row += 2) {
-    const bool there = row < n_rows;
-    const double a = there ? static_cast<double>(left.cell(row)) : 0.0;
-    const double b = is_diagonal ? a : there ? static_cast<double>(right.cell(row)) : 0.0;
-    panels[0].cells[row][at % 4 / 2][at / 4].value[at % 2] = there ? weight[row] * a : 0.0;
-    panels[1].cells[row][at % 4 / 2][at / 4].value[at % 2] = b;
+  constexpr int kCells = 8;  // at a time: more cost registers that spill
+#pragma unroll 1
+  for (int first = static_cast<int>(threadIdx.x) / kThreads; first < kPreciseRows; first += 2 * kCells) {
+    float a[kCells], b[kCells];
+#pragma unroll
+    for (int i = 0; i < kCells; ++i) a[i] = left.load(min(first + 2 * i, n_rows - 1));
+    if (!is_diagonal) {
+#pragma unroll
+      for (int i = 0; i < kCells; ++i) b[i] = right.load(min(first + 2 * i, n_rows - 1));
+    }
+#pragma unroll
+    for (int i = 0; i < kCells; ++i) {
+      const int row = first + 2 * i;
+      const bool there = row < n_rows;
+      const double z = there ? static_cast<double>(left.cell(a[i])) : 0.0;
+      panels[0].cells[row][at % 4 / 2][at / 4].value[at % 2] = weight[row] * z;
+      panels[1].cells[row][at % 4 / 2][at / 4].value[at % 2] = is_diagonal ? z : there ? static_cast<double>(right.cell(b[i])) : 0.0;
+    }
   }
 }
 
@@ -287,6 +313,7 @@ __device__ inline void add_precise_products(const PrecisePanel& left, const Prec
 __global__ void __launch_bounds__(kStripThreads, 2) add_precise_gram_kernel(NewtonRows rows, GramTasks tasks) {
   constexpr int kTiles = 2;  // of a thread
   SHARED(panels, PrecisePanel[2]);
+  SHARED(weights, double[2][kPreciseRows]);  // those of the next rows are on their way
   // Few tiles leave warps idle: not the same ones of all blocks, because every fourth warp shares its double units.
   const int thread = static_cast<int>((threadIdx.x + 32 * (blockIdx.y % kStripWarps)) % kStripThreads);
   const PanelPair at(kPrecisePanel);
@@ -295,9 +322,15 @@ __global__ void __launch_bounds__(kStripThreads, 2) add_precise_gram_kernel(Newt
   const GramTask& task = tasks.task[blockIdx.z];
   const GramBlock block(rows, task);
   if (block.n_rows <= 0) return;
+  const auto load_weights = [&](int row) {
+    const int own = static_cast<int>(threadIdx.x);
+    if (own < kPreciseRows) weights[row / kPreciseRows % 2][own] = row + own < block.n_rows ? block.term[row + own] : 0.0;
+  };
+  load_weights(0);
   for (int row = 0; row < block.n_rows; row += kPreciseRows) {
     __syncthreads();
-    load_precise_panels(rows, block.first + row, block.n_rows - row, at, block.term + row, panels);
+    load_precise_panels(rows, block.first + row, block.n_rows - row, at, weights[row / kPreciseRows % 2], panels);
+    load_weights(row + kPreciseRows);
     __syncthreads();
 #pragma unroll
     for (int t = 0; t < kTiles; ++t)
