@@ -96,10 +96,7 @@ void measure_kmeans(Bench& bench, const Shape& shape) {
   }
   const double seconds = median_seconds(8, iterate);
   const std::int32_t clusters = shape.n_clusters * shape.n_models;
-  constexpr std::int32_t kTensorClusters = 16;  // from where tensor cores pay
-  const Work work{.bytes = 4 * shape.cells(),
-                  .operations = 2 * shape.cells() * clusters,
-                  .operations_per_second = clusters < kTensorClusters ? bench.roofs.float32 : bench.roofs.half};
+  const Work work{.bytes = 4 * shape.cells(), .operations = 2 * shape.cells() * clusters, .operations_per_second = bench.roofs.half};
   char more[128];
   std::snprintf(more, sizeof more, ", \"first_seconds\": %.6g, \"percent_rechecked\": %.3f, \"percent_exact\": %.4f",
                 *std::min_element(first.begin(), first.end()),

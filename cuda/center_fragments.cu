@@ -14,8 +14,8 @@ constexpr int kLanes = 32, kPackThreads = 128, kPackWarps = kPackThreads / kLane
 constexpr double kSlack = 1 + 0x1p-10;  // for the roundings of the bounds themselves
 
 // Hardware adds the products of a step, and the sum so far, on a common exponent and cuts off what lies below: in blocks of 4 to 16
-// terms, each cut within 2^-23 of the sum of magnitudes. 2 * columns + 16 such errors also cover x - p, the start of the sum and the
-// test, one rounding each.
+// terms, each cut within 2^-23 of the sum of magnitudes. 2 * columns + 16 such errors also cover x - p, |e|^2 / 2 and the test, one
+// rounding each; rho |e| at the start of the sum errs by as much of itself, less than kSlack allows for up to some thousand columns.
 __device__ double accumulation_error(int padded_columns) { return (2 * padded_columns + 16) * 0x1p-23; }
 
 std::int32_t count_pairs(const kmeans::Model& model) { return (model.n_clusters + kPairCenters - 1) / kPairCenters; }

@@ -1,5 +1,5 @@
-// The definition of host/kmeans.hpp for whole tiles, and sums straight into device memory: for models too large for
-// shared memory, for output, and for the rare sweep that looks for the farthest rows.
+// The definition of host/kmeans.hpp for whole tiles, and sums straight into device memory: for rows too wide for shared memory, tiles of
+// less than a warp's rows, grids whose inverse step is no float, and the rare sweep that looks for the farthest rows.
 #pragma once
 
 #include "cuda/kept_label.cuh"

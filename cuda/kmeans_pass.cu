@@ -16,7 +16,7 @@
 namespace coterie::COTERIE_GPU {
 namespace {
 
-constexpr int kLimbs = 3;                 // of 16, 16 and 32 bits, each summed in 64
+constexpr int kLimbs = 2;                 // of 32 bits and what is above, each summed in 64
 constexpr std::int64_t kLabelShare = 10;  // of the device's memory, one such part is for labels
 
 // As many blocks as the device runs at a time, but no more than have work.
@@ -166,7 +166,7 @@ class KMeansPass final : public kmeans::Pass {
     label_.ensure(static_cast<std::size_t>(tile.n_rows));
     assign_exact(tile, m, {.label = label_.data(), .second = nullptr, .squared_distance = nullptr, .second_squared_distance = nullptr});
     const PackedModel& model = packed_.layout()[m];
-    const ModelSums to{limb(0) + model.cells, limb(2) + model.cells, weights() + model.clusters, rows() + model.clusters};
+    const ModelSums to{limb(0) + model.cells, limb(1) + model.cells, weights() + model.clusters, rows() + model.clusters};
     constexpr unsigned kBlocksPerMultiprocessor = 8;  // enough threads to hide the latency of the atomics
     const KeptLabels kept = labels_of(tile);
     launch(move_rows_kernel, {kBlocksPerMultiprocessor * static_cast<unsigned>(device_.device.multiprocessors), kExactThreads, 0, stream()},
@@ -214,16 +214,14 @@ class KMeansPass final : public kmeans::Pass {
                                   .rows_in_clusters = std::vector<std::int64_t>(counts + clusters(), counts + clusters() + k),
                                   .farthest = std::move(farthest_[m])};
     for (std::size_t i = 0; i < n; ++i) {
-      const int128 high = static_cast<int128>(sums[2 * cells() + i]) * (std::int64_t{1} << 32);
-      const int128 middle = static_cast<int128>(sums[cells() + i]) * (std::int64_t{1} << 16);
-      statistics.center_sums.add(i, high + middle + sums[i]);
+      statistics.center_sums.add(i, static_cast<int128>(sums[cells() + i]) * (std::int64_t{1} << 32) + sums[i]);
     }
     return statistics;
   }
 
   DeviceContext& device_;
   std::int32_t n_columns_;
-  SweepShape shape_;
+  SweepShape shape_{};
   nearest::Certainty certainty_;
   SweepTally* tally_;
   SweepMemory memory_;

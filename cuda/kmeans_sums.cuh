@@ -37,7 +37,7 @@ struct Sweep {
   PackedModel group;           // where this launch's models begin, and in n_clusters all of theirs
   std::int64_t group_cells;
   bool shared_sums;       // whether the sums of the group are in shared memory
-  std::int64_t* sums;     // (3, n_cells) limbs of 2^0, 2^16 and 2^32 of the sums of w * q
+  std::int64_t* sums;     // (2, n_cells) limbs of 2^0 and 2^32 of the sums of w * q
   std::int64_t* weights;  // (n_clusters) sums of w
   std::int64_t* rows;     // (n_clusters) rows of positive weight
   std::int64_t n_cells;   // of all models
@@ -86,12 +86,12 @@ __device__ inline void keep_label(const Sweep& sweep, const PackedModel& model, 
 struct SumsMemory {
   int moves, sums, weights, rows, words;
 
-  // n_moves: of all who list them; n_columns more than the cells of the group: where nothing goes.
+  // n_moves: of all who list them. Where the group has cells: n_columns more of them, where nothing goes.
   __host__ __device__ SumsMemory(int first, int n_moves, int n_clusters, std::int64_t group_cells, int n_columns, int sum_words) {
     const auto up = [](std::int64_t n) { return static_cast<int>((n + 3) / 4 * 4); };
     moves = first;
     sums = moves + 3 * n_moves;
-    weights = sums + up(sum_words * (group_cells + n_columns));
+    weights = sums + up(group_cells > 0 ? sum_words * (group_cells + n_columns) : 0);
     rows = weights + up(sum_words > 2 ? std::int64_t{3} * n_clusters : 0);
     words = rows + up(n_clusters);
   }
@@ -172,7 +172,7 @@ struct BlockSums {
       std::int64_t* const sum = sweep.sums + sweep.group.cells + i;
       if (sums[i] != 0) atomic_add(sum, sums[i]);
       const std::int64_t high = at_32(sums + i, n_sums);
-      if (high != 0) atomic_add(sum + 2 * sweep.n_cells, high);
+      if (high != 0) atomic_add(sum + sweep.n_cells, high);
     }
     for (int i = static_cast<int>(threadIdx.x); i < sweep.group.n_clusters; i += static_cast<int>(blockDim.x)) {
       const std::int64_t high = kWeighted ? at_32(weights + i, sweep.group.n_clusters) : 0;
@@ -242,7 +242,7 @@ struct DeviceSums {
       if constexpr (kWeighted) {  // without weights a product fits in the first limb, where it may be negative
         const std::int64_t product = std::int64_t{sign} * weight[rows_of[i]] * q[i];
         atomic_add(sum, product & 0xffffffff);
-        atomic_add(sum + 2 * sweep.n_cells, product >> 32);
+        atomic_add(sum + sweep.n_cells, product >> 32);
       } else {
         atomic_add(sum, sign * q[i]);
       }

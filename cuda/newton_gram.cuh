@@ -1,6 +1,6 @@
 // Weighted Gram matrices of regressions: a block of threads takes a panel of columns by another one, at or before it, and walks through
-// a block of rows with its cells of the triangle in registers, so sums meet device memory once per kBlockRows rows. Cells are those of
-// newton_sums.cuh, scaled, and a last column of ones; weights are the terms that it has left.
+// some hundreds or thousands of rows (gram_rows) with its cells of the triangle in registers, before they meet device memory. Cells are
+// those of newton_sums.cuh, scaled, and a last column of ones; weights are the terms that it has left.
 //
 // Where the model allows, on tensor cores: cells t z and z are sums of two bf16 numbers, whose range no column leaves, and
 // (th + tl) (zh + zl) = th zl + tl zh + th zh but for some 2^-17. Tensor cores cut what they add instead of rounding it, so products of

@@ -27,7 +27,8 @@ void SweepMemory::begin(std::span<const kmeans::Model* const> models) {
   }
   known_ = std::move(known);
   if (known_.empty()) {  // the slots are cut anew
-    n_slots_ = gave_up_ ? 0 : static_cast<std::int32_t>(models_.size());
+    n_slots_ = static_cast<std::int32_t>(std::count_if(models_.begin(), models_.end(), [](const auto* m) { return is_worth_keeping(*m); }));
+    if (n_slots_ >= fewest_too_many_) n_slots_ = 0;
     capacity_ = n_slots_ > 0 ? static_cast<std::int64_t>(labels_.size()) / n_slots_ / 32 * 32 : 0;
   }
   taken_.assign(static_cast<std::size_t>(n_slots_), false);
@@ -54,7 +55,7 @@ std::int32_t SweepMemory::free_slot() {
 
 // In a first sweep only: later ones have the same rows, so no model loses labels that its statistics count on.
 void SweepMemory::give_up() {
-  gave_up_ = true;
+  fewest_too_many_ = n_slots_;
   n_slots_ = 0;
   capacity_ = 0;
   labels_ = {};

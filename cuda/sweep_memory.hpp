@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <span>
 #include <vector>
@@ -51,9 +52,9 @@ class SweepMemory {
   void give_up();
 
   std::int64_t most_bytes_;
-  bool sweeping_ = false, gave_up_ = false;
-  std::int32_t n_slots_ = 0;
-  std::int64_t capacity_ = 0;  // rows
+  bool sweeping_ = false;
+  std::int32_t n_slots_ = 0, fewest_too_many_ = std::numeric_limits<std::int32_t>::max();  // slots that memory had no room for
+  std::int64_t capacity_ = 0;                                                              // rows
   DeviceBuffer<std::uint16_t> labels_;
   std::map<const kmeans::Model*, Known> known_;
   std::vector<const kmeans::Model*> models_;  // of this sweep

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/kmeans_narrow.cuh"
+#include "cuda/kmeans_predict.cuh"
 #include "cuda/kmeans_wide.cuh"
 
 namespace coterie::COTERIE_GPU {
@@ -28,7 +29,11 @@ inline SweepShape choose_shape(int n_columns, std::size_t shared_limit) {
                    .rows = kMostWideRows,
                    .parts_log = 1};
   while (shape.lanes_log > 3 && 1 << (shape.lanes_log - 1) >= n_columns) --shape.lanes_log;
-  while (shape.rows > 0 && words_to_bytes(sweep_tile_memory(shape).words + 4 * shape.rows) > shared_limit) halve_rows(shape);
+  const auto fits = [&] {  // without sums in shared memory; and predictors
+    const int moving = SumsMemory(sweep_tile_memory(shape).words, shape.rows, 0, 0, n_columns, kSumWords<true>).words;
+    return words_to_bytes(std::max(moving, predict_tile_memory(shape).words)) <= shared_limit;
+  };
+  while (shape.rows > 0 && !fits()) halve_rows(shape);
   return shape;
 }
 

@@ -1,4 +1,4 @@
-// The scan of nearest_centers.cuh on tensor cores: lower bounds of s_k = |e_k|^2 / 2 - y . e_k, half of what the squared distances of
+// The scan of all centers on tensor cores: lower bounds of s_k = |e_k|^2 / 2 - y . e_k, half of what the squared distances of
 // a row differ by, for all centers of a model (center_fragments.hpp has the units and the error of a product sum).
 //
 // With rho = what the row lost + of_norm * |row| + constant, the computed sum is within rho * |e_k| of s_k; it begins at |e_k|^2 / 2 -

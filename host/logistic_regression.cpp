@@ -24,7 +24,7 @@ constexpr std::int64_t kMostSparse = 16;             // blocks of which one is t
 constexpr double kMostDrift = 1.0 / 64;
 // Columns up to which a Hessian of all rows of a sweep costs about as much as the rest of it on a CPU.
 constexpr std::int64_t kCheapColumns = 16;
-// Pivots below it leave float32 sums no digits to find a good step with.
+// Pivots below it leave sums in float32, and a GPU's products that err by 2^-17, no digits to find a good step with.
 constexpr double kIllConditioned = 1e-4;
 // Squared share of a column that the ones before it do not explain and rounding of sums of doubles could have left.
 constexpr double kAliased = 1e-10;

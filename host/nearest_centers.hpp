@@ -13,7 +13,7 @@ namespace coterie::nearest {
 
 inline constexpr std::int32_t kGroup = 8;  // centers per register block: 8 accumulators of one or two vectors each
 
-// When a scan of squared differences in float32 (cuda/nearest_centers.cuh) names the winner of the definition: its second result
+// When a scan of squared differences in float32 (cuda/open_centers.cuh) names the winner of the definition: its second result
 // exceeds `ratio` times its best, plus an allowance for underflow. Each of the two differs from the true sum by at most (d + 2) u
 // relative, u = 2^-24, and (d + 1) 2^-149 absolute; the double chain of the definition by far less; 4 u more cover the rounding of
 // the test itself.

@@ -95,9 +95,11 @@ INSTANTIATE_TEST_SUITE_P(Shapes, KMeansOnDevice,
                          ::testing::Values(Case{2, 1, 1}, Case{127, 1, 3}, Case{128, 2, 8}, Case{129, 4, 9}, Case{600, 8, 2},
                                            Case{700, 16, 17}, Case{600, 32, 64}, Case{500, 33, 31, kBlockRows, true}, Case{300, 130, 20},
                                            Case{200, 257, 5}, Case{1100, 3, 4, kBlockRows, true}, Case{700, 6, 300, kBlockRows, true}));
-// 700 clusters of 100 columns fit in no block's shared memory; 9000 columns leave no room for a strip of rows.
+// 700 clusters of 100 columns fit in no block's shared memory, 9000 columns leave no room for a warp's rows, and the widths between are
+// the widest for as many rows as a block then has.
 INSTANTIATE_TEST_SUITE_P(TooLargeForSharedMemory, KMeansOnDevice,
-                         ::testing::Values(Case{800, 100, 700}, Case{750, 100, 700, kBlockRows, true}, Case{20, 9000, 3}));
+                         ::testing::Values(Case{800, 100, 700}, Case{750, 100, 700, kBlockRows, true}, Case{20, 9000, 3}, Case{130, 592, 3},
+                                           Case{130, 584, 3, kBlockRows, true}, Case{70, 1184, 3}, Case{40, 2240, 3}, Case{40, 2400, 3}));
 
 // Four sweeps of one pass whose centers wander, and of one whose every sweep begins anew; the third sweep is cut short.
 class KMeansSweeps : public ::testing::TestWithParam<Case> {};
