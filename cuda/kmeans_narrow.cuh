@@ -199,6 +199,7 @@ __device__ __forceinline__ int label_own_row(const Block& block, const RowTile<B
   const int n_clusters = sweep.models[m].n_clusters, lane = static_cast<int>(threadIdx.x) % 32;
   float error[kLaneRows<kSteps>];
   LowestTwo found[kLaneRows<kSteps>][1];
+  clear(found);
 #pragma unroll
   for (int i = 0; i < kLaneRows<kSteps>; ++i) error[i] = bound_error(model, tile.norms[i]);
   scan_model(tile, block.fragments + (model.fragments - first.fragments), pairs, n_clusters, error, found);

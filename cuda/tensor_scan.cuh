@@ -104,6 +104,16 @@ __device__ inline float upper_bound(const TensorCenters& centers, const RowNorms
   return __fmaf_rn(2 * error, norm, __fmaf_rn(square, centers.margin, bound));
 }
 
+// What a lane keeps of its rows, before the first center. nvcc 13.0 makes arrays of arrays zeros, whatever their members begin with.
+template <class Lowest, int kRows, int kLists>
+__device__ __forceinline__ void clear(Lowest (&found)[kRows][kLists]) {
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+    for (int list = 0; list < kLists; ++list) found[i][list] = Lowest();
+  }
+}
+
 // The sums of kHalves times 16 rows of a warp with kTiles tiles of 8 centers. A lane has those of the rows group + 8 i, i < 2 kHalves,
 // with the centers 2 * member and 2 * member + 1 of every tile.
 template <int kHalves, int kTiles>

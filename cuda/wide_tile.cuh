@@ -134,6 +134,7 @@ struct WideTile {
     const Fragment* const own_rows = fragments + own.first_row / 16 * 32 + lane;
     float error[2 * kHalves];
     Lowest found[2 * kHalves][kMostLists];
+    clear(found);
     for (int i = 0; i < 2 * kHalves; ++i) error[i] = bound_error(model, norms[own.first_row + lane / 4 + 8 * i]);
     int place = 0;
     for (int turn = 0; turn < n_turns; ++turn) {

@@ -8,7 +8,7 @@
 #include "tests/reference/kmeans.hpp"
 #include "tests/support/kmeans_problem.hpp"
 
-#ifdef COTERIE_EMULATED
+#if defined(COTERIE_EMULATED) || defined(COTERIE_TEST_CUDA)
 #include "cuda/kmeans_pass.hpp"
 #endif
 
@@ -200,17 +200,18 @@ TEST(KMeansLabels, AreDefinedFarFromAllCenters) {
   expect_defined(race);
 }
 
-#ifdef COTERIE_EMULATED
+#if defined(COTERIE_EMULATED) || defined(COTERIE_TEST_CUDA)
 
 // What one sweep leaves open, of rows counted once.
-emulated::SweepTally tally_of(const Race& race) {
-  emulated::DeviceContext device;
-  device.device = emulated::probe().usable.front();
-  emulated::cudaDeviceProp properties{};
-  emulated::check(emulated::cudaGetDeviceProperties(&properties, device.device.index));
+COTERIE_GPU::SweepTally tally_of(const Race& race) {
+  COTERIE_GPU::DeviceContext device;
+  device.device = COTERIE_GPU::probe().usable.front();
+  using namespace COTERIE_GPU;  // of the emulated runtime, whose names are not global
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, device.device.index));
   device.shared_bytes = properties.sharedMemPerBlockOptin;
-  emulated::SweepTally tally;
-  const auto pass = emulated::make_kmeans_pass(device, race.rows.grid, race.rows.n_columns, &tally);
+  COTERIE_GPU::SweepTally tally;
+  const auto pass = COTERIE_GPU::make_kmeans_pass(device, race.rows.grid, race.rows.n_columns, &tally);
   const Model model = race.model();
   const Model* const models[] = {&model};
   pass->begin(models);
@@ -222,7 +223,7 @@ emulated::SweepTally tally_of(const Race& race) {
 // Studies found 0.2 to 1.3 % of rows within the error of half precision, and next to none within that of float32.
 TEST(KMeansTally, FewRowsStayOpen) {
   const Race race = blobs_race(2560, 32, 64);
-  const emulated::SweepTally tally = tally_of(race);
+  const COTERIE_GPU::SweepTally tally = tally_of(race);
   RecordProperty("rechecked", std::to_string(tally.rechecked));
   EXPECT_GT(tally.rechecked, 0);
   EXPECT_LT(tally.rechecked, 2560 * 2 / 100);
@@ -232,7 +233,7 @@ TEST(KMeansTally, FewRowsStayOpen) {
 TEST(KMeansTally, EveryTieTakesTheDefinition) {
   Race race = blobs_race(200, 16, 16);
   for (std::size_t k = 1; k < 16; ++k) std::copy_n(race.centers.begin(), 16, &race.centers[k * 16]);
-  const emulated::SweepTally tally = tally_of(race);
+  const COTERIE_GPU::SweepTally tally = tally_of(race);
   EXPECT_EQ(tally.rechecked, 200);
   EXPECT_EQ(tally.exact, 200);
 }
