@@ -50,7 +50,7 @@ __device__ double add_block(double value, double* of_warps) {
 }
 
 // Grid: places of centers by models. Those beyond the last center are infinitely far.
-__global__ void __launch_bounds__(kPackThreads) pack_centers_kernel(CenterPacking job) {
+__global__ void __launch_bounds__(kPackThreads, 4) pack_centers_kernel(CenterPacking job) {
   SHARED(of_warps, double[kPackWarps]);
   const auto cluster = static_cast<int>(blockIdx.x);
   const TensorModel& model = job.models[blockIdx.y];

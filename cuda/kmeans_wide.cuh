@@ -6,7 +6,7 @@
 
 namespace coterie::COTERIE_GPU {
 
-using SweepTile = WideTile<LowestTwo, 2>;  // two lists halve the centers that a third low bound leaves open
+using SweepTile = WideTile<LowestTwo, 2>;  // of two lists, half the centers are open where a list has two low bounds
 inline __host__ __device__ WideMemory sweep_tile_memory(const SweepShape& shape) { return {shape, 2, sizeof(LowestTwo)}; }
 
 // One thread per row: its label, or the list of open rows. skipped: first rows that another tile has counted.

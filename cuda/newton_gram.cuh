@@ -257,24 +257,25 @@ __device__ inline void load_precise_panels(const NewtonRows& rows, std::int64_t 
   if (at >= kPrecisePanel) return;
   const GramColumn left(rows, first_row, first_columns.left + at), right(rows, first_row, first_columns.right + at);
   const bool is_diagonal = first_columns.left == first_columns.right;
-  constexpr int kCells = 8;  // at a time: more cost registers that spill
-#pragma unroll 1
-  for (int first = static_cast<int>(threadIdx.x) / kThreads; first < kPreciseRows; first += 2 * kCells) {
-    float a[kCells], b[kCells];
+  constexpr int kCells = 4;  // at a time: more cost registers that spill
+  const auto load = [&](const GramColumn& column, int first, auto&& store) {
+    float loaded[kCells];
 #pragma unroll
-    for (int i = 0; i < kCells; ++i) a[i] = left.load(min(first + 2 * i, n_rows - 1));
-    if (!is_diagonal) {
-#pragma unroll
-      for (int i = 0; i < kCells; ++i) b[i] = right.load(min(first + 2 * i, n_rows - 1));
-    }
+    for (int i = 0; i < kCells; ++i) loaded[i] = column.load(min(first + 2 * i, n_rows - 1));
 #pragma unroll
     for (int i = 0; i < kCells; ++i) {
       const int row = first + 2 * i;
-      const bool there = row < n_rows;
-      const double z = there ? static_cast<double>(left.cell(a[i])) : 0.0;
-      panels[0].cells[row][at % 4 / 2][at / 4].value[at % 2] = weight[row] * z;
-      panels[1].cells[row][at % 4 / 2][at / 4].value[at % 2] = is_diagonal ? z : there ? static_cast<double>(right.cell(b[i])) : 0.0;
+      store(row, row < n_rows ? static_cast<double>(column.cell(loaded[i])) : 0.0);
     }
+  };
+  const auto place = [&](int panel, int row) -> double& { return panels[panel].cells[row][at % 4 / 2][at / 4].value[at % 2]; };
+#pragma unroll 1
+  for (int first = static_cast<int>(threadIdx.x) / kThreads; first < kPreciseRows; first += 2 * kCells) {
+    load(left, first, [&](int row, double z) {
+      place(0, row) = weight[row] * z;
+      if (is_diagonal) place(1, row) = z;
+    });
+    if (!is_diagonal) load(right, first, [&](int row, double z) { place(1, row) = z; });
   }
 }
 
