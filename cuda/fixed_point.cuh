@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cuda/kernel.hpp"
+#include "host/statistics.hpp"
 
 namespace coterie::COTERIE_GPU {
 
@@ -11,6 +12,8 @@ namespace coterie::COTERIE_GPU {
 struct FixedPoint {
   std::uint64_t low, high;
 };
+
+inline int128 value_of(const FixedPoint& sum) { return (static_cast<int128>(static_cast<std::int64_t>(sum.high)) << 64) + sum.low; }
 
 // |quanta| < 2^126.
 __device__ inline FixedPoint fixed_point_of(double quanta) {

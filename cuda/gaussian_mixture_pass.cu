@@ -32,8 +32,6 @@ SweepKernel<T> sweep_kernel(CovarianceType type) {
   return nullptr;
 }
 
-int128 value_of(const FixedPoint& sum) { return (static_cast<int128>(static_cast<std::int64_t>(sum.high)) << 64) + sum.low; }
-
 // How many sums of each kind a model leaves behind, one after the other, and two of the likelihood.
 struct SumCounts {
   std::size_t weight = 0, first = 0, second = 0, missing = 0;

@@ -160,7 +160,7 @@ __device__ void fill_strip(const MixtureBlock<kType, T>& block, std::int64_t fir
   const DeviceMixture<T>& mixture = sweep.mixture;
   const StripShape& shape = sweep.shape;
   const int row = static_cast<int>(first);
-  if constexpr (kLessCenter && kType == CovarianceType::full) {
+  if constexpr (kLessCenter) {
     auto* const words = reinterpret_cast<std::uint32_t*>(block.cells);
     const HalfStrip strip{words, words + shape.rows * shape.half_words, shape.half_words};
     load_halves(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, sweep.whitening.scales, row, shape.rows, strip);
@@ -248,7 +248,7 @@ __device__ void expect_expanded(const MixtureSweep<float>& sweep, const Expanded
   }
   const Responsibilities& r = block.r;
   const int at = first / 2 * r.stride;
-  if (sweep.moves) store_responsibilities(density, factor, {r.high + at, r.low + at, r.stride});
+  store_responsibilities(density, factor, {r.high + at, r.low + at, r.stride});
 }
 
 // The row after the strip at `row` where the block goes on: in the same block of rows, or in the next one it takes.
@@ -273,7 +273,8 @@ __device__ inline void start_strip(const MixtureSweep<float>& sweep, unsigned ro
 }
 
 // Diag and spherical, expanded. Every warp has 16 rows of a strip for the expectation, and then a piece of the sums, in its
-// registers, for all rows of a block; strips arrive while the one before is worked on, by this block or by another.
+// registers, for all rows of a block; strips arrive while the one before is worked on, by this block or by another. Sweeps that want
+// the likelihood alone are in double (gaussian_plan.cuh).
 template <int kTiles>
 __global__ void __launch_bounds__(kStripThreads, 2) sweep_expanded_kernel(MixtureSweep<float> sweep) {
   SHARED_BYTES(memory);
@@ -301,12 +302,12 @@ __global__ void __launch_bounds__(kStripThreads, 2) sweep_expanded_kernel(Mixtur
     const float* const strip = strip_of(row);
     expect_expanded<kTiles>(sweep, block, strip, row);
     __syncthreads();
-    if (sweep.moves) add_expanded<kTiles>(shape, block, strip, sums);
+    add_expanded<kTiles>(shape, block, strip, sums);
     const unsigned next = next_strip(row, sweep.n_rows);
     if (next / static_cast<unsigned>(kBlockRows) != row / static_cast<unsigned>(kBlockRows)) {
       block.own->likelihood.close(sweep.sums);
       const double factor = sweep.weight != nullptr ? 1 << -kShiftOfWeights : 1.0 / (1 << kShiftOfOnes);
-      if (sweep.moves) close_expanded(sweep.sums, sweep.expansion, shape, factor, block.own->weights, sums);
+      close_expanded(sweep.sums, sweep.expansion, shape, factor, block.own->weights, sums);
     }
     row = next;
   }

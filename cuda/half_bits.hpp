@@ -9,6 +9,8 @@
 
 namespace coterie::COTERIE_GPU {
 
+inline constexpr double kLargestFactor = 32768;  // half of what a half holds: of what is to be one
+
 // The nearest half, ties to even, infinity beyond the largest. `value` is not NaN.
 inline std::uint32_t to_half_bits(float value) {
   constexpr std::uint32_t kInfinity = 0x7c00;

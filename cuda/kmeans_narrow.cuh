@@ -246,7 +246,7 @@ __device__ __forceinline__ void sweep_tile(const Block& block, const RowTile<Blo
     }
     const int n_moves = block.moves.round_up(sweep.shape, __popc(all), lane, block.sums.nowhere());
     __syncwarp();
-    block.sums.move_rows(model, block.moves, rows, weight, 0, n_moves, 4 * (32 >> sweep.shape.lanes_log));
+    move_rows(block.sums, model, block.moves, rows, weight, 0, n_moves, 4 * (32 >> sweep.shape.lanes_log));
     __syncwarp();
   }
 }

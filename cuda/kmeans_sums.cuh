@@ -97,18 +97,6 @@ struct SumsMemory {
   }
 };
 
-// Calls add(row, to, from, j) for the columns j of a lane and four moves at a time, the turns of this warp: from `first` on, every `step`.
-template <class Add>
-__device__ __forceinline__ void for_each_move(const SweepShape& shape, const Moves& moves, int first, int n_moves, int step, Add&& add) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, own = first + 4 * (lane >> shape.lanes_log);
-  for (int j = lane & ((1 << shape.lanes_log) - 1); j < shape.n_columns; j += 1 << shape.lanes_log) {
-    for (int i = own; i < n_moves; i += step) {
-      add(*reinterpret_cast<const int4*>(moves.row + i), *reinterpret_cast<const int4*>(moves.to + i),
-          *reinterpret_cast<const int4*>(moves.from + i), j);
-    }
-  }
-}
-
 // q = x / step of one column of four rows.
 __device__ __forceinline__ void load_steps(const Sweep& sweep, const float* x, const int4& row, int j, int (&q)[4]) {
   const float scale = sweep.scale[j];
@@ -152,38 +140,8 @@ struct BlockSums {
     return static_cast<int>(model.cells - sweep.group.cells) + label * sweep.shape.n_columns;
   }
 
-  // By one warp. x: (n_rows, n_columns); weight: (n_rows); first, step: of the moves of this warp.
-  __device__ __forceinline__ void move_rows(const PackedModel& model, const Moves& moves, const float* x, const std::int32_t* weight,
-                                            int first, int n_moves, int step) const {
-    for_each_move(sweep.shape, moves, first, n_moves, step, [&](const int4& row, const int4& to, const int4& from, int j) {
-      int q[4];
-      load_steps(sweep, x, row, j, q);
-      add(row, to, weight, j, q, 1);
-      if (!model.labels.fresh) add(row, from, weight, j, q, -1);
-    });
-  }
-
-  // Adds all of it to the sums of the device; all threads.
-  __device__ void close() const {
-    const auto at_32 = [](const int* words, std::int64_t n_words) {
-      return words[n_words] + (kWeighted ? std::int64_t{words[2 * n_words]} * (std::int64_t{1} << 32) : 0);
-    };
-    for (int i = static_cast<int>(threadIdx.x); i < static_cast<int>(sweep.group_cells); i += static_cast<int>(blockDim.x)) {
-      std::int64_t* const sum = sweep.sums + sweep.group.cells + i;
-      if (sums[i] != 0) atomic_add(sum, sums[i]);
-      const std::int64_t high = at_32(sums + i, n_sums);
-      if (high != 0) atomic_add(sum + sweep.n_cells, high);
-    }
-    for (int i = static_cast<int>(threadIdx.x); i < sweep.group.n_clusters; i += static_cast<int>(blockDim.x)) {
-      const std::int64_t high = kWeighted ? at_32(weights + i, sweep.group.n_clusters) : 0;
-      const std::int64_t weight = kWeighted ? weights[i] + high * (std::int64_t{1} << 32) : rows[i];
-      if (rows[i] != 0) atomic_add(&sweep.rows[sweep.group.clusters + i], rows[i]);
-      if (weight != 0) atomic_add(&sweep.weights[sweep.group.clusters + i], weight);
-    }
-  }
-
- private:
-  // Without weights the atomics first, then what the few that wrapped carry.
+  // Four rows times sign in one column, at the cells that count_row() gave. Without weights the atomics first, then what the few that
+  // wrapped carry.
   __device__ __forceinline__ void add(const int4& row, const int4& cells, const std::int32_t* weight, int j, const int (&q)[4],
                                       int sign) const {
     int* const of_column = sums + j;
@@ -205,6 +163,25 @@ struct BlockSums {
         if (wrap[i] < 0) atomicAdd(sum[i] + n_sums, sign * q[i] < 0 ? -1 : 1);
     }
   }
+
+  // Adds all of it to the sums of the device; all threads.
+  __device__ void close() const {
+    const auto at_32 = [](const int* words, std::int64_t n_words) {
+      return words[n_words] + (kWeighted ? std::int64_t{words[2 * n_words]} * (std::int64_t{1} << 32) : 0);
+    };
+    for (int i = static_cast<int>(threadIdx.x); i < static_cast<int>(sweep.group_cells); i += static_cast<int>(blockDim.x)) {
+      std::int64_t* const sum = sweep.sums + sweep.group.cells + i;
+      if (sums[i] != 0) atomic_add(sum, sums[i]);
+      const std::int64_t high = at_32(sums + i, n_sums);
+      if (high != 0) atomic_add(sum + sweep.n_cells, high);
+    }
+    for (int i = static_cast<int>(threadIdx.x); i < sweep.group.n_clusters; i += static_cast<int>(blockDim.x)) {
+      const std::int64_t high = kWeighted ? at_32(weights + i, sweep.group.n_clusters) : 0;
+      const std::int64_t weight = kWeighted ? weights[i] + high * (std::int64_t{1} << 32) : rows[i];
+      if (rows[i] != 0) atomic_add(&sweep.rows[sweep.group.clusters + i], rows[i]);
+      if (weight != 0) atomic_add(&sweep.weights[sweep.group.clusters + i], weight);
+    }
+  }
 };
 
 // The same straight into the sums of the device.
@@ -221,17 +198,6 @@ struct DeviceSums {
     return static_cast<int>(model.cells) + label * sweep.shape.n_columns;
   }
 
-  __device__ __forceinline__ void move_rows(const PackedModel& model, const Moves& moves, const float* x, const std::int32_t* weight,
-                                            int first, int n_moves, int step) const {
-    for_each_move(sweep.shape, moves, first, n_moves, step, [&](const int4& row, const int4& to, const int4& from, int j) {
-      int q[4];
-      load_steps(sweep, x, row, j, q);
-      add(row, to, weight, j, q, 1);
-      if (!model.labels.fresh) add(row, from, weight, j, q, -1);
-    });
-  }
-
- private:
   __device__ __forceinline__ void add(const int4& row, const int4& cells, const std::int32_t* weight, int j, const int (&q)[4],
                                       int sign) const {
     const int rows_of[4] = {row.x, row.y, row.z, row.w}, cell[4] = {cells.x, cells.y, cells.z, cells.w};
@@ -249,5 +215,24 @@ struct DeviceSums {
     }
   }
 };
+
+// Moves listed rows in BlockSums or DeviceSums, by one warp: four at a time, the turns of this warp from `first` on, every `step`. x:
+// (n_rows, n_columns); weight: (n_rows).
+template <class Sums>
+__device__ __forceinline__ void move_rows(const Sums& sums, const PackedModel& model, const Moves& moves, const float* x,
+                                          const std::int32_t* weight, int first, int n_moves, int step) {
+  const SweepShape& shape = sums.sweep.shape;
+  const auto four = [](const int* of, int i) { return *reinterpret_cast<const int4*>(of + i); };
+  const int lane = static_cast<int>(threadIdx.x) % 32, own = first + 4 * (lane >> shape.lanes_log);
+  for (int j = lane & ((1 << shape.lanes_log) - 1); j < shape.n_columns; j += 1 << shape.lanes_log) {
+    for (int i = own; i < n_moves; i += step) {
+      const int4 row = four(moves.row, i);
+      int q[4];
+      load_steps(sums.sweep, x, row, j, q);
+      sums.add(row, four(moves.to, i), weight, j, q, 1);
+      if (!model.labels.fresh) sums.add(row, four(moves.from, i), weight, j, q, -1);
+    }
+  }
+}
 
 }  // namespace coterie::COTERIE_GPU

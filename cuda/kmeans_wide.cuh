@@ -25,7 +25,7 @@ __device__ inline void label_rows(const Sweep& sweep, const SweepTile& tile, con
 // Lists the rows that change their center, and moves them in the sums: some of them per warp. All threads; begins after a barrier, ends
 // with one. first_row: of the tile; n_listed: 0.
 template <bool kWeighted, class Sums>
-__device__ void move_rows(const Sweep& sweep, const SweepTile& tile, const PackedModel& model, int first_row, int skipped, const Sums& sums,
+__device__ void move_tile(const Sweep& sweep, const SweepTile& tile, const PackedModel& model, int first_row, int skipped, const Sums& sums,
                           const Moves& moves, int* n_listed) {
   const std::int32_t* const weight = kWeighted ? sweep.weight + first_row : nullptr;
   for (int row = static_cast<int>(threadIdx.x); row < sweep.shape.rows; row += kWideThreads) {
@@ -46,7 +46,7 @@ __device__ void move_rows(const Sweep& sweep, const SweepTile& tile, const Packe
   if (threadIdx.x == 0) *n_listed = 0;
   const int turn = 4 * (32 >> sweep.shape.lanes_log);
   const float* const x = sweep.tile.x + std::int64_t{first_row} * sweep.shape.n_columns;
-  sums.move_rows(model, moves, x, weight, static_cast<int>(threadIdx.x) / 32 * turn, n, kWideWarps * turn);
+  move_rows(sums, model, moves, x, weight, static_cast<int>(threadIdx.x) / 32 * turn, n, kWideWarps * turn);
   __syncthreads();
 }
 
@@ -86,9 +86,9 @@ __global__ void __launch_bounds__(kWideThreads, 2) sweep_wide_kernel(Sweep sweep
         if (threadIdx.x % 32 == 0) tile.labels[row] = label;
       });
       if (sweep.shared_sums) {
-        move_rows<kWeighted>(sweep, tile, model, first_row, skipped, sums, moves, n_listed);
+        move_tile<kWeighted>(sweep, tile, model, first_row, skipped, sums, moves, n_listed);
       } else {
-        move_rows<kWeighted>(sweep, tile, model, first_row, skipped, device_sums, moves, n_listed);
+        move_tile<kWeighted>(sweep, tile, model, first_row, skipped, device_sums, moves, n_listed);
       }
     }
   }

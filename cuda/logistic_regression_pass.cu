@@ -53,8 +53,10 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   void accumulate(const Tile& host_or_device_tile) override {
     const Tile& tile = device_tile_.get(host_or_device_tile, stream());
     if (tile.target == nullptr) throw InternalError("a logistic regression was given tiles without outcomes");
-    for (std::int32_t first = 0; first < tile.n_rows; first += slice_rows_)
-      add_slice(tile, first, std::min(slice_rows_, tile.n_rows - first));
+    for (std::int64_t first = 0; first < tile.n_rows; first += slice_rows_) {
+      const auto at = static_cast<std::int32_t>(first);
+      add_slice(tile, at, std::min(slice_rows_, tile.n_rows - at));
+    }
   }
 
   logistic_regression::SweepStatistics finish() override {
@@ -249,10 +251,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
 
   WideSums wide_sums(std::int64_t first, std::int64_t count) const {
     WideSums sums(static_cast<std::size_t>(count));
-    for (std::int64_t i = 0; i < count; ++i) {
-      const FixedPoint& sum = host_sums_.data()[first + i];
-      sums.add(static_cast<std::size_t>(i), (static_cast<int128>(static_cast<std::int64_t>(sum.high)) << 64) + sum.low);
-    }
+    for (std::int64_t i = 0; i < count; ++i) sums.add(static_cast<std::size_t>(i), value_of(host_sums_.data()[first + i]));
     return sums;
   }
 

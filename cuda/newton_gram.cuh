@@ -60,6 +60,24 @@ struct GramBlock {
   }
 };
 
+// Calls load(row, weights of kRows rows), then add(), for the rows of a block, kRows at a time; barriers lie between. The weights of the
+// next rows are on their way meanwhile. All threads.
+template <int kRows, class T, class Load, class Add>
+__device__ __forceinline__ void for_each_panels(const GramBlock& block, T (&weights)[2][kRows], Load&& load, Add&& add) {
+  const int own = static_cast<int>(threadIdx.x);
+  const auto load_weights = [&](int row) {
+    if (own < kRows) weights[row / kRows % 2][own] = row + own < block.n_rows ? static_cast<T>(block.term[row + own]) : T{0};
+  };
+  load_weights(0);
+  for (int row = 0; row < block.n_rows; row += kRows) {
+    __syncthreads();
+    load(row, weights[row / kRows % 2]);
+    load_weights(row + kRows);
+    __syncthreads();
+    add();
+  }
+}
+
 // Cells of one column.
 struct GramColumn {
   const float* x;  // of the first row
@@ -207,19 +225,11 @@ __global__ void __launch_bounds__(kStripThreads, 2) add_rough_gram_kernel(Newton
   const GramTask& task = tasks.task[blockIdx.z];
   const GramBlock block(rows, task);
   if (block.n_rows <= 0) return;
-  const auto load_weights = [&](int row) {
-    if (thread < kRoughRows)
-      weights[row / kRoughRows % 2][thread] = row + thread < block.n_rows ? static_cast<float>(block.term[row + thread]) : 0.0f;
-  };
   for (int i = thread; i < 2 * RoughPanel::kWords; i += kStripThreads) reinterpret_cast<std::uint32_t*>(panels)[i] = 0;
-  load_weights(0);
-  for (int row = 0; row < block.n_rows; row += kRoughRows) {
-    __syncthreads();
-    load_rough_panels(rows, block.first + row, block.n_rows - row, at, weights[row / kRoughRows % 2], panels);
-    load_weights(row + kRoughRows);
-    __syncthreads();
-    add_rough_products(panels[0], panels[1], n_tiles, sum);
-  }
+  for_each_panels(
+      block, weights,
+      [&](int row, const float* weight) { load_rough_panels(rows, block.first + row, block.n_rows - row, at, weight, panels); },
+      [&] { add_rough_products(panels[0], panels[1], n_tiles, sum); });
   __syncthreads();
   auto* const staged = reinterpret_cast<float*>(panels) + warp * 16 * kStagedStride;
 #pragma unroll
@@ -323,20 +333,14 @@ __global__ void __launch_bounds__(kStripThreads, 2) add_precise_gram_kernel(Newt
   const GramTask& task = tasks.task[blockIdx.z];
   const GramBlock block(rows, task);
   if (block.n_rows <= 0) return;
-  const auto load_weights = [&](int row) {
-    const int own = static_cast<int>(threadIdx.x);
-    if (own < kPreciseRows) weights[row / kPreciseRows % 2][own] = row + own < block.n_rows ? block.term[row + own] : 0.0;
-  };
-  load_weights(0);
-  for (int row = 0; row < block.n_rows; row += kPreciseRows) {
-    __syncthreads();
-    load_precise_panels(rows, block.first + row, block.n_rows - row, at, weights[row / kPreciseRows % 2], panels);
-    load_weights(row + kPreciseRows);
-    __syncthreads();
+  for_each_panels(
+      block, weights,
+      [&](int row, const double* weight) { load_precise_panels(rows, block.first + row, block.n_rows - row, at, weight, panels); },
+      [&] {
 #pragma unroll
-    for (int t = 0; t < kTiles; ++t)
-      if (tiles[t].exists) add_precise_products(panels[0], panels[1], tiles[t], sum[t]);
-  }
+        for (int t = 0; t < kTiles; ++t)
+          if (tiles[t].exists) add_precise_products(panels[0], panels[1], tiles[t], sum[t]);
+      });
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) {
     if (!tiles[t].exists) continue;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "cuda/half_bits.hpp"
 #include "host/gaussian_density.hpp"
 #include "host/gaussian_mixture_quanta.hpp"
 
@@ -11,8 +12,6 @@ namespace coterie::COTERIE_GPU {
 namespace {
 
 using gaussian_mixture::Model;
-
-constexpr double kLargest = 32768;  // half of what a half holds
 
 // What multiplies columns and their squares, scaled, and what expanding takes off the constants.
 struct Factors {
@@ -44,7 +43,7 @@ void set_pair(ProductFragment& fragment, std::size_t part, std::span<const doubl
 }
 
 bool exceeds(const std::vector<double>& factors) {
-  return std::any_of(factors.begin(), factors.end(), [](double factor) { return !(std::abs(factor) <= kLargest); });
+  return std::any_of(factors.begin(), factors.end(), [](double factor) { return !(std::abs(factor) <= kLargestFactor); });
 }
 
 }  // namespace
@@ -57,7 +56,7 @@ bool PackedExpansion::fits(const Model& model, const gaussian_mixture::Grid& gri
   const Factors factors(model, center);
   for (std::size_t j = 0; j < center.size(); ++j) {
     const double largest = std::ldexp(grid.steps[j], 24 - factors.exponents[j]);
-    if (largest * largest > kLargest) return false;
+    if (largest * largest > kLargestFactor) return false;
   }
   return !exceeds(factors.of_column) && !exceeds(factors.of_square);
 }

@@ -1,6 +1,11 @@
 #include "cuda/packed_models.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <limits>
+
+#include "host/error.hpp"
 
 namespace coterie::COTERIE_GPU {
 
@@ -23,6 +28,11 @@ void PackedModels::upload(std::span<const kmeans::Model* const> models, std::spa
     n_cells_ += std::int64_t{model->n_clusters} * n_columns;
     n_clusters_ += model->n_clusters;
   }
+  if (n_cells_ > std::numeric_limits<std::int32_t>::max())  // kernels count them in 32 bits
+    throw ResourceError(fmt::format(
+        "{} models of one sweep have {} cells of segments and columns together, and a GPU takes 2147483647. Ask for fewer segments or "
+        "restarts at a time (--n-clusters, --n-init), or use --device cpu.",
+        models.size(), n_cells_));
   centers_.ensure(static_cast<std::size_t>(n_floats));
   device_centers_.ensure(static_cast<std::size_t>(n_floats));
   device_layout_.ensure(layout_.size());

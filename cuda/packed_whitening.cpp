@@ -11,8 +11,6 @@ namespace {
 
 using gaussian_mixture::Model;
 
-constexpr double kLargest = 32768;  // half of what a half holds
-
 }  // namespace
 
 std::vector<int> column_exponents(const Model& model, std::span<const float> center) {
@@ -38,9 +36,9 @@ bool PackedWhitening::fits(const Model& model, const gaussian_mixture::Grid& gri
   const std::vector<int> exponents = column_exponents(model, center);
   const std::size_t d = center.size();
   for (std::size_t j = 0; j < d; ++j)
-    if (std::ldexp(grid.steps[j], 24 - exponents[j]) > kLargest) return false;
+    if (std::ldexp(grid.steps[j], 24 - exponents[j]) > kLargestFactor) return false;
   for (std::size_t i = 0; i < model.precisions_cholesky.size(); ++i)
-    if (std::abs(std::ldexp(model.precisions_cholesky[i], exponents[i / d % d])) > kLargest) return false;
+    if (std::abs(std::ldexp(model.precisions_cholesky[i], exponents[i / d % d])) > kLargestFactor) return false;
   return true;
 }
 
