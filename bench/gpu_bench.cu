@@ -1,9 +1,10 @@
 // What bench/gpu measures on a GPU: the roofs of the device, then every pass at the shapes of the targets (gpu_bench [all|roofs|kmeans|
-// predict|profile|mixture|regression [SHAPE]]; SHAPE, as 10000000x32x64x1, leaves one of them, for a profiler). Some rows are made again on
-// the host and labelled by the definition. One JSON object per line.
+// predict|profile|mixture|regression [SHAPE]]; SHAPE, as 10000000x32x64x1, leaves one of them, for a profiler, or for k-means any other).
+// Some rows are made again on the host and labelled by the definition. One JSON object per line.
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -171,10 +172,15 @@ void measure(Bench& bench, const char* stages) {
   std::fflush(stdout);
   // Largest last, so that a machine that stops early has shown the most.
   if (wanted("kmeans")) {
-    for (const Shape& shape : {Shape{1'000'000, 16, 8, 1}, Shape{10'000'000, 32, 16, 1}, Shape{10'000'000, 32, 64, 1},
-                               Shape{10'000'000, 64, 64, 1}, Shape{10'500'000, 128, 64, 1}, Shape{10'000'000, 32, 8, 10},
-                               Shape{10'500'000, 128, 1024, 1}, Shape{100'000'000, 32, 64, 1}, Shape{1'000'000, 512, 16384, 1}})
-      measure_kmeans(bench, shape);
+    Shape only{};
+    if (std::sscanf(bench.shape.c_str(), "%" SCNd64 "x%dx%dx%d", &only.n_rows, &only.n_columns, &only.n_clusters, &only.n_models) == 4) {
+      measure_kmeans(bench, only);
+    } else {
+      for (const Shape& shape : {Shape{1'000'000, 16, 8, 1}, Shape{10'000'000, 32, 16, 1}, Shape{10'000'000, 32, 64, 1},
+                                 Shape{10'000'000, 64, 64, 1}, Shape{10'500'000, 128, 64, 1}, Shape{10'000'000, 32, 8, 10},
+                                 Shape{10'500'000, 128, 1024, 1}, Shape{100'000'000, 32, 64, 1}, Shape{1'000'000, 512, 16384, 1}})
+        measure_kmeans(bench, shape);
+    }
   }
   if (wanted("predict")) {
     for (const Shape& shape : {Shape{10'000'000, 32, 8, 1}, Shape{10'000'000, 32, 64, 1}}) measure_predictor(bench, shape);

@@ -18,7 +18,10 @@ constexpr double kSlack = 1 + 0x1p-10;  // for the roundings of the bounds thems
 // rounding each; rho |e| at the start of the sum errs by as much of itself, less than kSlack allows for up to some thousand columns.
 __device__ double accumulation_error(int padded_columns) { return (2 * padded_columns + 16) * 0x1p-23; }
 
-std::int32_t count_pairs(const kmeans::Model& model) { return (model.n_clusters + kPairCenters - 1) / kPairCenters; }
+std::int32_t count_pairs(const kmeans::Model& model, CenterLayout layout) {
+  const std::int32_t at_once = layout == CenterLayout::tiles ? kTileCenters : kPairCenters;
+  return (model.n_clusters + at_once - 1) / at_once * (at_once / kPairCenters);
+}
 
 // Over the centers of a model: bits of doubles that are not negative, which order as integers.
 struct Largest {
@@ -49,6 +52,29 @@ __device__ double add_block(double value, double* of_warps) {
   return sum;
 }
 
+// Where a center's halves lie: those of 16 columns from `first` on, `step` halves between one 16 and the next.
+struct CenterPlace {
+  std::int64_t first;
+  int step;
+  CenterLayout layout;
+
+  __device__ CenterPlace(const TensorModel& model, int steps, int cluster) : layout(model.layout) {
+    constexpr int kHalves = sizeof(Fragment) / 2;
+    const int in_tile = cluster % kTileCenters;
+    if (layout == CenterLayout::tiles) {
+      step = kTileCenters * kStepColumns;
+      first = model.fragments * kHalves + std::int64_t{cluster / kTileCenters} * steps * step + in_tile / 8 * 128 + in_tile % 8 * 8;
+    } else {
+      step = kLanes * kHalves;
+      first = (model.fragments + std::int64_t{cluster / kPairCenters} * steps * kLanes + cluster % 8 * 4) * kHalves + cluster / 8 % 2 * 4;
+    }
+  }
+  __device__ std::int64_t of(int column) const {
+    const int j = column % kStepColumns;
+    return first + std::int64_t{column / kStepColumns} * step + (layout == CenterLayout::tiles ? j / 8 * 64 + j % 8 : j / 4 * 8 + j % 4);
+  }
+};
+
 // Grid: places of centers by models. Those beyond the last center are infinitely far.
 __global__ void __launch_bounds__(kPackThreads, 4) pack_centers_kernel(CenterPacking job) {
   SHARED(of_warps, double[kPackWarps]);
@@ -56,15 +82,15 @@ __global__ void __launch_bounds__(kPackThreads, 4) pack_centers_kernel(CenterPac
   const TensorModel& model = job.models[blockIdx.y];
   const PackedModel& packed = job.packed[blockIdx.y];
   if (cluster >= model.n_pairs * kPairCenters) return;
-  const int pair = cluster / kPairCenters, tile = cluster / 8 % 2, group = cluster % 8;
-  CenterPair& bounds = job.pairs[model.pairs + (2 * pair + tile) * 4 + group / 2];
+  const int half = cluster % 2;
+  CenterPair& bounds = job.pairs[model.pairs + cluster / 2];
   if (cluster >= packed.n_clusters) {
-    if (threadIdx.x == 0) bounds.half_square[group % 2] = __builtin_huge_valf(), bounds.norm[group % 2] = 0;
+    if (threadIdx.x == 0) bounds.half_square[half] = __builtin_huge_valf(), bounds.norm[half] = 0;
     return;
   }
   const float* const center = job.centers + packed.centers + std::int64_t{cluster} * job.padded_columns;
-  auto* const halves =
-      reinterpret_cast<std::uint16_t*>(job.fragments + model.fragments + (std::int64_t{pair} * job.steps * kLanes + 4 * group)) + 4 * tile;
+  auto* const halves = reinterpret_cast<std::uint16_t*>(job.fragments);
+  const CenterPlace place(model, job.steps, cluster);
   double square = 0, lost_square = 0;
   for (int j = static_cast<int>(threadIdx.x); j < job.n_columns; j += kPackThreads) {
     const double c = center[j], p = job.pivot[j], e = job.scale * (c - p);
@@ -74,14 +100,14 @@ __global__ void __launch_bounds__(kPackThreads, 4) pack_centers_kernel(CenterPac
     square = fma(e, e, square);
     lost_square = fma(lost, lost, lost_square);
     // negated: the sum is |e|^2 / 2 - y . e
-    halves[(j / kStepColumns * kLanes + j % kStepColumns / 4) * 8 + j % 4] = static_cast<std::uint16_t>(bits ^ 0x8000u);
+    halves[place.of(j)] = static_cast<std::uint16_t>(bits ^ 0x8000u);
   }
   square = add_block(square, of_warps);
   lost_square = add_block(lost_square, of_warps);
   if (threadIdx.x != 0) return;
   const double norm = ::sqrt(square);
-  bounds.half_square[group % 2] = static_cast<float>(square / 2);
-  bounds.norm[group % 2] = static_cast<float>(norm * kSlack);
+  bounds.half_square[half] = static_cast<float>(square / 2);
+  bounds.norm[half] = static_cast<float>(norm * kSlack);
   Largest& largest = job.largest[blockIdx.y];
   if (norm > 0) atomic_max(&largest.lost_ratio, static_cast<std::uint64_t>(__double_as_longlong(::sqrt(lost_square) / norm)));
   atomic_max(&largest.norm, static_cast<std::uint64_t>(__double_as_longlong(norm)));
@@ -132,33 +158,32 @@ void CenterFragments::choose_units(std::span<const kmeans::Model* const> models)
   scale_ = largest > 0 ? std::ldexp(1.0, std::clamp(kLargestExponent - exponent, -kReach, kReach)) : 1;
 }
 
-void CenterFragments::upload(std::span<const kmeans::Model* const> models, const PackedModels& packed, std::int32_t n_columns,
-                             cudaStream_t stream) {
+void CenterFragments::upload(std::span<const kmeans::Model* const> models, std::span<const CenterLayout> layouts,
+                             const PackedModels& packed, std::int32_t n_columns, cudaStream_t stream) {
   n_columns_ = n_columns;
   const int steps = count_steps(n_columns);
   std::size_t n_pairs = 0;
   std::int32_t most_pairs = 0;
-  for (const kmeans::Model* model : models) {
-    n_pairs += static_cast<std::size_t>(count_pairs(*model));
-    most_pairs = std::max(most_pairs, count_pairs(*model));
+  models_.ensure(models.size());
+  TensorModel next{};
+  for (std::size_t m = 0; m < models.size(); ++m) {
+    next.layout = layouts.empty() ? CenterLayout::fragments : layouts[m];
+    next.n_pairs = count_pairs(*models[m], next.layout);
+    models_.data()[m] = next;
+    next.fragments += std::int64_t{next.n_pairs} * steps * kLanes;
+    next.pairs += next.n_pairs * 2 * 4;
+    n_pairs += static_cast<std::size_t>(next.n_pairs);
+    most_pairs = std::max(most_pairs, next.n_pairs);
   }
   const std::size_t n_fragments = n_pairs * static_cast<std::size_t>(steps) * kLanes,
                     n_pivots = static_cast<std::size_t>(steps) * kStepColumns;
   pivot_.ensure(n_pivots);
-  models_.ensure(models.size());
   device_pivot_.ensure(n_pivots);
   device_fragments_.ensure(n_fragments);
   device_pairs_.ensure(n_pairs * 2 * 4);
   device_models_.ensure(models.size());
   device_largest_.ensure(2 * models.size());
   choose_units(models);
-  TensorModel next{};
-  for (std::size_t m = 0; m < models.size(); ++m) {
-    next.n_pairs = count_pairs(*models[m]);
-    models_.data()[m] = next;
-    next.fragments += std::int64_t{next.n_pairs} * steps * kLanes;
-    next.pairs += next.n_pairs * 2 * 4;
-  }
   copy_to_device(device_pivot_.data(), pivot_.data(), n_pivots, stream);
   copy_to_device(device_models_.data(), models_.data(), models.size(), stream);
   fill_zero(device_fragments_.data(), n_fragments, stream);

@@ -24,6 +24,14 @@ constexpr int count_steps(int n_columns) {
   return steps == 5 || steps == 7 ? steps + 1 : steps;
 }
 
+inline constexpr int kTileCenters = 128;  // of a product of warpgroups (warpgroup_mma.hpp)
+
+// How the centers of a model lie in memory.
+enum class CenterLayout : std::int32_t {
+  fragments,  // (n_pairs, steps, 32) Fragments, for products of warps
+  tiles,      // (n_pairs / 8, steps) tiles of kTileCenters centers as core matrices, for products of warpgroups
+};
+
 // What one lane holds of rows (a[0..3] of mma.hpp) or of two tiles of 8 centers (b[0..1] of each) in one step. A product may take its
 // columns in any order, so a lane's are neighbours: 4 * member + {0, 1}, and + {2, 3} where mma.hpp has those 8 further.
 struct alignas(16) Fragment {
@@ -36,11 +44,12 @@ struct alignas(16) CenterPair {
 };
 
 struct TensorModel {
-  std::int64_t fragments;  // first of its (n_pairs, steps, 32)
+  std::int64_t fragments;  // first of its (n_pairs, steps, 32), or of what its layout has in that place
   std::int32_t pairs;      // first of its (2 * n_pairs, 4) CenterPairs
-  std::int32_t n_pairs;    // of tiles; the centers that fill up the last one are infinitely far
+  std::int32_t n_pairs;    // of tiles; the centers that fill up the last one, or the last kTileCenters, are infinitely far
   // A product sum is within |e_k| * (what the row lost + of_norm * |row| + constant) of the true one.
   float of_norm, constant;
+  CenterLayout layout;
 };
 
 // On the device, for kernels.
@@ -55,8 +64,9 @@ struct TensorCenters {
 
 class CenterFragments {
  public:
-  // Chooses the units, and packs what `packed` has uploaded, on the device; lives as PackedModels does.
-  void upload(std::span<const kmeans::Model* const> models, const PackedModels& packed, std::int32_t n_columns, cudaStream_t stream);
+  // Chooses the units, and packs what `packed` has uploaded, on the device; lives as PackedModels does. layouts: by model, or none.
+  void upload(std::span<const kmeans::Model* const> models, std::span<const CenterLayout> layouts, const PackedModels& packed,
+              std::int32_t n_columns, cudaStream_t stream);
   TensorCenters on_device() const;
 
  private:

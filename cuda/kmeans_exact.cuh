@@ -1,5 +1,5 @@
-// The definition of host/kmeans.hpp for whole tiles, and sums straight into device memory: for rows too wide for shared memory, tiles of
-// less than a warp's rows, grids whose inverse step is no float, and the rare sweep that looks for the farthest rows.
+// The definition of host/kmeans.hpp for whole tiles: for rows too wide for shared memory, tiles of less than a warp's rows, grids whose
+// inverse step is no float, and the rare sweep that looks for the farthest rows. And sums of labelled rows straight into device memory.
 #pragma once
 
 #include "cuda/kept_label.cuh"
@@ -38,37 +38,47 @@ struct ModelSums {
   std::int64_t* rows;     // (n_clusters)
 };
 
-// One thread per cell; the first thread of a row moves its weight. label, weight: (n_rows), weight may be nullptr; scale: (2, n_columns), x
-// * scale[0] * scale[1] is a whole number; kept: of this model's slot, or of none.
+// Moves the rows that change their center, and keeps their labels; a warp looks at 32 rows, and its lanes share the columns of one of
+// them. label, weight: (n_rows), weight may be nullptr; scale: (2, n_columns), x * scale[0] * scale[1] is a whole number; kept: of this
+// model's slot, or of none.
 __global__ void __launch_bounds__(kExactThreads)
     move_rows_kernel(const float* x, const std::int32_t* weight, int n_rows, int n_columns, const std::int32_t* label, const float* scale,
                      KeptLabels kept, SweepMemory::Place place, ModelSums to) {
-  const std::int64_t n_cells = std::int64_t{n_rows} * n_columns;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
   const std::int64_t step = std::int64_t{gridDim.x} * kExactThreads;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * kExactThreads + threadIdx.x; i < n_cells; i += step) {
-    const std::int64_t row = i / n_columns;
-    const auto j = static_cast<int>(i % n_columns);
-    const std::int64_t w = weight != nullptr ? weight[row] : 1;
-    const std::uint16_t* const known = place.fresh ? nullptr : place_of_label(kept, place.slot, static_cast<int>(row));
-    const int before = known != nullptr ? *known : -1;
-    if (w == 0 || label[row] == before) continue;
-    const std::int64_t product = w * __float2int_rn(x[i] * scale[j] * scale[n_columns + j]);
-    const auto add = [&](std::int64_t cluster, int sign) {
-      atomic_add(&to.low[cluster * n_columns + j], sign * product & 0xffffffff);
-      atomic_add(&to.high[cluster * n_columns + j], sign * product >> 32);
-      if (j != 0) return;
-      atomic_add(&to.weights[cluster], sign * w);
-      atomic_add(&to.rows[cluster], sign);
-    };
-    add(label[row], 1);
-    if (before >= 0) add(before, -1);
+  for (std::int64_t first = std::int64_t{blockIdx.x} * kExactThreads + threadIdx.x - lane; first < n_rows; first += step) {
+    const std::int64_t own = min(first + lane, std::int64_t{n_rows} - 1);
+    std::uint16_t* const known = place_of_label(kept, place.slot, static_cast<int>(own));
+    const int w = weight != nullptr ? weight[own] : 1, after = label[own], before = known == nullptr || place.fresh ? -1 : *known;
+    const bool moves = first + lane < n_rows && w != 0 && after != before;
+    if (moves) {
+      if (known != nullptr) *known = static_cast<std::uint16_t>(after);
+      const auto count = [&](int cluster, int sign) {
+        atomic_add(&to.weights[cluster], sign * w);
+        atomic_add(&to.rows[cluster], sign);
+      };
+      count(after, 1);
+      if (before >= 0) count(before, -1);
+    }
+    for (unsigned rest = __ballot_sync(kAllLanes, moves); rest != 0; rest &= rest - 1) {
+      const int mover = __ffs(static_cast<int>(rest)) - 1;
+      const std::int64_t row_weight = __shfl_sync(kAllLanes, w, mover), row = first + mover;
+      const std::int64_t gains = __shfl_sync(kAllLanes, after, mover), loses = __shfl_sync(kAllLanes, before, mover);
+      for (int j = lane; j < n_columns; j += 32) {
+        const std::int64_t product = row_weight * __float2int_rn(x[row * n_columns + j] * scale[j] * scale[n_columns + j]);
+        const auto add = [&](std::int64_t cell, std::int64_t part) {
+          if (weight == nullptr) {  // fits in the low limb, which may be negative
+            atomic_add(&to.low[cell], part);
+          } else {
+            atomic_add(&to.low[cell], part & 0xffffffff);
+            atomic_add(&to.high[cell], part >> 32);
+          }
+        };
+        add(gains * n_columns + j, product);
+        if (loses >= 0) add(loses * n_columns + j, -product);
+      }
+    }
   }
-}
-
-// After it, for the next sweep. One thread per row.
-__global__ void __launch_bounds__(kExactThreads) keep_labels_kernel(const std::int32_t* label, int n_rows, KeptLabels kept, int slot) {
-  const std::int64_t row = std::int64_t{blockIdx.x} * kExactThreads + threadIdx.x;
-  if (row < n_rows) *place_of_label(kept, slot, static_cast<int>(row)) = static_cast<std::uint16_t>(label[row]);
 }
 
 }  // namespace coterie::COTERIE_GPU

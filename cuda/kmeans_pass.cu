@@ -30,21 +30,31 @@ unsigned count_persistent_blocks(void (*kernel)(Parameters), int threads, std::s
 class KMeansPass final : public kmeans::Pass {
  public:
   KMeansPass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns, SweepTally* tally)
-      : device_(device), n_columns_(n_columns), certainty_(n_columns), tally_(tally), memory_(device.memory_bytes / kLabelShare) {
+      : device_(device),
+        n_columns_(n_columns),
+        certainty_(n_columns),
+        tally_(tally),
+        limits_(n_columns, device.device.compute_major == 9, device.shared_bytes),
+        memory_(device.memory_bytes / kLabelShare) {
     upload_scale(grid);
     for (const bool weighted : {false, true}) {
       allow_shared_memory(choose_narrow_kernel(weighted));
       allow_shared_memory(choose_wide_kernel(weighted));
     }
+    if (limits_.warpgroup_shape.warpgroups == 0) return;
+    for (const bool deciding : {false, true}) allow_shared_memory(choose_warpgroup_kernel(deciding));
   }
 
   void begin(std::span<const kmeans::Model* const> models) override {
     models_.assign(models.begin(), models.end());
     memory_.begin(models);
     packed_.upload(models, memory_.places(), n_columns_, stream());
-    shape_ = choose_shape(n_columns_, device_.shared_bytes);
-    fragments_.upload(models, packed_, n_columns_, stream());
-    for (const bool weighted : {false, true}) groups_[weighted] = group_models(packed_, shape_, device_.shared_bytes, weighted);
+    for (const bool weighted : {false, true}) groups_[weighted] = group_models(packed_, limits_, weighted);
+    layouts_.assign(models.size(), CenterLayout::fragments);
+    for (const SweepGroup& group : groups_[false]) {
+      if (group.kind == SweepKind::warpgroups) layouts_[static_cast<std::size_t>(group.first_model)] = CenterLayout::tiles;
+    }
+    fragments_.upload(models, layouts_, packed_, n_columns_, stream());
     farthest_.clear();
     for (const kmeans::Model* model : models) farthest_.emplace_back(model->empty_clusters, n_columns_ + 2);
     statistics_.ensure(statistics_size());
@@ -58,11 +68,18 @@ class KMeansPass final : public kmeans::Pass {
     if (first_row_ < 0) first_row_ = tile.first_row;
     memory_.grow(tile.first_row - first_row_ + tile.n_rows, stream());
     for (const SweepGroup& group : groups_[tile.weight != nullptr]) {
-      const SweepShape shape = fit_rows(shape_, tile.n_rows);
-      if (shape.rows > 0 && scale_is_one_float_) {
+      const SweepShape shape = fit_rows(limits_.shape, tile.n_rows);
+      const auto first_model = static_cast<std::size_t>(group.first_model);
+      if (group.kind == SweepKind::warpgroups) {
+        label_by_warpgroups(tile, first_model);
+        move_rows(tile, first_model);
+      } else if (shape.rows > 0 && scale_is_one_float_) {
         sweep_group(tile, group, shape);
       } else {
-        for (int m = 0; m < group.n_models; ++m) sweep_alone(tile, static_cast<std::size_t>(group.first_model + m));
+        for (std::size_t m = first_model; m < first_model + static_cast<std::size_t>(group.n_models); ++m) {
+          label_exactly(tile, m);
+          move_rows(tile, m);
+        }
       }
     }
     for (std::size_t m = 0; m < models_.size(); ++m) {
@@ -111,7 +128,8 @@ class KMeansPass final : public kmeans::Pass {
   }
 
   using Kernel = void (*)(Sweep);
-  void allow_shared_memory(Kernel kernel) const {
+  template <class Job>
+  void allow_shared_memory(void (*kernel)(Job)) const {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device_.shared_bytes)));
   }
   static Kernel choose_wide_kernel(bool weighted) { return weighted ? sweep_wide_kernel<true> : sweep_wide_kernel<false>; }
@@ -122,6 +140,12 @@ class KMeansPass final : public kmeans::Pass {
         {sweep_narrow_kernel<6, false>, sweep_narrow_kernel<6, true>}, {sweep_narrow_kernel<8, false>, sweep_narrow_kernel<8, true>}};
     const int steps = std::min(count_steps(n_columns_), 8);
     return kKernels[steps <= 4 ? steps - 1 : steps / 2 + 1][weighted];
+  }
+
+  using WarpgroupKernel = void (*)(WarpgroupSweep);
+  WarpgroupKernel choose_warpgroup_kernel(bool deciding) const {
+    if (limits_.warpgroup_shape.warpgroups == 2) return deciding ? decide_rows_kernel<2> : label_rows_kernel<2>;
+    return deciding ? decide_rows_kernel<4> : label_rows_kernel<4>;
   }
 
   void sweep_group(const Tile& tile, const SweepGroup& group, const SweepShape& shape) {
@@ -147,9 +171,10 @@ class KMeansPass final : public kmeans::Pass {
                       .certain_underflow = nearest::Certainty::kUnderflow,
                       .rechecked = rows() + clusters()};
     const bool weighted = tile.weight != nullptr;
-    const int threads = group.narrow ? kNarrowThreads : kWideThreads;
-    const int rows = group.narrow ? kNarrowWarps * kLeastNarrowRows : shape.rows;  // of a block at a time
-    const Kernel kernel = group.narrow ? choose_narrow_kernel(weighted) : choose_wide_kernel(weighted);
+    const bool narrow = group.kind == SweepKind::narrow;
+    const int threads = narrow ? kNarrowThreads : kWideThreads;
+    const int rows = narrow ? kNarrowWarps * kLeastNarrowRows : shape.rows;  // of a block at a time
+    const Kernel kernel = narrow ? choose_narrow_kernel(weighted) : choose_wide_kernel(weighted);
     const unsigned blocks = count_persistent_blocks(kernel, threads, group.shared_bytes, device_.device, (tile.n_rows - 1) / rows + 1);
     launch(kernel, {blocks, static_cast<unsigned>(threads), group.shared_bytes, stream()}, sweep);
   }
@@ -162,18 +187,44 @@ class KMeansPass final : public kmeans::Pass {
            packed_.centers() + packed_.layout()[m].centers, packed_.padded_columns(), models_[m]->n_clusters, output);
   }
 
-  void sweep_alone(const Tile& tile, std::size_t m) {
+  void label_by_warpgroups(const Tile& tile, std::size_t m) {
+    const auto n = static_cast<std::size_t>(tile.n_rows);
+    label_.ensure(n);
+    open_.ensure(n);
+    n_open_.ensure(1);
+    fill_zero(n_open_.data(), 1, stream());
+    const WarpgroupSweep sweep{.shape = limits_.warpgroup_shape,
+                               .tile = {tile.x, tile.n_rows},
+                               .weight = tile.weight,
+                               .centers = {packed_.centers() + packed_.layout()[m].centers, n_columns_, packed_.padded_columns()},
+                               .n_clusters = models_[m]->n_clusters,
+                               .tensor = fragments_.on_device(),
+                               .model = static_cast<int>(m),
+                               .certain_ratio = certainty_.ratio,
+                               .certain_underflow = nearest::Certainty::kUnderflow,
+                               .label = label_.data(),
+                               .open = open_.data(),
+                               .n_open = n_open_.data(),
+                               .rechecked = rows() + clusters()};
+    const int bytes = warpgroup_memory(sweep.shape).bytes, most = (tile.n_rows - 1) / sweep.shape.rows() + 1;
+    const auto blocks = static_cast<unsigned>(std::min(most, device_.device.multiprocessors));
+    for (const bool deciding : {false, true})
+      launch(choose_warpgroup_kernel(deciding),
+             {blocks, static_cast<unsigned>(sweep.shape.threads()), static_cast<std::size_t>(bytes), stream()}, sweep);
+  }
+
+  void label_exactly(const Tile& tile, std::size_t m) {
     label_.ensure(static_cast<std::size_t>(tile.n_rows));
     assign_exact(tile, m, {.label = label_.data(), .second = nullptr, .squared_distance = nullptr, .second_squared_distance = nullptr});
+  }
+
+  // Whose labels are in label_.
+  void move_rows(const Tile& tile, std::size_t m) {
     const PackedModel& model = packed_.layout()[m];
     const ModelSums to{limb(0) + model.cells, limb(1) + model.cells, weights() + model.clusters, rows() + model.clusters};
     constexpr unsigned kBlocksPerMultiprocessor = 8;  // enough threads to hide the latency of the atomics
-    const KeptLabels kept = labels_of(tile);
     launch(move_rows_kernel, {kBlocksPerMultiprocessor * static_cast<unsigned>(device_.device.multiprocessors), kExactThreads, 0, stream()},
-           tile.x, tile.weight, tile.n_rows, n_columns_, label_.data(), scale_.data(), kept, model.labels, to);
-    if (kept.first == nullptr || model.labels.slot < 0) return;
-    const auto blocks = static_cast<unsigned>((tile.n_rows + kExactThreads - 1) / kExactThreads);
-    launch(keep_labels_kernel, {blocks, kExactThreads, 0, stream()}, label_.data(), tile.n_rows, kept, model.labels.slot);
+           tile.x, tile.weight, tile.n_rows, n_columns_, label_.data(), scale_.data(), labels_of(tile), model.labels, to);
   }
 
   // Rare: a cluster of this model was empty. Distances come to the host, and then the few rows that are kept.
@@ -221,9 +272,9 @@ class KMeansPass final : public kmeans::Pass {
 
   DeviceContext& device_;
   std::int32_t n_columns_;
-  SweepShape shape_{};
   nearest::Certainty certainty_;
   SweepTally* tally_;
+  SweepLimits limits_;
   SweepMemory memory_;
   std::int64_t first_row_ = -1;  // of the pass
   DeviceBuffer<float> scale_;    // (2, n_columns)
@@ -232,12 +283,15 @@ class KMeansPass final : public kmeans::Pass {
   PackedModels packed_;
   CenterFragments fragments_;
   std::vector<SweepGroup> groups_[2];  // without and with weights
+  std::vector<CenterLayout> layouts_;  // by model
   std::vector<FirstRows> farthest_;    // by model
   DeviceBuffer<std::int64_t> statistics_;
   PinnedBuffer<std::int64_t> host_statistics_;
   DeviceTile device_tile_;
   DeviceBuffer<std::int32_t> label_;  // (rows of a tile)
   DeviceBuffer<double> distance_;     // (rows of a tile)
+  DeviceBuffer<OpenRow> open_;        // (rows of a tile)
+  DeviceBuffer<int> n_open_;
 };
 
 class KMeansPredictor final : public kmeans::Predictor {
@@ -251,7 +305,7 @@ class KMeansPredictor final : public kmeans::Predictor {
     const kmeans::Model* const models[] = {&model};
     packed_.upload(models, {}, model.n_columns, device_.compute.get());
     shape_ = choose_shape(model.n_columns, device_.shared_bytes);
-    fragments_.upload(models, packed_, model.n_columns, device_.compute.get());
+    fragments_.upload(models, {}, packed_, model.n_columns, device_.compute.get());
   }
 
   kmeans::Assignment predict(const Tile& host_or_device_tile) override {

@@ -80,6 +80,12 @@ __device__ inline void merge_across_lanes(TopTwo<float>& top, int bits) {
   top.best = min(top.best, best);
 }
 
+__device__ __forceinline__ void add_squares(float& s, const float4& x, const float4& center) {
+  const float t[4] = {x.x - center.x, x.y - center.y, x.z - center.z, x.w - center.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) s = __fmaf_rn(t[i], t[i], s);
+}
+
 // A share of the columns of one center, for one of the eight lanes that measure it. kAhead: how many fours of them are asked for at a
 // time, for their registers.
 template <int kAhead>
@@ -87,10 +93,7 @@ __device__ __forceinline__ float partial_square(const float* x, int n_columns, c
   float s = 0;
 #pragma unroll kAhead
   for (int j = static_cast<int>(threadIdx.x) % 8 * 4; j < n_columns; j += 32) {
-    const float4 cells = four_cells(x, j, n_columns), means = *reinterpret_cast<const float4*>(center + j);
-    const float t[4] = {cells.x - means.x, cells.y - means.y, cells.z - means.z, cells.w - means.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) s = __fmaf_rn(t[i], t[i], s);
+    add_squares(s, four_cells(x, j, n_columns), *reinterpret_cast<const float4*>(center + j));
   }
   return s;
 }
@@ -127,22 +130,31 @@ __device__ void for_each_exact(const float* x, const CenterRows& centers, const 
   });
 }
 
-// By the definition; all lanes return the same.
-__device__ inline int nearest_exact(const float* x, const CenterRows& centers, const OpenCenters& open) {
+// Of results of the definition, offered in any order by all lanes.
+struct ExactNearest {
   double best = __builtin_huge_val();
   int label = 0x7fffffff;  // of no center
-  const auto offer = [&](int cluster, double s) {
+
+  __device__ void offer(int cluster, double s) {
     if (s < best || (s == best && cluster < label)) {
       best = s;
       label = cluster;
     }
-  };
-  for_each_exact(x, centers, open, offer);
-  for (int other = 16; other > 0; other /= 2) {
-    const double s = __shfl_xor_sync(kAllLanes, best, other);
-    offer(__shfl_xor_sync(kAllLanes, label, other), s);
   }
-  return label;
+  __device__ int label_of_all() {
+    for (int other = 16; other > 0; other /= 2) {
+      const double s = __shfl_xor_sync(kAllLanes, best, other);
+      offer(__shfl_xor_sync(kAllLanes, label, other), s);
+    }
+    return label;
+  }
+};
+
+// By the definition; all lanes return the same.
+__device__ inline int nearest_exact(const float* x, const CenterRows& centers, const OpenCenters& open) {
+  ExactNearest nearest;
+  for_each_exact(x, centers, open, [&](int cluster, double s) { nearest.offer(cluster, s); });
+  return nearest.label_of_all();
 }
 
 // How many rows a warp has decided, and how many of them by the definition; as SweepTally.

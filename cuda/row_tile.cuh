@@ -14,14 +14,12 @@ struct TileCells {
   float4 cell[kRows][kSteps];
 };
 
-// rows: (8 kRows, n_columns); zeros beyond the columns.
-template <bool kVector, int kRows, int kSteps>
-__device__ __forceinline__ void load_cells(const float* rows, int n_columns, int first_step, TileCells<kRows, kSteps>& cells) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, column = first_step * kStepColumns + lane % 4 * 4;
-  const float* const own = rows + lane / 4 * n_columns + column;
+// row_of(i): where the lane's i-th row begins, from its columns of the first step on; zeros beyond the columns.
+template <bool kVector, int kRows, int kSteps, class RowOf>
+__device__ __forceinline__ void load_cells_of(RowOf&& row_of, int n_columns, int column, TileCells<kRows, kSteps>& cells) {
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
-    const float* const row = own + 8 * i * n_columns;
+    const float* const row = row_of(i);
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const int at = step * kStepColumns;
@@ -29,13 +27,30 @@ __device__ __forceinline__ void load_cells(const float* rows, int n_columns, int
     }
   }
 }
+template <int kRows, int kSteps, class RowOf>
+__device__ __forceinline__ void load_cells_of(RowOf&& row_of, int n_columns, int column, TileCells<kRows, kSteps>& cells) {
+  if (n_columns % 4 == 0) {  // around all loads, so that they are under way together
+    load_cells_of<true>(row_of, n_columns, column, cells);
+  } else {
+    load_cells_of<false>(row_of, n_columns, column, cells);
+  }
+}
+// Of a lane, in the columns from a step on.
+__device__ __forceinline__ int first_column(int step) { return step * kStepColumns + static_cast<int>(threadIdx.x) % 4 * 4; }
+
+// row: where the lane's begin.
+template <int kRows, int kSteps>
+__device__ __forceinline__ void load_cells(const float* const (&row)[kRows], int n_columns, int first_step,
+                                           TileCells<kRows, kSteps>& cells) {
+  const int column = first_column(first_step);
+  load_cells_of([&](int i) { return row[i] + column; }, n_columns, column, cells);
+}
+// rows: (8 kRows, n_columns)
 template <int kRows, int kSteps>
 __device__ __forceinline__ void load_cells(const float* rows, int n_columns, int first_step, TileCells<kRows, kSteps>& cells) {
-  if (n_columns % 4 == 0) {  // around all loads, so that they are under way together
-    load_cells<true>(rows, n_columns, first_step, cells);
-  } else {
-    load_cells<false>(rows, n_columns, first_step, cells);
-  }
+  const int column = first_column(first_step);
+  const float* const own = rows + static_cast<int>(threadIdx.x) % 32 / 4 * n_columns + column;
+  load_cells_of([&](int i) { return own + 8 * i * n_columns; }, n_columns, column, cells);
 }
 
 // Squares of a row in half precision and of what rounding took away, of the columns of one lane.

@@ -8,6 +8,7 @@
 
 #include "cuda/kmeans_narrow.cuh"
 #include "cuda/kmeans_predict.cuh"
+#include "cuda/kmeans_warpgroup.cuh"
 #include "cuda/kmeans_wide.cuh"
 
 namespace coterie::COTERIE_GPU {
@@ -43,13 +44,34 @@ inline SweepShape fit_rows(SweepShape shape, int n_rows) {
   return shape;
 }
 
+enum class SweepKind {
+  narrow,      // kmeans_narrow.cuh
+  wide,        // kmeans_wide.cuh
+  warpgroups,  // kmeans_warpgroup.cuh, one model alone
+};
+
+// What a device and the columns allow.
+struct SweepLimits {
+  SweepShape shape;
+  WarpgroupShape warpgroup_shape;  // without warpgroups: not on this device
+  std::size_t shared_bytes;
+
+  SweepLimits() = default;
+  SweepLimits(int n_columns, bool has_warpgroups, std::size_t shared_limit)
+      : shape(choose_shape(n_columns, shared_limit)), shared_bytes(shared_limit) {
+    if (has_warpgroups) warpgroup_shape = choose_warpgroup_shape(n_columns, shared_limit);
+  }
+  // Below half a tile of theirs, warpgroups multiply by nothing mostly.
+  bool by_warpgroups(int n_clusters) const { return warpgroup_shape.warpgroups > 0 && n_clusters > kTileCenters / 2; }
+};
+
 struct SweepGroup {
   int first_model = 0, n_models = 0;
   int n_pairs = 0;      // Sweep::n_pairs
   PackedModel group{};  // Sweep::group
   std::int64_t cells = 0;
   std::size_t shared_bytes = 0;
-  bool narrow = false;  // for sweep_narrow_kernel
+  SweepKind kind = SweepKind::wide;
   bool shared_sums = true;
 
   SweepGroup(int m, const PackedModel& model, int n_columns)
@@ -71,23 +93,27 @@ struct SweepGroup {
 
 inline std::size_t shared_bytes_of(const SweepGroup& group, const SweepShape& shape, bool weighted) {
   const int sum_words = weighted ? kSumWords<true> : kSumWords<false>, n_clusters = group.group.n_clusters;
-  if (group.narrow) return words_to_bytes(NarrowMemory(shape, group.n_pairs, n_clusters, group.cells, sum_words).sums.words);
+  if (group.kind == SweepKind::narrow)
+    return words_to_bytes(NarrowMemory(shape, group.n_pairs, n_clusters, group.cells, sum_words).sums.words);
   if (shape.rows == 0) return 0;  // for no kernel
   const int words = sweep_tile_memory(shape).words;
   const bool shared = group.shared_sums;
   return words_to_bytes(SumsMemory(words, shape.rows, shared ? n_clusters : 0, shared ? group.cells : 0, shape.n_columns, sum_words).words);
 }
 
-// Consecutive models as long as they fit, narrow where they can be. A wide model whose sums fit in no shared memory has them on the
-// device.
-inline std::vector<SweepGroup> group_models(const PackedModels& models, const SweepShape& shape, std::size_t shared_limit, bool weighted) {
-  const auto fits = [&](const SweepGroup& group) { return shared_bytes_of(group, shape, weighted) <= shared_limit; };
+// Consecutive models as long as they fit, narrow where they can be with weights and without. A wide model whose sums fit in no shared
+// memory has them on the device.
+inline std::vector<SweepGroup> group_models(const PackedModels& models, const SweepLimits& limits, bool weighted) {
+  const SweepShape& shape = limits.shape;
+  const auto fits = [&](const SweepGroup& group) { return shared_bytes_of(group, shape, weighted) <= limits.shared_bytes; };
   std::vector<SweepGroup> groups;
   for (std::size_t m = 0; m < models.layout().size(); ++m) {
     SweepGroup group(static_cast<int>(m), models.layout()[m], shape.n_columns);
-    group.narrow = shape.n_columns <= kMostNarrowColumns;
-    group.narrow = group.narrow && fits(group);
-    if (!groups.empty() && groups.back().narrow == group.narrow && groups.back().shared_sums) {
+    group.kind = SweepKind::narrow;
+    if (shape.n_columns > kMostNarrowColumns || shared_bytes_of(group, shape, true) > limits.shared_bytes)
+      group.kind = limits.by_warpgroups(group.group.n_clusters) ? SweepKind::warpgroups : SweepKind::wide;
+    const bool joins = !groups.empty() && groups.back().kind == group.kind && group.kind != SweepKind::warpgroups;
+    if (joins && groups.back().shared_sums) {
       const SweepGroup both = groups.back().with(group);
       if (fits(both)) {
         groups.back() = both;

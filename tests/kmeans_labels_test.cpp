@@ -2,6 +2,7 @@
 // prediction against the reference, in shapes that take every fast scan to its limits.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -60,7 +61,26 @@ void expect_statistics(const Statistics& found, const Race& race, const std::vec
   EXPECT_EQ(wrong, 0u);
 }
 
-void expect_defined(const Race& race) {
+// The same race in 129 columns, most of them zeros, among centers far away, or the centers in turn until there are n_clusters of them:
+// what a scan of many centers sees.
+Race widened(const Race& race, std::size_t n_clusters, bool far) {
+  constexpr std::size_t kColumns = 129;
+  const std::size_t d = race.width(), k = race.centers.size() / d, n = static_cast<std::size_t>(race.rows.n_rows);
+  Race wide{.rows = race.rows, .centers = std::vector<float>(n_clusters * kColumns), .weight = race.weight};
+  wide.rows.n_columns = kColumns;
+  wide.rows.grid.steps.resize(kColumns, race.rows.grid.steps.back());
+  wide.rows.x.assign(n * kColumns, 0.0f);
+  for (std::size_t i = 0; i < n; ++i) std::copy_n(race.rows.x.begin() + static_cast<std::ptrdiff_t>(i * d), d, &wide.rows.x[i * kColumns]);
+  const float largest =
+      std::abs(*std::max_element(race.centers.begin(), race.centers.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }));
+  for (std::size_t i = 0; i < n_clusters; ++i) {
+    std::copy_n(race.centers.begin() + static_cast<std::ptrdiff_t>(i % k * d), d, &wide.centers[i * kColumns]);
+    if (far && i >= k) wide.centers[i * kColumns + d + i % (kColumns - d)] = i % 2 == 0 ? largest : -largest;
+  }
+  return wide;
+}
+
+void expect_defined_alone(const Race& race) {
   Context context({.threads = 2, .memory_bytes = std::int64_t{1} << 30, .progress = {}});
   reference::KMeans expected{.centers = race.centers, .label = {}, .second = {}, .squared_distance = {}};
   reference::assign(race.rows.x, race.width(), expected);
@@ -86,6 +106,12 @@ void expect_defined(const Race& race) {
   });
 }
 
+void expect_defined(const Race& race) {
+  expect_defined_alone(race);
+  if (race.width() >= 128) return;
+  expect_defined_alone(widened(race, 70, true));
+}
+
 TEST(KMeansLabels, MatchReferenceOnBlobsOfAnyShape) {
   expect_defined(blobs_race(300, 16, 16));
   expect_defined(blobs_race(301, 17, 33));
@@ -93,6 +119,9 @@ TEST(KMeansLabels, MatchReferenceOnBlobsOfAnyShape) {
   expect_defined(blobs_race(70, 9, 40));
   expect_defined(blobs_race(40, 200, 17));
   expect_defined(blobs_race(33, 515, 16));
+  expect_defined(blobs_race(300, 140, 131));
+  expect_defined(blobs_race(200, 515, 129));
+  expect_defined(blobs_race(130, 260, 65));
 }
 
 TEST(KMeansLabels, MatchReferenceWithWeights) {
@@ -156,6 +185,8 @@ TEST(KMeansLabels, OfEqualCentersAreTheLowest) {
   expect_defined(race);
   for (std::size_t k = 1; k < 20; ++k) std::copy_n(race.centers.begin(), d, &race.centers[k * d]);
   expect_defined(race);
+  expect_defined(widened(blobs_race(90, 16, 20), 80, false));
+  expect_defined(widened(race, 300, false));
 }
 
 // Half precision has no difference left between 1e8 and 1e8 + 1.
@@ -228,6 +259,10 @@ TEST(KMeansTally, FewRowsStayOpen) {
   EXPECT_GT(tally.rechecked, 0);
   EXPECT_LT(tally.rechecked, 2560 * 2 / 100);
   EXPECT_LE(tally.exact, 2);
+  const COTERIE_GPU::SweepTally of_many = tally_of(widened(race, 80, true));
+  EXPECT_GT(of_many.rechecked, 0);
+  EXPECT_LT(of_many.rechecked, 2560 * 4 / 100);
+  EXPECT_LE(of_many.exact, 2);
 }
 
 TEST(KMeansTally, EveryTieTakesTheDefinition) {
@@ -236,6 +271,9 @@ TEST(KMeansTally, EveryTieTakesTheDefinition) {
   const COTERIE_GPU::SweepTally tally = tally_of(race);
   EXPECT_EQ(tally.rechecked, 200);
   EXPECT_EQ(tally.exact, 200);
+  const COTERIE_GPU::SweepTally of_many = tally_of(widened(race, 80, false));
+  EXPECT_EQ(of_many.rechecked, 200);
+  EXPECT_EQ(of_many.exact, 200);
 }
 
 #endif

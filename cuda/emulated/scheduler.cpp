@@ -72,6 +72,7 @@ void Scheduler::run_block(std::size_t dynamic_shared_bytes) {
     shared_.clear();
     grid_.dynamic_shared = shared_.dynamic(dynamic_shared_bytes);
     barrier_tag_ = new_tag();
+    phases_.clear();
     start_threads();
   }
   resume_next(host_, false);
@@ -156,9 +157,21 @@ void Scheduler::wait(const char* what) {
   resume_next(*current_->fiber, false);
 }
 
+void Scheduler::sleep(std::vector<unsigned>& waiting, const char* what) {
+  {
+    const UntouchedMemory bookkeeping;
+    waiting.push_back(current_->linear);
+  }
+  wait(what);
+}
+
+void Scheduler::wake(std::vector<unsigned>& waiting) {
+  for (const unsigned thread : waiting) make_ready(thread);
+  waiting.clear();
+}
+
 void Scheduler::release_block() {
-  for (const unsigned waiting : waiting_at_barrier_) make_ready(waiting);
-  waiting_at_barrier_.clear();
+  wake(waiting_at_barrier_);
   at_barrier_ = 0;
   barrier_tag_ = new_tag();
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,20 @@ struct PendingCopy {  // a cp.async that has not happened yet
   std::size_t bytes, filled;  // bytes to copy; zeros up to `filled`
 };
 
+struct PendingProduct {  // of a warpgroup, the thread's share
+  float (*sums)[4];
+  const std::byte *a, *b;
+};
+
+struct PhaseState {  // of a PhaseBarrier
+  unsigned n_threads = 0, missing = 0, parity = 0;
+  std::int64_t bytes = 0;  // announced less copied
+  std::vector<PendingCopy> copies;
+  std::vector<unsigned> waiting;
+  void* tag = nullptr;        // of the phase that runs
+  void* ended_tag = nullptr;  // of the one before
+};
+
 struct Thread {
   uint3 index;
   unsigned linear = 0, lane = 0, warp = 0;
@@ -40,6 +55,8 @@ struct Thread {
   const char* waits_for = "";
   std::vector<std::vector<PendingCopy>> copy_groups;  // committed, oldest first
   std::vector<PendingCopy> open_copies;               // not yet committed
+  std::vector<std::vector<PendingProduct>> product_groups;
+  std::vector<PendingProduct> open_products;
 };
 
 struct Grid {
@@ -69,6 +86,12 @@ class Scheduler {
   // Only where orders_memory is true does it also order what the lanes wrote before with what they read after.
   void meet(unsigned mask, const char* operation, void* argument, Complete complete, bool orders_memory);
 
+  // For collectives that keep their own state, by address.
+  std::map<const void*, PhaseState>& phases() { return phases_; }
+  void sleep(std::vector<unsigned>& waiting, const char* what);
+  void wake(std::vector<unsigned>& waiting);
+  void* new_tag();
+
  private:
   struct Meeting {
     unsigned mask = 0, arrived = 0;
@@ -92,7 +115,6 @@ class Scheduler {
   void release_block();
   Meeting& find_meeting(unsigned mask, const char* operation);
   std::string describe_deadlock() const;
-  void* new_tag();
   std::uint64_t random();
 
   // Read at every use of threadIdx, so without the function call that the general model of thread-local variables makes.
@@ -111,6 +133,7 @@ class Scheduler {
   unsigned alive_ = 0, at_barrier_ = 0;
   void* barrier_tag_ = nullptr;
   std::vector<unsigned> waiting_at_barrier_;
+  std::map<const void*, PhaseState> phases_;
   std::exception_ptr error_;
   std::uint64_t random_state_ = 0;
   // A fresh tag for every barrier: with one tag per barrier object, a later barrier would hide a race before it.
