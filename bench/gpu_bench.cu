@@ -69,7 +69,7 @@ void measure_kmeans(Bench& bench, const Shape& shape) {
   const auto d = static_cast<std::size_t>(shape.n_columns);
   const kmeans::GridMoments moments{
       .n_rows = shape.n_rows, .weight = shape.n_rows, .sums = WideSums(d), .squares = WideSums(d), .sample = {}};
-  const kmeans::Params params{.n_clusters = shape.n_clusters, .max_iter = 1 << 30, .tol = -1};
+  const kmeans::Params params{.n_clusters = shape.n_clusters, .max_iter = 1 << 30, .tol = -1, .given_centers = {}};
   SweepTally tally;
   std::unique_ptr<kmeans::Pass> pass;
   bool counted = true;

@@ -68,8 +68,7 @@ __global__ void __launch_bounds__(kPackThreads, 4) pack_centers_kernel(CenterPac
   if (cluster >= (packed.n_clusters + kPairCenters - 1) / kPairCenters * kPairCenters) return;
   const int pair = packed.pairs + cluster / kPairCenters, tile = cluster / 8 % 2, group = cluster % 8;
   const float* const center = job.centers + packed.centers + std::int64_t{cluster} * job.padded_columns;
-  auto* const halves =
-      reinterpret_cast<std::uint16_t*>(job.fragments + (std::int64_t{pair} * job.steps * kLanes + 4 * group)) + 4 * tile;
+  auto* const halves = reinterpret_cast<std::uint16_t*>(job.fragments + (std::int64_t{pair} * job.steps * kLanes + 4 * group)) + 4 * tile;
   double square = 0, lost_square = 0;
   for (int j = static_cast<int>(threadIdx.x); j < job.steps * kStepColumns; j += kPackThreads) {
     std::uint16_t half = 0;

@@ -1,5 +1,5 @@
-// The CUDA pass of k-means: uploads the models, runs one launch per tile and group of models, and brings the sums home. Inside a sweep it neither allocates nor waits, but for tiles that lie on the host and
-// for models that look for their farthest rows.
+// The CUDA pass of k-means: uploads the models, runs one launch per tile and group of models, and brings the sums home. Inside a sweep it
+// neither allocates nor waits, but for tiles that lie on the host and for models that look for their farthest rows.
 #include "cuda/kmeans_pass.hpp"
 
 #include <algorithm>

@@ -19,7 +19,9 @@ constexpr std::int64_t kCellsOfATask = std::int64_t{1} << 17;
 
 std::int32_t count_pairs(const kmeans::Model& model) { return (model.n_clusters + kPairCenters - 1) / kPairCenters; }
 
-const float* center_of(const kmeans::Model& model, std::int64_t cluster) { return model.cluster_centers.data() + cluster * model.n_columns; }
+const float* center_of(const kmeans::Model& model, std::int64_t cluster) {
+  return model.cluster_centers.data() + cluster * model.n_columns;
+}
 
 // The mean of some thousand centers: near the rows, whatever their offset.
 void choose_pivot(std::span<const kmeans::Model* const> models, std::int64_t n_centers, std::span<float> pivot) {
@@ -79,7 +81,8 @@ void PackedModels::upload(Context& context, std::span<const kmeans::Model* const
                           std::int32_t n_columns, cudaStream_t stream) {
   n_columns_ = n_columns;
   padded_columns_ = (n_columns + 3) / 4 * 4;
-  const auto n_floats = static_cast<std::size_t>(lay_out(models, labels)), n_pivots = static_cast<std::size_t>(count_steps(n_columns)) * kStepColumns;
+  const auto n_floats = static_cast<std::size_t>(lay_out(models, labels)),
+             n_pivots = static_cast<std::size_t>(count_steps(n_columns)) * kStepColumns;
   pivot_at_ = n_floats;
   layout_at_ = n_floats + n_pivots;
   const std::size_t size = layout_at_ + layout_.size() * sizeof(PackedModel) / sizeof(float);
