@@ -36,7 +36,8 @@ class SweepSums {
   // Brings all of it to the host, and has the counters begin anew; on_host() once the stream is through.
   void finish(cudaStream_t stream);
   const std::int64_t* on_host() const { return host_->data(); }  // limbs in the order of WideSums: all high, all low
-  kmeans::Statistics statistics(std::size_t m) const;  // these use the memory of on_host(), which a later sweep then leaves to them
+  // Of a model. Its sums use the memory of on_host(), which later sweeps then leave to them.
+  kmeans::Statistics statistics(std::size_t m) const;
 
  private:
   bool are_in_place(std::span<const kmeans::Model* const> models, const PackedModels& packed) const;

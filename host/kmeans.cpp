@@ -24,7 +24,8 @@ double mean_variance(const Grid& grid, const GridMoments& moments) {
   return static_cast<double>(total) / static_cast<double>(grid.steps.size());
 }
 
-constexpr std::int64_t kCellsOfATask = 1 << 15;  // some hundred microseconds
+// Some hundred microseconds of moved centers. A term of the inertia takes longer.
+constexpr std::int64_t kCellsOfATask = 1 << 15, kTermsOfATask = 1 << 10;
 
 // sum of w |x - c|^2 = sum of w x^2 - sum over clusters of (2 c . S - W c . c), all in exact sums.
 double inertia_of(Context& context, const Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments) {
@@ -46,7 +47,7 @@ double inertia_of(Context& context, const Model& model, const Statistics& statis
     }
   };
   constexpr std::int64_t kLeastColumns = 8;  // of a line of memory
-  context.parallel_stretches(model.n_columns, std::max(kLeastColumns, kCellsOfATask / 32 / model.n_clusters), add_columns);
+  context.parallel_stretches(model.n_columns, std::max(kLeastColumns, kTermsOfATask / model.n_clusters), add_columns);
   const float128 total = std::accumulate(columns.begin(), columns.end(), float128{0});
   return std::max(0.0, static_cast<double>(total * static_cast<float128>(grid.weight_step)));
 }
