@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "bench/gpu_mixture_bench.cuh"
@@ -32,7 +33,7 @@ kmeans::Model start_model(const Shape& shape, std::int64_t restart) {
 }
 
 // Of 512 rows, or fewer where the definition takes long, made again on the host.
-bool labels_are_right(DeviceContext& device, const kmeans::Model& model) {
+bool labels_are_right(Bench& bench, const kmeans::Model& model) {
   const auto d = static_cast<std::size_t>(model.n_columns);
   const std::int64_t n_rows = std::clamp<std::int64_t>((1 << 28) / (std::int64_t{model.n_clusters} * model.n_columns), 32, 512);
   std::vector<float> x;
@@ -41,26 +42,12 @@ bool labels_are_right(DeviceContext& device, const kmeans::Model& model) {
   }
   reference::KMeans expected{.centers = model.cluster_centers, .label = {}, .second = {}, .squared_distance = {}};
   reference::assign(x, d, expected);
-  const auto predictor = make_kmeans_predictor(device);
+  const auto predictor = make_kmeans_predictor(bench.context, bench.device);
   predictor->begin(model);
   const kmeans::Assignment found =
       predictor->predict({.x = x.data(), .n_rows = static_cast<std::int32_t>(n_rows), .n_columns = model.n_columns});
   return std::equal(found.label.begin(), found.label.end(), expected.label.begin()) &&
          std::equal(found.second.begin(), found.second.end(), expected.second.begin());
-}
-
-// The centers of update(), without its inertia. Returns whether every row was counted.
-bool move_centers(kmeans::Model& model, const kmeans::Statistics& s, std::int64_t n_rows) {
-  const auto d = static_cast<std::size_t>(model.n_columns);
-  std::int64_t rows = 0;
-  for (std::size_t k = 0; k < s.rows_in_clusters.size(); ++k) {
-    rows += s.rows_in_clusters[k];
-    for (std::size_t cell = k * d; s.weight_in_clusters[k] > 0 && cell < (k + 1) * d; ++cell) {
-      model.cluster_centers[cell] =
-          static_cast<float>(static_cast<double>(s.center_sums.value(cell)) * kStep / static_cast<double>(s.weight_in_clusters[k]));
-    }
-  }
-  return rows == n_rows;
 }
 
 template <class F>
@@ -80,19 +67,28 @@ void measure_kmeans(Bench& bench, const Shape& shape) {
   for (std::int32_t m = 0; m < shape.n_models; ++m) models.push_back(start_model(shape, m));
   std::vector<const kmeans::Model*> pointers;
   for (const kmeans::Model& model : models) pointers.push_back(&model);
+  const auto d = static_cast<std::size_t>(shape.n_columns);
+  const kmeans::GridMoments moments{
+      .n_rows = shape.n_rows, .weight = shape.n_rows, .sums = WideSums(d), .squares = WideSums(d), .sample = {}};
+  const kmeans::Params params{.n_clusters = shape.n_clusters, .max_iter = 1 << 30, .tol = -1, .given_centers = {}};
   SweepTally tally;
   std::unique_ptr<kmeans::Pass> pass;
   bool counted = true;
   const auto iterate = [&] {
     pass->begin(pointers);
     pass->accumulate(tile_of(x, shape));
-    const kmeans::SweepStatistics statistics = pass->finish();
-    for (std::size_t m = 0; m < models.size(); ++m) counted = move_centers(models[m], statistics.models[m], shape.n_rows) && counted;
+    kmeans::SweepStatistics statistics = pass->finish();
+    for (std::size_t m = 0; m < models.size(); ++m) {
+      const auto& rows = statistics.models[m].rows_in_clusters;
+      counted = std::accumulate(rows.begin(), rows.end(), std::int64_t{0}) == shape.n_rows && counted;
+      statistics.models[m].farthest = FirstRows(1, shape.n_columns + 2);  // none: an empty cluster keeps its center
+      kmeans::update(bench.context, models[m], statistics.models[m], grid, moments, params);
+    }
   };
   std::vector<double> first;
   for (int i = 0; i < 3; ++i) {
     for (std::int32_t m = 0; m < shape.n_models; ++m) models[static_cast<std::size_t>(m)] = start_model(shape, m);
-    pass = make_kmeans_pass(device, grid, shape.n_columns, &tally);
+    pass = make_kmeans_pass(bench.context, device, grid, shape.n_columns, &tally);
     first.push_back(seconds_of(iterate));
   }
   const double seconds = median_seconds(8, iterate);
@@ -103,20 +99,20 @@ void measure_kmeans(Bench& bench, const Shape& shape) {
                 *std::min_element(first.begin(), first.end()),
                 100.0 * static_cast<double>(tally.rechecked) / static_cast<double>(shape.n_rows) / shape.n_models,
                 100.0 * static_cast<double>(tally.exact) / static_cast<double>(shape.n_rows) / shape.n_models);
-  print_line(bench, "kmeans", shape, seconds, work, counted && labels_are_right(device, models.front()), more);
+  print_line(bench, "kmeans", shape, seconds, work, counted && labels_are_right(bench, models.front()), more);
 }
 
 void measure_predictor(Bench& bench, const Shape& shape) {
   if (!is_wanted(bench, shape)) return;
   const DeviceBuffer<float> x = make_rows(bench.device, shape.n_rows, shape.n_columns);
   const kmeans::Model model = start_model(shape, 0);
-  const auto predictor = make_kmeans_predictor(bench.device);
+  const auto predictor = make_kmeans_predictor(bench.context, bench.device);
   predictor->begin(model);
   const double seconds = median_seconds(3, [&] { (void)predictor->predict(tile_of(x, shape)); });
   const double results = 24.0 * static_cast<double>(shape.n_rows);      // two labels and two distances, written and sent to the host
   const double sent = results / bench.roofs.upload * bench.roofs.copy;  // as bytes of device memory that take as long
   print_line(bench, "predict", shape, seconds, {4 * shape.cells() + results + sent, 2 * shape.cells() * shape.n_clusters, bench.roofs.half},
-             labels_are_right(bench.device, model), "");
+             labels_are_right(bench, model), "");
 }
 
 // One sweep of each kind: counts, the first digit of the quantiles, a later one, moments. `check` looks at the statistics.

@@ -7,11 +7,13 @@
 
 #include "bench/gpu_roofs.cuh"
 #include "bench/gpu_rows.cuh"
+#include "host/context.hpp"
 #include "host/tile.hpp"
 
 namespace coterie::gpu {
 
 struct Bench {
+  Context context{{}};
   DeviceContext device;
   Roofs roofs{};
   std::string shape;  // the only one to measure; empty: all

@@ -46,7 +46,7 @@ void iterate(benchmark::State& state) {
   const kmeans::Model* models[] = {&model};
   for (auto _ : state) {
     const auto statistics = reduce_tiles(context, source, *pass, std::span<const kmeans::Model* const>(models));
-    kmeans::update(model, statistics.models[0], grid, moments, params);
+    kmeans::update(context, model, statistics.models[0], grid, moments, params);
     model.settled = false;
   }
   if (!answer_is_right(rows, model, context)) state.SkipWithError("labels differ from the definition");

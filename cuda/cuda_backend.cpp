@@ -39,9 +39,9 @@ class CudaBackend final : public Backend {
   std::string description() const override { return describe(context_on_device_.device); }
   std::unique_ptr<TileSource> stage(TileSource& source) override { return COTERIE_GPU::stage(context_, context_on_device_, source); }
   std::unique_ptr<kmeans::Pass> kmeans_pass(const kmeans::Grid& grid, std::int32_t n_columns) override {
-    return make_kmeans_pass(context_on_device_, grid, n_columns);
+    return make_kmeans_pass(context_, context_on_device_, grid, n_columns);
   }
-  std::unique_ptr<kmeans::Predictor> kmeans_predictor() override { return make_kmeans_predictor(context_on_device_); }
+  std::unique_ptr<kmeans::Predictor> kmeans_predictor() override { return make_kmeans_predictor(context_, context_on_device_); }
   std::unique_ptr<gaussian_mixture::Pass> gaussian_mixture_pass(const gaussian_mixture::Grid& grid,
                                                                 const gaussian_mixture::GridMoments& moments) override {
     return make_gaussian_mixture_pass(context_on_device_, grid, moments);

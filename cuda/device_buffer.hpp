@@ -1,4 +1,4 @@
-// Arrays that know how they are freed: on the GPU, and in host memory that the GPU can copy from without the CPU.
+// Arrays that know how they are freed: on the GPU, and in host memory that the GPU can read and write without the CPU.
 #pragma once
 
 #include <cstddef>

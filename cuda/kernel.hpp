@@ -52,12 +52,19 @@ __device__ inline void atomic_add(std::int64_t* address, std::int64_t value) {
   atomicAdd(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
 #endif
 }
-// Returns what was there before.
+// These return what was there before.
 __device__ inline std::uint64_t atomic_add(std::uint64_t* address, std::uint64_t value) {
 #ifdef COTERIE_EMULATED
   return atomicAdd(address, value);
 #else
   return atomicAdd(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
+#endif
+}
+__device__ inline std::uint64_t atomic_exchange(std::uint64_t* address, std::uint64_t value) {
+#ifdef COTERIE_EMULATED
+  return atomicExch(address, value);
+#else
+  return atomicExch(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
 #endif
 }
 __device__ inline void atomic_max(std::uint64_t* address, std::uint64_t value) {

@@ -1,6 +1,5 @@
-// The CUDA pass of k-means: uploads the models, runs one launch per tile and group of models, and turns the limbs of the
-// device's sums into statistics. Inside a sweep it neither allocates nor waits, but for tiles that lie on the host and
-// for models that look for their farthest rows.
+// The CUDA pass of k-means: uploads the models, runs one launch per tile and group of models, and brings the sums home. Inside a sweep it
+// neither allocates nor waits, but for tiles that lie on the host and for models that look for their farthest rows.
 #include "cuda/kmeans_pass.hpp"
 
 #include <algorithm>
@@ -11,12 +10,12 @@
 #include "cuda/kmeans_exact.cuh"
 #include "cuda/kmeans_predict.cuh"
 #include "cuda/sweep_plan.cuh"
+#include "cuda/sweep_sums.hpp"
 #include "host/nearest_centers.hpp"
 
 namespace coterie::COTERIE_GPU {
 namespace {
 
-constexpr int kLimbs = 2;                 // of 32 bits and what is above, each summed in 64
 constexpr std::int64_t kLabelShare = 10;  // of the device's memory, one such part is for labels
 
 // As many blocks as the device runs at a time, but no more than have work.
@@ -29,8 +28,9 @@ unsigned count_persistent_blocks(void (*kernel)(Parameters), int threads, std::s
 
 class KMeansPass final : public kmeans::Pass {
  public:
-  KMeansPass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns, SweepTally* tally)
-      : device_(device),
+  KMeansPass(Context& context, DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns, SweepTally* tally)
+      : context_(context),
+        device_(device),
         n_columns_(n_columns),
         certainty_(n_columns),
         tally_(tally),
@@ -48,18 +48,14 @@ class KMeansPass final : public kmeans::Pass {
   void begin(std::span<const kmeans::Model* const> models) override {
     models_.assign(models.begin(), models.end());
     memory_.begin(models);
-    packed_.upload(models, memory_.places(), n_columns_, stream());
+    layouts_.clear();
+    for (const kmeans::Model* model : models) layouts_.push_back(limits_.layout_of(model->n_clusters));
+    packed_.upload(context_, models, memory_.places(), layouts_, n_columns_, stream());
+    fragments_.pack(packed_, stream());
+    sums_.begin(models, packed_, stream());
     for (const bool weighted : {false, true}) groups_[weighted] = group_models(packed_, limits_, weighted);
-    layouts_.assign(models.size(), CenterLayout::fragments);
-    for (const SweepGroup& group : groups_[false]) {
-      if (group.kind == SweepKind::warpgroups) layouts_[static_cast<std::size_t>(group.first_model)] = CenterLayout::tiles;
-    }
-    fragments_.upload(models, layouts_, packed_, n_columns_, stream());
     farthest_.clear();
     for (const kmeans::Model* model : models) farthest_.emplace_back(model->empty_clusters, n_columns_ + 2);
-    statistics_.ensure(statistics_size());
-    host_statistics_.ensure(statistics_size());
-    fill_zero(statistics_.data(), statistics_size(), stream());
   }
 
   void accumulate(const Tile& host_or_device_tile) override {
@@ -88,28 +84,23 @@ class KMeansPass final : public kmeans::Pass {
   }
 
   kmeans::SweepStatistics finish() override {
-    copy_to_host(host_statistics_.data(), statistics_.data(), statistics_size(), stream());
+    sums_.finish(stream());
     device_.compute.synchronize();
+    memory_.finish();
     kmeans::SweepStatistics result;
     for (std::size_t m = 0; m < models_.size(); ++m) {
-      result.models.push_back(model_statistics(m));
-      memory_.finish(m, result.models.back());
+      result.models.push_back(sums_.statistics(m));
+      result.models.back().farthest = std::move(farthest_[m]);
     }
-    memory_.finish();
-    if (tally_ != nullptr)
-      *tally_ = {*(host_statistics_.data() + statistics_size() - 2), *(host_statistics_.data() + statistics_size() - 1)};
+    const std::int64_t* const counters = sums_.on_host() + sums_.layout().counters();
+    if (tally_ != nullptr) *tally_ = {counters[0], counters[1]};
     return result;
   }
 
  private:
   cudaStream_t stream() const { return device_.compute.get(); }
-  std::size_t cells() const { return static_cast<std::size_t>(packed_.n_cells()); }
-  std::size_t clusters() const { return static_cast<std::size_t>(packed_.n_clusters()); }
-  std::size_t statistics_size() const { return kLimbs * cells() + 2 * clusters() + 2; }
-  // (kLimbs, cells), then (clusters) weights, then (clusters) rows, then the tally
-  std::int64_t* limb(int i) const { return statistics_.data() + static_cast<std::size_t>(i) * cells(); }
-  std::int64_t* weights() const { return statistics_.data() + kLimbs * cells(); }
-  std::int64_t* rows() const { return weights() + clusters(); }
+  std::int64_t* weights() const { return sums_.on_device() + sums_.layout().weights(); }
+  std::int64_t* rows() const { return sums_.on_device() + sums_.layout().rows(); }
 
   // 1 / step as two floats, because it alone may not be one: x * scale[0] * scale[1] is exact. Only of data near the end of float32 is
   // the second not 1.
@@ -153,7 +144,7 @@ class KMeansPass final : public kmeans::Pass {
                       .tile = {tile.x, tile.n_rows},
                       .weight = tile.weight,
                       .centers = packed_.centers(),
-                      .tensor = fragments_.on_device(),
+                      .tensor = fragments_.on_device(packed_),
                       .models = packed_.device_layout(),
                       .labels = labels_of(tile),
                       .first_model = group.first_model,
@@ -162,14 +153,14 @@ class KMeansPass final : public kmeans::Pass {
                       .group = group.group,
                       .group_cells = group.cells,
                       .shared_sums = group.shared_sums,
-                      .sums = statistics_.data(),
+                      .sums = sums_.on_device(),
                       .weights = weights(),
                       .rows = rows(),
                       .n_cells = packed_.n_cells(),
                       .scale = scale_.data(),
                       .certain_ratio = certainty_.ratio,
                       .certain_underflow = nearest::Certainty::kUnderflow,
-                      .rechecked = rows() + clusters()};
+                      .rechecked = sums_.on_device() + sums_.layout().counters()};
     const bool weighted = tile.weight != nullptr;
     const bool narrow = group.kind == SweepKind::narrow;
     const int threads = narrow ? kNarrowThreads : kWideThreads;
@@ -198,14 +189,14 @@ class KMeansPass final : public kmeans::Pass {
                                .weight = tile.weight,
                                .centers = {packed_.centers() + packed_.layout()[m].centers, n_columns_, packed_.padded_columns()},
                                .n_clusters = models_[m]->n_clusters,
-                               .tensor = fragments_.on_device(),
+                               .tensor = fragments_.on_device(packed_),
                                .model = static_cast<int>(m),
                                .certain_ratio = certainty_.ratio,
                                .certain_underflow = nearest::Certainty::kUnderflow,
                                .label = label_.data(),
                                .open = open_.data(),
                                .n_open = n_open_.data(),
-                               .rechecked = rows() + clusters()};
+                               .rechecked = sums_.on_device() + sums_.layout().counters()};
     const int bytes = warpgroup_memory(sweep.shape).bytes, most = (tile.n_rows - 1) / sweep.shape.rows() + 1;
     const auto blocks = static_cast<unsigned>(std::min(most, device_.device.multiprocessors));
     for (const bool deciding : {false, true})
@@ -221,7 +212,8 @@ class KMeansPass final : public kmeans::Pass {
   // Whose labels are in label_.
   void move_rows(const Tile& tile, std::size_t m) {
     const PackedModel& model = packed_.layout()[m];
-    const ModelSums to{limb(0) + model.cells, limb(1) + model.cells, weights() + model.clusters, rows() + model.clusters};
+    std::int64_t* const sums = sums_.on_device() + model.cells;
+    const ModelSums to{sums, sums + sums_.layout().high(), weights() + model.clusters, rows() + model.clusters};
     constexpr unsigned kBlocksPerMultiprocessor = 8;  // enough threads to hide the latency of the atomics
     launch(move_rows_kernel, {kBlocksPerMultiprocessor * static_cast<unsigned>(device_.device.multiprocessors), kExactThreads, 0, stream()},
            tile.x, tile.weight, tile.n_rows, n_columns_, label_.data(), scale_.data(), labels_of(tile), model.labels, to);
@@ -255,21 +247,7 @@ class KMeansPass final : public kmeans::Pass {
     }
   }
 
-  kmeans::Statistics model_statistics(std::size_t m) {
-    const PackedModel& model = packed_.layout()[m];
-    const auto k = static_cast<std::size_t>(model.n_clusters), n = k * static_cast<std::size_t>(n_columns_);
-    const std::int64_t* const sums = host_statistics_.data() + model.cells;
-    const std::int64_t* const counts = host_statistics_.data() + kLimbs * cells() + model.clusters;
-    kmeans::Statistics statistics{.center_sums = WideSums(n),
-                                  .weight_in_clusters = std::vector<std::int64_t>(counts, counts + k),
-                                  .rows_in_clusters = std::vector<std::int64_t>(counts + clusters(), counts + clusters() + k),
-                                  .farthest = std::move(farthest_[m])};
-    for (std::size_t i = 0; i < n; ++i) {
-      statistics.center_sums.add(i, static_cast<int128>(sums[cells() + i]) * (std::int64_t{1} << 32) + sums[i]);
-    }
-    return statistics;
-  }
-
+  Context& context_;
   DeviceContext& device_;
   std::int32_t n_columns_;
   nearest::Certainty certainty_;
@@ -285,8 +263,7 @@ class KMeansPass final : public kmeans::Pass {
   std::vector<SweepGroup> groups_[2];  // without and with weights
   std::vector<CenterLayout> layouts_;  // by model
   std::vector<FirstRows> farthest_;    // by model
-  DeviceBuffer<std::int64_t> statistics_;
-  PinnedBuffer<std::int64_t> host_statistics_;
+  SweepSums sums_;
   DeviceTile device_tile_;
   DeviceBuffer<std::int32_t> label_;  // (rows of a tile)
   DeviceBuffer<double> distance_;     // (rows of a tile)
@@ -296,16 +273,16 @@ class KMeansPass final : public kmeans::Pass {
 
 class KMeansPredictor final : public kmeans::Predictor {
  public:
-  explicit KMeansPredictor(DeviceContext& device) : device_(device) {
+  KMeansPredictor(Context& context, DeviceContext& device) : context_(context), device_(device) {
     check(cudaFuncSetAttribute(predict_rows_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
   }
 
   void begin(const kmeans::Model& model) override {
     n_clusters_ = model.n_clusters;
     const kmeans::Model* const models[] = {&model};
-    packed_.upload(models, {}, model.n_columns, device_.compute.get());
+    packed_.upload(context_, models, {}, {}, model.n_columns, device_.compute.get());
     shape_ = choose_shape(model.n_columns, device_.shared_bytes);
-    fragments_.upload(models, {}, packed_, model.n_columns, device_.compute.get());
+    fragments_.pack(packed_, device_.compute.get());
   }
 
   kmeans::Assignment predict(const Tile& host_or_device_tile) override {
@@ -347,7 +324,7 @@ class KMeansPredictor final : public kmeans::Predictor {
     const Prediction job{.shape = shape,
                          .tile = {tile.x, tile.n_rows},
                          .centers = {packed_.centers(), tile.n_columns, packed_.padded_columns()},
-                         .tensor = fragments_.on_device(),
+                         .tensor = fragments_.on_device(packed_),
                          .n_clusters = n_clusters_,
                          .output = output};
     const std::size_t shared_bytes = words_to_bytes(predict_tile_memory(shape).words);
@@ -358,6 +335,7 @@ class KMeansPredictor final : public kmeans::Predictor {
 
   static constexpr std::size_t kRowsOnTheirWay = std::size_t{1} << 21;
 
+  Context& context_;
   DeviceContext& device_;
   Event labelled_;
   std::int32_t n_clusters_ = 0;
@@ -373,10 +351,13 @@ class KMeansPredictor final : public kmeans::Predictor {
 
 }  // namespace
 
-std::unique_ptr<kmeans::Pass> make_kmeans_pass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns, SweepTally* tally) {
-  return std::make_unique<KMeansPass>(device, grid, n_columns, tally);
+std::unique_ptr<kmeans::Pass> make_kmeans_pass(Context& context, DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns,
+                                               SweepTally* tally) {
+  return std::make_unique<KMeansPass>(context, device, grid, n_columns, tally);
 }
 
-std::unique_ptr<kmeans::Predictor> make_kmeans_predictor(DeviceContext& device) { return std::make_unique<KMeansPredictor>(device); }
+std::unique_ptr<kmeans::Predictor> make_kmeans_predictor(Context& context, DeviceContext& device) {
+  return std::make_unique<KMeansPredictor>(context, device);
+}
 
 }  // namespace coterie::COTERIE_GPU

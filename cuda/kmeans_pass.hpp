@@ -14,9 +14,9 @@ struct SweepTally {
   std::int64_t rechecked = 0, exact = 0;
 };
 
-// `device` and `tally` must outlive the result. Tiles may lie on the host or on the device.
-std::unique_ptr<kmeans::Pass> make_kmeans_pass(DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns,
+// `context`, `device` and `tally` must outlive the result. Tiles may lie on the host or on the device.
+std::unique_ptr<kmeans::Pass> make_kmeans_pass(Context& context, DeviceContext& device, const kmeans::Grid& grid, std::int32_t n_columns,
                                                SweepTally* tally = nullptr);
-std::unique_ptr<kmeans::Predictor> make_kmeans_predictor(DeviceContext& device);
+std::unique_ptr<kmeans::Predictor> make_kmeans_predictor(Context& context, DeviceContext& device);
 
 }  // namespace coterie::COTERIE_GPU

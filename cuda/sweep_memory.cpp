@@ -7,12 +7,7 @@
 namespace coterie::COTERIE_GPU {
 namespace {
 
-// Adding the statistics of more cells on the host would take longer than adding the rows on the device.
-constexpr std::size_t kMostCells = std::size_t{1} << 20;
-
-bool is_worth_keeping(const kmeans::Model& model) {
-  return model.n_clusters <= std::numeric_limits<std::uint16_t>::max() && model.cluster_centers.size() <= kMostCells;
-}
+bool has_short_labels(const kmeans::Model& model) { return model.n_clusters <= std::numeric_limits<std::uint16_t>::max(); }
 
 }  // namespace
 
@@ -22,12 +17,11 @@ void SweepMemory::begin(std::span<const kmeans::Model* const> models) {
   std::map<const kmeans::Model*, Known> known;
   for (const kmeans::Model* model : models_) {
     const auto found = known_.find(model);
-    const auto same = [&](const Known& k) { return std::ssize(k.statistics.rows_in_clusters) == model->n_clusters; };
-    if (found != known_.end() && same(found->second)) known.insert(known_.extract(found));
+    if (found != known_.end() && found->second.n_clusters == model->n_clusters) known.insert(known_.extract(found));
   }
   known_ = std::move(known);
   if (known_.empty()) {  // the slots are cut anew
-    n_slots_ = static_cast<std::int32_t>(std::count_if(models_.begin(), models_.end(), [](const auto* m) { return is_worth_keeping(*m); }));
+    n_slots_ = static_cast<std::int32_t>(std::count_if(models_.begin(), models_.end(), [](const auto* m) { return has_short_labels(*m); }));
     if (n_slots_ >= fewest_too_many_) n_slots_ = 0;
     capacity_ = n_slots_ > 0 ? static_cast<std::int64_t>(labels_.size()) / n_slots_ / 32 * 32 : 0;
   }
@@ -42,7 +36,7 @@ void SweepMemory::begin(std::span<const kmeans::Model* const> models) {
     else if (found != known_.end())
       places_.push_back({found->second.slot, false});
     else
-      places_.push_back({is_worth_keeping(**model) ? free_slot() : -1, true});
+      places_.push_back({has_short_labels(**model) ? free_slot() : -1, true});
   }
 }
 
@@ -76,18 +70,12 @@ void SweepMemory::grow(std::int64_t n_rows, cudaStream_t stream) {
   }
 }
 
-void SweepMemory::finish(std::size_t m, kmeans::Statistics& statistics) {
-  const Place place = places_[m];
-  if (place.slot < 0 || labels_.data() == nullptr) return;
-  Known& known = known_[models_[m]];
-  if (!place.fresh) {
-    for (std::size_t i = 0; i < statistics.center_sums.size(); ++i) statistics.center_sums.add(i, known.statistics.center_sums.value(i));
-    for (std::size_t k = 0; k < statistics.rows_in_clusters.size(); ++k) {
-      statistics.rows_in_clusters[k] += known.statistics.rows_in_clusters[k];
-      statistics.weight_in_clusters[k] += known.statistics.weight_in_clusters[k];
-    }
+void SweepMemory::finish() {
+  sweeping_ = false;
+  if (labels_.data() == nullptr) return;
+  for (std::size_t m = 0; m < models_.size(); ++m) {
+    if (places_[m].slot >= 0) known_[models_[m]] = {places_[m].slot, models_[m]->n_clusters};
   }
-  known = {place.slot, {statistics.center_sums, statistics.weight_in_clusters, statistics.rows_in_clusters, {}}};
 }
 
 }  // namespace coterie::COTERIE_GPU

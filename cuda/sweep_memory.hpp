@@ -1,6 +1,6 @@
-// What a k-means pass remembers from one sweep to the next: the label of every row under every model, on the device, and the statistics
-// that go with these labels. A sweep then adds only the rows that change their center, whatever the centers have done in between; that
-// every sweep of a pass reads the same rows with the same weights is its contract (host/kmeans.hpp).
+// What a k-means pass remembers from one sweep to the next: the label of every row under every model, on the device. A sweep then adds
+// only the rows that change their center to the sums that go with these labels (sweep_sums.hpp), whatever the centers have done in
+// between; that every sweep of a pass reads the same rows with the same weights is its contract (host/kmeans.hpp).
 #pragma once
 
 #include <cstdint>
@@ -39,14 +39,11 @@ class SweepMemory {
   void grow(std::int64_t n_rows, cudaStream_t stream);
   // From a row of the pass on.
   KeptLabels labels_from(std::int64_t row) const { return {labels_.data(), row, n_slots_}; }
-  // After a sweep: what the rows that moved have left makes the statistics of all rows.
-  void finish(std::size_t m, kmeans::Statistics& statistics);
-  void finish() { sweeping_ = false; }
+  void finish();  // a sweep
 
  private:
   struct Known {
-    std::int32_t slot = -1;
-    kmeans::Statistics statistics;
+    std::int32_t slot = -1, n_clusters = 0;
   };
   std::int32_t free_slot();
   void give_up();

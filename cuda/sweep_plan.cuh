@@ -50,21 +50,6 @@ enum class SweepKind {
   warpgroups,  // kmeans_warpgroup.cuh, one model alone
 };
 
-// What a device and the columns allow.
-struct SweepLimits {
-  SweepShape shape;
-  WarpgroupShape warpgroup_shape;  // without warpgroups: not on this device
-  std::size_t shared_bytes;
-
-  SweepLimits() = default;
-  SweepLimits(int n_columns, bool has_warpgroups, std::size_t shared_limit)
-      : shape(choose_shape(n_columns, shared_limit)), shared_bytes(shared_limit) {
-    if (has_warpgroups) warpgroup_shape = choose_warpgroup_shape(n_columns, shared_limit);
-  }
-  // Below half a tile of theirs, warpgroups multiply by nothing mostly.
-  bool by_warpgroups(int n_clusters) const { return warpgroup_shape.warpgroups > 0 && n_clusters > kTileCenters / 2; }
-};
-
 struct SweepGroup {
   int first_model = 0, n_models = 0;
   int n_pairs = 0;      // Sweep::n_pairs
@@ -101,7 +86,31 @@ inline std::size_t shared_bytes_of(const SweepGroup& group, const SweepShape& sh
   return words_to_bytes(SumsMemory(words, shape.rows, shared ? n_clusters : 0, shared ? group.cells : 0, shape.n_columns, sum_words).words);
 }
 
-// Consecutive models as long as they fit, narrow where they can be with weights and without. A wide model whose sums fit in no shared
+// What a device and the columns allow.
+struct SweepLimits {
+  SweepShape shape;
+  WarpgroupShape warpgroup_shape;  // without warpgroups: not on this device
+  std::size_t shared_bytes;
+
+  SweepLimits(int n_columns, bool has_warpgroups, std::size_t shared_limit)
+      : shape(choose_shape(n_columns, shared_limit)), shared_bytes(shared_limit) {
+    if (has_warpgroups) warpgroup_shape = choose_warpgroup_shape(n_columns, shared_limit);
+  }
+
+  // Of a model: narrow where it can be with weights and without. Warpgroups with less than half a tile of centers would multiply by nothing
+  // mostly.
+  SweepKind kind_of(int n_clusters) const {
+    SweepGroup alone(0, {.n_clusters = n_clusters}, shape.n_columns);
+    alone.kind = SweepKind::narrow;
+    if (shape.n_columns <= kMostNarrowColumns && shared_bytes_of(alone, shape, true) <= shared_bytes) return SweepKind::narrow;
+    return warpgroup_shape.warpgroups > 0 && n_clusters > kTileCenters / 2 ? SweepKind::warpgroups : SweepKind::wide;
+  }
+  CenterLayout layout_of(int n_clusters) const {
+    return kind_of(n_clusters) == SweepKind::warpgroups ? CenterLayout::tiles : CenterLayout::fragments;
+  }
+};
+
+// Consecutive models of one kind as long as they fit. A wide model whose sums fit in no shared
 // memory has them on the device.
 inline std::vector<SweepGroup> group_models(const PackedModels& models, const SweepLimits& limits, bool weighted) {
   const SweepShape& shape = limits.shape;
@@ -109,9 +118,7 @@ inline std::vector<SweepGroup> group_models(const PackedModels& models, const Sw
   std::vector<SweepGroup> groups;
   for (std::size_t m = 0; m < models.layout().size(); ++m) {
     SweepGroup group(static_cast<int>(m), models.layout()[m], shape.n_columns);
-    group.kind = SweepKind::narrow;
-    if (shape.n_columns > kMostNarrowColumns || shared_bytes_of(group, shape, true) > limits.shared_bytes)
-      group.kind = limits.by_warpgroups(group.group.n_clusters) ? SweepKind::warpgroups : SweepKind::wide;
+    group.kind = limits.kind_of(group.group.n_clusters);
     const bool joins = !groups.empty() && groups.back().kind == group.kind && group.kind != SweepKind::warpgroups;
     if (joins && groups.back().shared_sums) {
       const SweepGroup both = groups.back().with(group);

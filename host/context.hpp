@@ -1,6 +1,7 @@
 // What exists once per process: the threads, the memory ledger, the ranks, the seed, cancellation and progress.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -44,6 +45,13 @@ class Context {
   // run under the same worker at once, so scratch is indexed by worker. Throws Cancelled at entry after cancel();
   // the first exception of a task is rethrown here.
   void parallel_for(std::int64_t n_tasks, const std::function<void(std::int64_t task, int worker)>& f);
+
+  // Runs f(first, last) over stretches of [0, n) likewise. What is no more than one stays with the caller: threads would cost more.
+  template <class F>
+  void parallel_stretches(std::int64_t n, std::int64_t stretch, F&& f) {
+    if (n <= stretch) return f(std::int64_t{0}, n);
+    parallel_for((n + stretch - 1) / stretch, [&](std::int64_t i, int) { f(i * stretch, std::min(n, (i + 1) * stretch)); });
+  }
 
   void report(const Progress& progress) const {
     if (progress_) progress_(progress);

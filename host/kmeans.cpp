@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <map>
 #include <numeric>
 
 #include "host/error.hpp"
@@ -18,32 +18,42 @@ __extension__ typedef __float128 float128;  // 113 bits: inertia is a small diff
 double mean_variance(const Grid& grid, const GridMoments& moments) {
   float128 total = 0;
   for (std::size_t j = 0; j < grid.steps.size(); ++j) {
-    const float128 step = grid.steps[j], weight = moments.weight, sum = moments.sums.value(j);
-    total += step * step * (static_cast<float128>(moments.squares.value(j)) / weight - (sum / weight) * (sum / weight));
+    const float128 step = grid.steps[j], weight = moments.weight, mean = moments.sums.value(j) / weight;
+    total += step * step * (moments.squares.value(j) / weight - mean * mean);
   }
   return static_cast<double>(total) / static_cast<double>(grid.steps.size());
 }
 
+// Some hundred microseconds of moved centers. A term of the inertia takes longer.
+constexpr std::int64_t kCellsOfATask = 1 << 15, kTermsOfATask = 1 << 10;
+
 // sum of w |x - c|^2 = sum of w x^2 - sum over clusters of (2 c . S - W c . c), all in exact sums.
-double inertia_of(const Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments) {
-  float128 total = 0;
-  for (std::int32_t j = 0; j < model.n_columns; ++j) {
-    const std::size_t column = static_cast<std::size_t>(j);
-    const float128 step = grid.steps[column];
-    float128 of_column = step * step * static_cast<float128>(moments.squares.value(column));
-    for (std::int32_t k = 0; k < model.n_clusters; ++k) {
-      const std::size_t cell = static_cast<std::size_t>(k) * static_cast<std::size_t>(model.n_columns) + column;
-      const float128 center = model.cluster_centers[cell];
-      of_column -= 2 * center * step * static_cast<float128>(statistics.center_sums.value(cell));
-      of_column += static_cast<float128>(statistics.weight_in_clusters[static_cast<std::size_t>(k)]) * center * center;
+double inertia_of(Context& context, const Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments) {
+  const std::size_t d = static_cast<std::size_t>(model.n_columns);
+  std::vector<float128> columns(d);
+  const auto add_columns = [&](std::int64_t first_column, std::int64_t last_column) {
+    const auto first = static_cast<std::size_t>(first_column), last = static_cast<std::size_t>(last_column);
+    for (std::size_t j = first; j < last; ++j) {
+      const float128 step = grid.steps[j];
+      columns[j] = step * step * static_cast<float128>(moments.squares.value(j));
     }
-    total += of_column;
-  }
+    for (std::size_t k = 0; k < statistics.weight_in_clusters.size(); ++k) {
+      const float128 weight = statistics.weight_in_clusters[k];
+      for (std::size_t j = first; j < last; ++j) {
+        const double center = model.cluster_centers[k * d + j];  // double holds its products, and 113 bits those with the sums
+        columns[j] -= static_cast<float128>(2 * center * grid.steps[j]) * static_cast<float128>(statistics.center_sums.value(k * d + j));
+        columns[j] += weight * static_cast<float128>(center * center);
+      }
+    }
+  };
+  constexpr std::int64_t kLeastColumns = 8;  // of a line of memory
+  context.parallel_stretches(model.n_columns, std::max(kLeastColumns, kTermsOfATask / model.n_clusters), add_columns);
+  const float128 total = std::accumulate(columns.begin(), columns.end(), float128{0});
   return std::max(0.0, static_cast<double>(total * static_cast<float128>(grid.weight_step)));
 }
 
-void settle(Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments) {
-  model.inertia = inertia_of(model, statistics, grid, moments);
+void settle(Context& context, Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments) {
+  model.inertia = inertia_of(context, model, statistics, grid, moments);
   model.cluster_sizes = statistics.rows_in_clusters;
   model.cluster_weights.resize(statistics.weight_in_clusters.size());
   std::transform(statistics.weight_in_clusters.begin(), statistics.weight_in_clusters.end(), model.cluster_weights.begin(),
@@ -51,15 +61,15 @@ void settle(Model& model, const Statistics& statistics, const Grid& grid, const 
   model.settled = true;
 }
 
-// Sums and weights of the clusters, after empty clusters have taken the rows farthest from their centers.
+// The clusters after empty ones have taken the rows farthest from their centers: their weights, and what the sums of those concerned
+// have more or less than the statistics say.
 struct Clusters {
-  std::vector<int128> sums;          // (n_clusters, n_columns)
-  std::vector<std::int64_t> weight;  // (n_clusters)
+  std::vector<std::int64_t> weight;                   // (n_clusters)
+  std::map<std::size_t, std::vector<int128>> gained;  // (n_columns) by cluster
 };
 
 Clusters clusters_of(const Model& model, const Statistics& statistics, const Grid& grid) {
-  Clusters clusters{.sums = std::vector<int128>(statistics.center_sums.size()), .weight = statistics.weight_in_clusters};
-  for (std::size_t i = 0; i < clusters.sums.size(); ++i) clusters.sums[i] = statistics.center_sums.value(i);
+  Clusters clusters{.weight = statistics.weight_in_clusters, .gained = {}};
   const std::size_t d = static_cast<std::size_t>(model.n_columns);
   const FirstRows& farthest = statistics.farthest;
   std::int64_t next = 0;
@@ -69,10 +79,11 @@ Clusters clusters_of(const Model& model, const Statistics& statistics, const Gri
     const auto values = farthest.values(next++);
     const std::size_t donor = static_cast<std::size_t>(values[d]);
     const std::int64_t weight = static_cast<std::int64_t>(values[d + 1]);
+    for (const std::size_t cluster : {donor, k}) clusters.gained[cluster].resize(d);
     for (std::size_t j = 0; j < d; ++j) {
       const int128 moved = static_cast<int128>(static_cast<std::int64_t>(static_cast<double>(values[j]) / grid.steps[j])) * weight;
-      clusters.sums[donor * d + j] -= moved;
-      clusters.sums[k * d + j] += moved;
+      clusters.gained[donor][j] -= moved;
+      clusters.gained[k][j] += moved;
     }
     clusters.weight[donor] -= weight;
     clusters.weight[k] += weight;
@@ -80,22 +91,37 @@ Clusters clusters_of(const Model& model, const Statistics& statistics, const Gri
   return clusters;
 }
 
-// Returns the squared shift of all centers together. A cluster without rows keeps its center.
-double move_centers(Model& model, const Clusters& clusters, const Grid& grid) {
+// Moves a center to its sum / weight. Returns the squared shift.
+double move_center(std::span<float> center, double weight, const Grid& grid, auto&& sum_of_column) {
   double shift = 0;
-  const std::size_t d = static_cast<std::size_t>(model.n_columns);
-  for (std::size_t k = 0; k < clusters.weight.size(); ++k) {
-    if (clusters.weight[k] == 0) continue;
-    for (std::size_t j = 0; j < d; ++j) {
-      float& center = model.cluster_centers[k * d + j];
-      const float moved =
-          static_cast<float>(static_cast<double>(clusters.sums[k * d + j]) * grid.steps[j] / static_cast<double>(clusters.weight[k]));
-      const double by = static_cast<double>(moved) - static_cast<double>(center);
-      shift += by * by;
-      center = moved;
-    }
+  for (std::size_t j = 0; j < center.size(); ++j) {
+    const float moved = static_cast<float>(sum_of_column(j) * grid.steps[j] / weight);
+    const double by = static_cast<double>(moved) - static_cast<double>(center[j]);
+    shift += by * by;
+    center[j] = moved;
   }
   return shift;
+}
+
+// Returns the squared shift of all centers together. A cluster without rows keeps its center.
+double move_centers(Context& context, Model& model, const Statistics& statistics, const Grid& grid) {
+  const std::size_t d = static_cast<std::size_t>(model.n_columns);
+  const Clusters clusters = clusters_of(model, statistics, grid);
+  const WideSums& sums = statistics.center_sums;
+  std::vector<double> shifts(clusters.weight.size());
+  context.parallel_stretches(model.n_clusters, kCellsOfATask / model.n_columns + 1, [&](std::int64_t first, std::int64_t last) {
+    for (auto k = static_cast<std::size_t>(first); k < static_cast<std::size_t>(last); ++k) {
+      if (clusters.weight[k] == 0) continue;
+      const std::span center = std::span(model.cluster_centers).subspan(k * d, d);
+      const double weight = static_cast<double>(clusters.weight[k]);
+      if (const auto gained = clusters.gained.find(k); gained == clusters.gained.end())
+        shifts[k] = move_center(center, weight, grid, [&](std::size_t j) { return sums.real(k * d + j); });
+      else
+        shifts[k] = move_center(center, weight, grid,
+                                [&](std::size_t j) { return static_cast<double>(sums.value(k * d + j) + gained->second[j]); });
+    }
+  });
+  return std::accumulate(shifts.begin(), shifts.end(), 0.0);
 }
 
 std::int32_t count_empty(const Statistics& statistics) {
@@ -140,19 +166,20 @@ double margin(double squared_distance, double second_squared_distance) {
   return 1 - std::sqrt(squared_distance) / std::sqrt(second_squared_distance);
 }
 
-void update(Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments, const Params& params) {
+void update(Context& context, Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments,
+            const Params& params) {
   const bool final_centers = model.converged || model.n_iter >= params.max_iter;
-  if (final_centers) return settle(model, statistics, grid, moments);
+  if (final_centers) return settle(context, model, statistics, grid, moments);
   const std::int32_t empty = count_empty(statistics);
   if (empty > 0 && statistics.farthest.capacity() == 0) {
     model.empty_clusters = empty;  // look for the farthest rows in one more sweep, with the same centers
     return;
   }
   model.empty_clusters = 0;
-  const double shift = move_centers(model, clusters_of(model, statistics, grid), grid);
+  const double shift = move_centers(context, model, statistics, grid);
   ++model.n_iter;
   model.converged = shift <= params.tol * mean_variance(grid, moments);
-  if (shift == 0) settle(model, statistics, grid, moments);
+  if (shift == 0) settle(context, model, statistics, grid, moments);
 }
 
 Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments, std::span<const Params> params, Pass& pass) {
@@ -163,7 +190,7 @@ Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoment
   const SumsMemory memory{"the sums of k-means", [](const Model& model) { return statistics_bytes(model.n_clusters, model.n_columns); }};
   result.sweeps = sweep_until_settled(
       context, source, pass, jobs, memory,
-      [&](Model& model, const Statistics& statistics, const Params& own) { update(model, statistics, grid, moments, own); });
+      [&](Model& model, const Statistics& statistics, const Params& own) { update(context, model, statistics, grid, moments, own); });
   for (const Params& entry : params) {
     result.best.push_back(best_of(jobs, entry));
     warn_about(result.best.back(), entry, result.warnings);

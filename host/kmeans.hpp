@@ -117,9 +117,10 @@ GridMoments measure_moments(Context& context, TileSource& source, const Grid& gr
 // positive weight, or given centers have another shape.
 std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& moments, const Params& params);
 
-// Moves the centers to the means of their rows (pure, in integers and double, the same on every rank). Empty clusters
-// take the rows farthest from their centers, ties to the lowest row. Sets n_iter, converged, settled, inertia, sizes.
-void update(Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments, const Params& params);
+// Moves the centers to the means of their rows (pure, in integers and double, the same on every rank and for any threads). Empty
+// clusters take the rows farthest from their centers, ties to the lowest row. Sets n_iter, converged, settled, inertia, sizes.
+void update(Context& context, Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments,
+            const Params& params);
 
 struct Fit {
   std::vector<Model> best;            // one per params entry: the restart of least inertia, ties to the first

@@ -6,8 +6,11 @@
 // A double field may only merge by min or max. No field ever holds a rounded sum.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace coterie {
@@ -21,8 +24,25 @@ enum class Merge { sum, min, max };
 class WideSums {
  public:
   WideSums() = default;
-  explicit WideSums(std::size_t size) : high_(size), low_(size) {}
-  std::size_t size() const { return high_.size(); }
+  explicit WideSums(std::size_t size) : WideSums(std::make_shared<std::int64_t[]>(2 * size), size) {}
+  // Limbs that are filled already, (size) each, in memory that lives as long as `owner`: nobody else writes there until then.
+  WideSums(std::shared_ptr<void> owner, std::size_t size, std::int64_t* high, std::int64_t* low)
+      : owner_(std::move(owner)), size_(size), high_(high), low_(low) {}
+  WideSums(const WideSums& other) : WideSums(std::make_shared_for_overwrite<std::int64_t[]>(2 * other.size_), other.size_) { copy(other); }
+  WideSums(WideSums&& other) noexcept { swap(other); }
+  WideSums& operator=(const WideSums& other) {
+    if (size_ == other.size_)
+      copy(other);
+    else
+      *this = WideSums(other);
+    return *this;
+  }
+  WideSums& operator=(WideSums&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+
+  std::size_t size() const { return size_; }
   void add(std::size_t i, int128 value) {
     high_[i] += static_cast<std::int64_t>(value >> kLowBits);
     low_[i] += static_cast<std::int64_t>(value & kLowMask);
@@ -30,13 +50,35 @@ class WideSums {
     low_[i] &= kLowMask;
   }
   int128 value(std::size_t i) const { return (static_cast<int128>(high_[i]) << kLowBits) + low_[i]; }
-  std::span<std::int64_t> high() { return high_; }
-  std::span<std::int64_t> low() { return low_; }
+  // value(i), rounded to double. Of limbs that are doubles the sum rounds once, and in a fraction of the time.
+  double real(std::size_t i) const {
+    constexpr std::int64_t kLargest = std::int64_t{1} << 53;
+    const auto is_double = [](std::int64_t limb) { return -kLargest <= limb && limb <= kLargest; };
+    if (!is_double(high_[i]) || !is_double(low_[i])) return static_cast<double>(value(i));
+    return static_cast<double>(high_[i]) * static_cast<double>(std::int64_t{1} << kLowBits) + static_cast<double>(low_[i]);
+  }
+  std::span<std::int64_t> high() { return {high_, size_}; }
+  std::span<std::int64_t> low() { return {low_, size_}; }
 
  private:
   static constexpr int kLowBits = 48;
   static constexpr std::int64_t kLowMask = (std::int64_t{1} << kLowBits) - 1;
-  std::vector<std::int64_t> high_, low_;
+
+  WideSums(std::shared_ptr<std::int64_t[]> limbs, std::size_t size) : WideSums(limbs, size, limbs.get(), limbs.get() + size) {}
+  void copy(const WideSums& other) {
+    std::copy_n(other.high_, size_, high_);
+    std::copy_n(other.low_, size_, low_);
+  }
+  void swap(WideSums& other) noexcept {
+    std::swap(owner_, other.owner_);
+    std::swap(size_, other.size_);
+    std::swap(high_, other.high_);
+    std::swap(low_, other.low_);
+  }
+
+  std::shared_ptr<void> owner_;
+  std::size_t size_ = 0;
+  std::int64_t *high_ = nullptr, *low_ = nullptr;  // (size)
 };
 
 // The `capacity` rows smallest under (key, global row), with `n_values` floats each. Any order of offers and merges

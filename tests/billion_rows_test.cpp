@@ -49,13 +49,13 @@ class BillionRows : public ::testing::Test {
   }
 
   // One step, and then the inertia about where it led.
-  kmeans::Model settled(std::int64_t factor) const {
+  kmeans::Model settled(std::int64_t factor) {
     kmeans::Model model = model_;
     const kmeans::Statistics statistics = times(statistics_, factor);
     const kmeans::GridMoments moments = times(moments_, factor);
-    kmeans::update(model, statistics, data_.grid, moments, {.n_clusters = kClusters});
+    kmeans::update(context_, model, statistics, data_.grid, moments, {.n_clusters = kClusters});
     model.converged = true;
-    kmeans::update(model, statistics, data_.grid, moments, {.n_clusters = kClusters});
+    kmeans::update(context_, model, statistics, data_.grid, moments, {.n_clusters = kClusters});
     return model;
   }
 

@@ -101,7 +101,8 @@ INSTANTIATE_TEST_SUITE_P(TooLargeForSharedMemory, KMeansOnDevice,
                          ::testing::Values(Case{800, 100, 700}, Case{750, 100, 700, kBlockRows, true}, Case{20, 9000, 3}, Case{130, 592, 3},
                                            Case{130, 584, 3, kBlockRows, true}, Case{70, 1184, 3}, Case{40, 2240, 3}, Case{40, 2400, 3}));
 
-// Four sweeps of one pass whose centers wander, and of one whose every sweep begins anew; the third sweep is cut short.
+// Six sweeps of one pass whose centers wander, and of one whose every sweep begins anew; models join, leave, change places and come
+// twice, and the third sweep is cut short. What a sweep has found stays as it was while the next ones run.
 class KMeansSweeps : public ::testing::TestWithParam<Case> {};
 
 void expect_same(const SweepStatistics& found, const SweepStatistics& expected) {
@@ -134,13 +135,16 @@ TEST_P(KMeansSweeps, OfAPassThatRemembersAreThoseOfANewOne) {
     model.cluster_centers.assign(from, from + static_cast<std::ptrdiff_t>(model.n_clusters) * c.n_columns);
   };
   Model model{.n_clusters = c.n_clusters}, coarse{.n_clusters = 2}, late{.n_clusters = 3};
-  for (const int sweep : {0, 1, 2, 3}) {
+  SweepStatistics last, copy_of_last;
+  for (const int sweep : {0, 1, 2, 3, 4, 5}) {
     move_to(model, sweep);
     move_to(coarse, c.n_rows - 2 - sweep);
     move_to(late, 5 * sweep);
     std::vector<const Model*> models = {&coarse, &model};
     if (sweep == 1) models.push_back(&late);
     if (sweep == 3) models.erase(models.begin());
+    if (sweep == 4) models = {&model, &late, &coarse};
+    if (sweep == 5) models = {&coarse, &model, &coarse};
     if (sweep == 2) {
       pass->begin(models);
       staged->rewind();
@@ -148,8 +152,11 @@ TEST_P(KMeansSweeps, OfAPassThatRemembersAreThoseOfANewOne) {
       move_to(model, 7);
     }
     const auto fresh = backend->kmeans_pass(data.grid, c.n_columns);
-    expect_same(reduce_tiles(context, *staged, *pass, std::span<const Model* const>(models)),
-                reduce_tiles(context, *staged, *fresh, std::span<const Model* const>(models)));
+    SweepStatistics found = reduce_tiles(context, *staged, *pass, std::span<const Model* const>(models));
+    expect_same(found, reduce_tiles(context, *staged, *fresh, std::span<const Model* const>(models)));
+    expect_same(last, copy_of_last);
+    copy_of_last = found;
+    last = std::move(found);
   }
 }
 

@@ -242,7 +242,8 @@ COTERIE_GPU::SweepTally tally_of(const Race& race) {
   check(cudaGetDeviceProperties(&properties, device.device.index));
   device.shared_bytes = properties.sharedMemPerBlockOptin;
   COTERIE_GPU::SweepTally tally;
-  const auto pass = COTERIE_GPU::make_kmeans_pass(device, race.rows.grid, race.rows.n_columns, &tally);
+  Context context({.threads = 1});
+  const auto pass = COTERIE_GPU::make_kmeans_pass(context, device, race.rows.grid, race.rows.n_columns, &tally);
   const Model model = race.model();
   const Model* const models[] = {&model};
   pass->begin(models);

@@ -30,6 +30,31 @@ TEST(WideSums, LimbsMergeByPlainSum) {
   EXPECT_TRUE(a.value(0) == x + y);
 }
 
+TEST(WideSums, RoundOnceToDouble) {
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 100000; ++i) {
+    WideSums sums(1);
+    const int low_bits = static_cast<int>(random() % 60), high_bits = static_cast<int>(random() % 62);
+    sums.low()[0] = static_cast<std::int64_t>(random()) >> (63 - low_bits);
+    sums.high()[0] = static_cast<std::int64_t>(random()) >> (63 - high_bits);
+    if (i % 3 == 0) sums.low()[0] = std::int64_t{1} << low_bits;  // ties
+    ASSERT_EQ(sums.real(0), static_cast<double>(sums.value(0))) << sums.high()[0] << " " << sums.low()[0];
+  }
+}
+
+// Limbs of somebody else: copies have their own.
+TEST(WideSums, LiveInTheMemoryTheyAreGiven) {
+  auto memory = std::make_shared<std::vector<std::int64_t>>(std::vector<std::int64_t>{1, 2, 3, 4});
+  WideSums lent(memory, 2, memory->data(), memory->data() + 2), copy = lent, assigned(2);
+  assigned = lent;
+  (*memory)[1] = 7;
+  EXPECT_TRUE(lent.value(1) == (int128{7} << 48) + 4);
+  for (const WideSums* own : {&copy, &assigned}) EXPECT_TRUE(own->value(1) == (int128{2} << 48) + 4);
+  const WideSums moved = std::move(lent);
+  EXPECT_EQ(memory.use_count(), 2);
+  EXPECT_EQ(moved.size(), 2u);
+}
+
 FirstRows rows_in_order(const std::vector<std::int64_t>& order, std::int64_t capacity) {
   FirstRows rows(capacity, 1);
   for (const std::int64_t row : order) {
