@@ -61,7 +61,19 @@ struct CellExtremes {
   }
 };
 
-// The thread of a row's first column counts the row.
+// Counts the rows of a tile, one to a thread.
+template <class Cell, bool kShared>
+__device__ void count_rows(const SegmentRows<Cell>& rows, const CellSums<kShared>& of_rows) {
+  const auto n_rows = static_cast<unsigned>(rows.n_rows);
+  for (unsigned row = blockIdx.y * blockDim.x + threadIdx.x; row < n_rows; row += gridDim.y * blockDim.x) {
+    const std::int32_t label = rows.label_of(row), weight = rows.weight_of(row);
+    if (label < 0 || weight == 0) continue;
+    of_rows.add(min(label, rows.n_segments), 0, kRows, 1);
+    of_rows.add(min(label, rows.n_segments), 0, kWeight, weight);
+  }
+}
+
+// The blocks of the first slice count the rows too.
 template <class Cell, bool kShared>
 __global__ void __launch_bounds__(kCountThreads) count_cells_kernel(SegmentRows<Cell> rows, Slices slices, DeviceCounts counts) {
   using Extremes = CellExtremes<OrderedKey<Cell>, kShared>;
@@ -78,11 +90,8 @@ __global__ void __launch_bounds__(kCountThreads) count_cells_kernel(SegmentRows<
   of_cells.clear();
   of_rows.clear();
   __syncthreads();
+  if (slice.first == 0) count_rows(rows, of_rows);
   for_each_cell(rows, slice, [&](const GroupCell<Cell>& cell, std::int32_t column) {
-    if (slice.first + column == 0) {
-      of_rows.add(cell.group, 0, kRows, 1);
-      of_rows.add(cell.group, 0, kWeight, cell.weight);
-    }
     if (cell.x != cell.x) {
       of_cells.add(cell.group, column, kMissingRows, 1);
       of_cells.add(cell.group, column, kMissingWeight, cell.weight);
@@ -97,8 +106,9 @@ __global__ void __launch_bounds__(kCountThreads) count_cells_kernel(SegmentRows<
   of_rows.close();
 }
 
-inline constexpr int kMomentThreads = 64, kMomentBlocks = 16;  // of a multiprocessor at a time
-inline constexpr int kMomentLimbs = 3;  // of 32, 32 and up to 46 bits of a block's sum, each summed in 64: 2^31 blocks wrap nowhere
+inline constexpr int kMomentThreads = 64;
+inline constexpr int kMomentBlocks = 16;  // of a multiprocessor: 32 warps, whose shared memory is busy before all of them wait
+inline constexpr int kMomentLimbs = 3;    // of 32, 32 and up to 46 bits of a block's sum, each summed in 64: 2^31 blocks wrap nowhere
 
 struct alignas(16) MomentUnits {
   double scale;         // 2^-exponent

@@ -154,8 +154,8 @@ class MomentsPass final : public profile::MomentsPass {
   // Blocks of threads at work in a slice at the same time: enough to fill the device, and in at most 64 MB of scratch where they need some.
   std::size_t slots() const {
     constexpr std::size_t kScratchBytes = std::size_t{64} << 20;
-    constexpr std::size_t kSlotsPerMultiprocessor = 16;  // 32 warps: a thread waits for its last row a fraction of what these take
-    const std::size_t most = kSlotsPerMultiprocessor * static_cast<std::size_t>(device_.device.multiprocessors) / n_slices();
+    const std::size_t most =
+        static_cast<std::size_t>(kMomentBlocks) * static_cast<std::size_t>(device_.device.multiprocessors) / n_slices();
     const std::size_t fit = slices_.shared ? most : kScratchBytes / (slot_bytes() * n_slices());
     return std::max<std::size_t>(std::min(fit, most), 1);
   }

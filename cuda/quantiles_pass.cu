@@ -35,6 +35,7 @@ template <class Key>
 __device__ __forceinline__ Key find_code(const Wanted<Key>* wanted, std::int32_t n_wanted, std::int32_t step, Key digits) {
   const Key known = digits / quantiles::kDigits * quantiles::kDigits;
   Key code = kNotWanted<Key>;
+#pragma unroll 1
   for (std::int32_t i = 0; i < n_wanted; ++i, wanted += step) {
     const Wanted<Key> four = *wanted;
 #pragma unroll
@@ -44,15 +45,15 @@ __device__ __forceinline__ Key find_code(const Wanted<Key>* wanted, std::int32_t
 }
 
 template <class Cell, class Key, bool kShared>
-__global__ void __launch_bounds__(kDigitThreads) count_digits_kernel(SegmentRows<Cell> rows, Slices slices, Digits<Key> digits) {
+__global__ void __launch_bounds__(kDigitThreads, 1) count_digits_kernel(SegmentRows<Cell> rows, Slices slices, Digits<Key> digits) {
   constexpr auto kBins = static_cast<std::int32_t>(quantiles::kBins);
   constexpr Key kLast = quantiles::kDigits - 1;
   SHARED_BYTES(memory);
   const Slice slice = own_slice(rows, slices);
   const std::int32_t n_groups = rows.n_segments + 1, n_runs = n_groups * digits.n_wanted;
-  auto* const own = reinterpret_cast<Wanted<Key>*>(memory);  // (n_groups, n_wanted, columns)
+  auto* const own = reinterpret_cast<Wanted<Key>*>(memory);  // (n_groups, n_wanted, columns), before the words
   const CellSums<kShared> sums{slice, n_groups, digits.n_entries * kBins, digits.histogram,
-                               reinterpret_cast<std::uint32_t*>(own + slice.at(n_runs, 0))};
+                               kShared ? reinterpret_cast<std::uint32_t*>(own + slice.at(n_runs, 0)) : nullptr};
   sums.clear();
   if constexpr (kShared)
     for_block(slice.at(n_runs, 0),

@@ -11,12 +11,11 @@
 
 namespace coterie::COTERIE_GPU {
 
-// What a row says about one of its cells.
+// A cell of a row that counts.
 template <class Cell>
 struct GroupCell {
   Cell x;
-  std::int32_t group;  // negative where the row is absent
-  std::int32_t weight;
+  std::int32_t group, weight;
 };
 
 template <class Cell>
@@ -37,23 +36,28 @@ struct SegmentRows {
         first_column(scope.first_column),
         n_columns(scope.n_columns) {}
 
-  __device__ __forceinline__ GroupCell<Cell> cell(unsigned row, std::int32_t column) const {
-    const std::int32_t of_row = label != nullptr ? label[row] : n_segments, steps = weight != nullptr ? weight[row] : 1;
-    return {x[std::uint64_t{row} * static_cast<unsigned>(tile_columns) + static_cast<unsigned>(first_column + column)],
-            steps == 0 ? -1 : min(of_row, n_segments), steps};
-  }
+  __device__ std::int32_t weight_of(unsigned row) const { return weight != nullptr ? weight[row] : 1; }
+  __device__ std::int32_t label_of(unsigned row) const { return label != nullptr ? label[row] : n_segments; }
 
   // Calls f(cell) for the rows first, first + step, ... below `last` that count, in order: their cells of a column.
   template <class F>
   __device__ __forceinline__ void for_each(unsigned first, unsigned last, unsigned step, std::int32_t column, F&& f) const {
-    constexpr unsigned kAhead = 32 / sizeof(Cell);  // loads under way, as many as the registers of the kernels hold
+    constexpr int kAhead = 24 / sizeof(Cell);  // loads under way, as many as the registers of the kernels hold; no branch comes between
     for (unsigned row = first; row < last; row += kAhead * step) {
-      GroupCell<Cell> cells[kAhead];
+      Cell cells[kAhead];
+      std::int32_t labels[kAhead], weights[kAhead];
 #pragma unroll
-      for (unsigned i = 0; i < kAhead; ++i) cells[i] = row + i * step < last ? cell(row + i * step, column) : GroupCell<Cell>{0, -1, 0};
+      for (int i = 0; i < kAhead; ++i) {
+        const unsigned from = min(row + static_cast<unsigned>(i) * step, last - 1);
+        cells[i] = x[std::uint64_t{from} * static_cast<unsigned>(tile_columns) + static_cast<unsigned>(first_column + column)];
+        labels[i] = label_of(from);
+        weights[i] = weight_of(from);
+      }
 #pragma unroll
-      for (unsigned i = 0; i < kAhead; ++i)
-        if (cells[i].group >= 0) f(cells[i]);
+      for (int i = 0; i < kAhead; ++i) {
+        const bool counts = row + static_cast<unsigned>(i) * step < last && labels[i] >= 0 && weights[i] != 0;
+        if (counts) f(GroupCell<Cell>{cells[i], min(labels[i], n_segments), weights[i]});
+      }
     }
   }
 };
@@ -146,25 +150,30 @@ struct CellSums {
   std::uint32_t* words;  // of the slice, in shared memory
 
   __device__ __forceinline__ void add(std::int32_t group, std::int32_t column, std::int32_t at, std::int32_t value) const {
-    std::int64_t* const sum = sums + slice.among_all(group, column) * depth + at;
     if constexpr (kShared) {
+      const std::int32_t word = slice.at(group, column) * depth + at;
       const auto added = static_cast<std::uint32_t>(value);
-      if (atomicAdd(&words[slice.at(group, column) * depth + at], added) > ~added) atomic_add(sum, std::int64_t{1} << 32);
+      if (atomicAdd(&words[word], added) > ~added) atomic_add(sum_of(word), std::int64_t{1} << 32);
     } else {
-      atomic_add(sum, value);
+      atomic_add(sums + slice.among_all(group, column) * depth + at, value);
     }
   }
 
   // By all threads, before and after.
   __device__ void clear() const {
-    if constexpr (kShared) for_block(slice.at(n_groups, 0) * depth, [&](std::int32_t i) { words[i] = 0; });
+    if constexpr (kShared) for_block(slice.at(n_groups, 0) * depth, [&](std::int32_t word) { words[word] = 0; });
   }
   __device__ void close() const {
     if constexpr (!kShared) return;
-    const std::int32_t run = slice.n_columns * depth;
-    for_block(n_groups * run, [&](std::int32_t i) {
-      if (words[i] != 0) atomic_add(sums + slice.among_all(i / run, 0) * depth + i % run, words[i]);
+    for_block(slice.at(n_groups, 0) * depth, [&](std::int32_t word) {
+      if (words[word] != 0) atomic_add(sum_of(word), words[word]);
     });
+  }
+
+ private:
+  __device__ std::int64_t* sum_of(std::int32_t word) const {
+    const std::int32_t of_group = slice.n_columns * depth;
+    return sums + slice.among_all(word / of_group, 0) * depth + word % of_group;
   }
 };
 
