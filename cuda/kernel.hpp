@@ -67,11 +67,21 @@ __device__ inline std::uint64_t atomic_exchange(std::uint64_t* address, std::uin
   return atomicExch(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
 #endif
 }
+__device__ inline void atomic_max(std::uint32_t* address, std::uint32_t value) { atomicMax(address, value); }
 __device__ inline void atomic_max(std::uint64_t* address, std::uint64_t value) {
 #ifdef COTERIE_EMULATED
   atomicMax(address, value);
 #else
   atomicMax(reinterpret_cast<unsigned long long*>(address), static_cast<unsigned long long>(value));
+#endif
+}
+// What an atomic has left there, sooner or later.
+template <class T>
+__device__ __forceinline__ T peek(const T* address) {
+#ifdef COTERIE_EMULATED
+  return std::atomic_ref<T>(*const_cast<T*>(address)).load(std::memory_order_relaxed);
+#else
+  return *static_cast<const volatile T*>(address);
 #endif
 }
 #endif

@@ -4,50 +4,126 @@
 #pragma once
 
 #include "cuda/segment_rows.cuh"
+#include "host/ordered_key.hpp"
 
 namespace coterie::COTERIE_GPU {
 
-// profile::Counts on the device, all zero at the start.
+inline constexpr int kCountThreads = 512;
+
+// Of cells what is rare: those that are missing or zero.
+enum RowCount : std::int32_t { kRows, kWeight, kRowCounts };
+enum CellCount : std::int32_t { kMissingRows, kMissingWeight, kZeroWeight, kCellCounts };
+
+// All zero at the start.
 struct DeviceCounts {
-  std::int64_t* rows;            // (n_groups)
-  std::int64_t* weight;          // (n_groups)
-  std::int64_t* known_rows;      // (n_groups, n_columns)
-  std::int64_t* known_weight;    // (n_groups, n_columns)
-  std::int64_t* nonzero_weight;  // (n_groups, n_columns)
-  std::uint64_t* largest;        // (n_groups, n_columns) key of the largest known cell; 0, a key of no number, where there is none
-  std::uint64_t* smallest;       // (n_groups, n_columns) complement of the key of the smallest known cell, likewise
+  std::int64_t* of_rows;    // (n_groups, kRowCounts)
+  std::int64_t* of_cells;   // (n_groups, n_columns, kCellCounts)
+  std::uint64_t* extremes;  // (2, n_groups, n_columns) key of the largest known cell and complement of the key of the smallest, as wide
+                            // as the cells; 0, a key of no number, where there is none
 };
 
-// One thread per cell; that of a row's first column counts the row.
+// Of a group in shared memory, and of each of its columns.
+inline constexpr std::size_t kRowCountBytes = sizeof(std::uint32_t) * kRowCounts;
 template <class Cell>
-__global__ void __launch_bounds__(kCellThreads) count_cells_kernel(SegmentRows<Cell> rows, DeviceCounts counts) {
-  for_each_cell(rows, [&](Cell x, std::int64_t group, std::int32_t column, std::int64_t weight) {
-    if (column == 0) {
-      atomic_add(&counts.rows[group], 1);
-      atomic_add(&counts.weight[group], weight);
-    }
-    if (x != x) return;
-    const std::int64_t cell = group * rows.n_columns + column;
-    atomic_add(&counts.known_rows[cell], 1);
-    atomic_add(&counts.known_weight[cell], weight);
-    if (x != 0) atomic_add(&counts.nonzero_weight[cell], weight);
-    const std::uint64_t key = device_key(static_cast<double>(x));
-    atomic_max(&counts.largest[cell], key);
-    atomic_max(&counts.smallest[cell], ~key);
-  });
+inline constexpr std::size_t kCellCountBytes = sizeof(std::uint32_t) * kCellCounts + 2 * sizeof(Cell);
+
+// DeviceCounts::extremes of a block of threads, in shared memory; without kShared those of all blocks.
+template <class Key, bool kShared>
+struct CellExtremes {
+  using Stored = std::conditional_t<kShared, Key, std::uint64_t>;
+  Slice slice;
+  std::int32_t n_groups;
+  std::uint64_t* device;
+  Stored* keys;  // (2, n_groups, columns)
+
+  // The smallest of a group are those of another, n_groups further.
+  __device__ __forceinline__ void take(std::int32_t group, std::int32_t column, Key key) const {
+    const auto own = [&](std::int32_t of) { return keys + (kShared ? slice.at(of, column) : slice.among_all(of, column)); };
+    raise(own(group), Stored{key});
+    raise(own(group + n_groups), Stored{static_cast<Key>(~key)});
+  }
+
+  // By all threads, before and after.
+  __device__ void clear() const {
+    if constexpr (kShared) for_block(slice.at(2 * n_groups, 0), [&](std::int32_t i) { keys[i] = 0; });
+  }
+  __device__ void close() const {
+    if constexpr (!kShared) return;
+    for_block(slice.at(2 * n_groups, 0),
+              [&](std::int32_t i) { raise(device + slice.among_all(i / slice.n_columns, i % slice.n_columns), std::uint64_t{keys[i]}); });
+  }
+
+ private:
+  // Few cells are beyond all before them, and only those cost an atomic.
+  template <class T>
+  __device__ __forceinline__ static void raise(T* extreme, T key) {
+    if (key > peek(extreme)) atomic_max(extreme, key);
+  }
+};
+
+// Counts the rows of a tile, one to a thread.
+template <class Cell, bool kShared>
+__device__ void count_rows(const SegmentRows<Cell>& rows, const CellSums<kShared>& of_rows) {
+  const auto n_rows = static_cast<unsigned>(rows.n_rows);
+  for (unsigned row = blockIdx.y * blockDim.x + threadIdx.x; row < n_rows; row += gridDim.y * blockDim.x) {
+    const std::int32_t label = rows.label_of(row), weight = rows.weight_of(row);
+    if (label < 0 || weight == 0) continue;
+    of_rows.add(min(label, rows.n_segments), 0, kRows, 1);
+    of_rows.add(min(label, rows.n_segments), 0, kWeight, weight);
+  }
 }
 
-inline constexpr int kMomentThreads = 128;
-inline constexpr int kMomentLimbs = 3;  // of 32, 32 and up to 46 bits of a block's sum, each summed in 64: 2^31 blocks wrap nowhere
+// The blocks of the first slice count the rows too.
+template <class Cell, bool kShared>
+__global__ void __launch_bounds__(kCountThreads) count_cells_kernel(SegmentRows<Cell> rows, Slices slices, DeviceCounts counts) {
+  using Extremes = CellExtremes<OrderedKey<Cell>, kShared>;
+  using Stored = typename Extremes::Stored;
+  SHARED_BYTES(memory);
+  const Slice slice = own_slice(rows, slices);
+  const std::int32_t n_groups = rows.n_segments + 1;
+  auto* const keys = kShared ? reinterpret_cast<Stored*>(memory) : reinterpret_cast<Stored*>(counts.extremes);
+  auto* const cell_words = reinterpret_cast<std::uint32_t*>(keys + slice.at(2 * n_groups, 0));
+  const Extremes extremes{slice, n_groups, counts.extremes, keys};
+  const CellSums<kShared> of_cells{slice, n_groups, kCellCounts, counts.of_cells, cell_words};
+  const CellSums<kShared> of_rows{{0, 1, 1}, n_groups, kRowCounts, counts.of_rows, cell_words + slice.at(n_groups, 0) * kCellCounts};
+  extremes.clear();
+  of_cells.clear();
+  of_rows.clear();
+  __syncthreads();
+  if (slice.first == 0) count_rows(rows, of_rows);
+  for_each_cell(rows, slice, [&](const GroupCell<Cell>& cell, std::int32_t column) {
+    if (cell.x != cell.x) {
+      of_cells.add(cell.group, column, kMissingRows, 1);
+      of_cells.add(cell.group, column, kMissingWeight, cell.weight);
+      return;
+    }
+    if (cell.x == 0) of_cells.add(cell.group, column, kZeroWeight, cell.weight);
+    extremes.take(cell.group, column, device_key(cell.x));
+  });
+  __syncthreads();
+  extremes.close();
+  of_cells.close();
+  of_rows.close();
+}
 
-// All arrays (n_groups, n_columns), after one another where there are several.
+inline constexpr int kMomentThreads = 64;
+inline constexpr int kMomentBlocks = 16;  // of a multiprocessor: 32 warps, whose shared memory is busy before all of them wait
+inline constexpr int kMomentLimbs = 3;    // of 32, 32 and up to 46 bits of a block's sum, each summed in 64: 2^31 blocks wrap nowhere
+
+struct alignas(16) MomentUnits {
+  double scale;         // 2^-exponent
+  double scaled_pivot;  // pivot * scale
+};
+struct alignas(16) BlockMoments {
+  double sum, square;
+};
+
 struct DeviceMoments {
-  std::int64_t n_cells;        // n_groups * n_columns
-  const double* scale;         // 2^-exponent
-  const double* scaled_pivot;  // pivot * scale
-  const double* quanta;        // 2^fraction_bits
-  double* scratch;             // (slots, 2, n_cells) sums and squares of a block of rows, all zero between blocks
-  std::int64_t* limbs;         // (2, kMomentLimbs, n_cells) of sums and of squares
+  std::int64_t n_cells;      // n_groups * n_columns
+  const MomentUnits* units;  // (n_cells)
+  const double* quanta;      // (n_cells) 2^fraction_bits
+  BlockMoments* scratch;     // (blocks of threads, n_groups, kMomentThreads), where they do not fit in shared memory
+  std::int64_t* limbs;       // (2, kMomentLimbs, n_cells) of sums and of squares
 };
 
 // Adds a block's sum in quanta, cut towards zero to an integer below 2^110, to its limbs. Every step is exact but the cut, which
@@ -64,41 +140,42 @@ __device__ inline void add_limbs(std::int64_t* limbs, std::int64_t n_cells, doub
   atomic_add(limbs + 2 * n_cells, sign * high);
 }
 
-// Moves what a block of rows has left in one column to the totals, and clears it for the next block.
-__device__ inline void close_block(const DeviceMoments& moments, double* sums, double* squares, std::int32_t column,
-                                   std::int32_t n_columns) {
-  for (std::int64_t i = column; i < moments.n_cells; i += n_columns) {
-    if (sums[i] == 0 && squares[i] == 0) continue;  // most groups of a block, when there are many
-    add_limbs(moments.limbs + i, moments.n_cells, sums[i] * moments.quanta[i]);
-    add_limbs(moments.limbs + kMomentLimbs * moments.n_cells + i, moments.n_cells, squares[i] * moments.quanta[i]);
-    sums[i] = 0;
-    squares[i] = 0;
-  }
+// Moves what a block of rows has left in one column of a group to the totals, and clears it for the next block. i: of the group and column
+__device__ inline void close_block(const DeviceMoments& moments, BlockMoments& block, std::int64_t i) {
+  if (block.sum == 0 && block.square == 0) return;  // most groups of a block, when there are many
+  add_limbs(moments.limbs + i, moments.n_cells, block.sum * moments.quanta[i]);
+  add_limbs(moments.limbs + kMomentLimbs * moments.n_cells + i, moments.n_cells, block.square * moments.quanta[i]);
+  block = {0, 0};
 }
 
-// One thread per column and block of kBlockRows rows; blockIdx.x is the slot of scratch, and blocks of rows come around by the
-// whole grid. Threads of a warp read neighbouring columns of the same row.
-template <class Cell>
-__global__ void __launch_bounds__(kMomentThreads) add_moments_kernel(SegmentRows<Cell> rows, DeviceMoments moments) {
-  const auto column = static_cast<std::int32_t>(blockIdx.y * kMomentThreads + threadIdx.x);
-  if (column >= rows.n_columns) return;
-  double* const sums = moments.scratch + 2 * blockIdx.x * moments.n_cells;
-  double* const squares = sums + moments.n_cells;
-  const std::int64_t step = std::int64_t{gridDim.x} * kBlockRows;
-  for (std::int64_t first = std::int64_t{blockIdx.x} * kBlockRows; first < rows.n_rows; first += step) {
-    const std::int64_t last = min(first + kBlockRows, std::int64_t{rows.n_rows});
-    for (std::int64_t row = first; row < last; ++row) {
-      const std::int64_t group = rows.group_of(row);
-      if (group < 0) continue;
-      const auto x = static_cast<double>(rows.cell(row, column));
-      if (x != x) continue;
-      const std::int64_t i = group * rows.n_columns + column;
-      const double t = x * moments.scale[i] - moments.scaled_pivot[i];
-      const double weighted = rows.weight_of(row) * t;
-      sums[i] += weighted;
-      squares[i] += weighted * t;
-    }
-    close_block(moments, sums, squares, column, rows.n_columns);
+// One thread per column and block of kBlockRows rows, which come around by all blocks of threads of a slice.
+template <class Cell, bool kShared>
+__global__ void __launch_bounds__(kMomentThreads, kMomentBlocks)
+    add_moments_kernel(SegmentRows<Cell> rows, Slices slices, DeviceMoments moments) {
+  SHARED_BYTES(memory);
+  const Slice slice = own_slice(rows, slices);
+  const auto thread = static_cast<std::int32_t>(threadIdx.x), column = thread % slice.n_columns;
+  const std::int32_t n_groups = rows.n_segments + 1, at_once = kMomentThreads / slice.n_columns;
+  if (thread >= at_once * slice.n_columns) return;
+  const std::int64_t place = (std::int64_t{blockIdx.y} * gridDim.x + blockIdx.x) * n_groups * kMomentThreads;
+  BlockMoments* const own = (kShared ? reinterpret_cast<BlockMoments*>(memory) : moments.scratch + place) + thread;
+  for (std::int32_t group = 0; group < n_groups; ++group) own[group * kMomentThreads] = {0, 0};
+  const std::int64_t step = std::int64_t{gridDim.y} * at_once * kBlockRows;
+  for (std::int64_t first = (std::int64_t{blockIdx.y} * at_once + thread / slice.n_columns) * kBlockRows; first < rows.n_rows;
+       first += step) {
+    const auto last = static_cast<unsigned>(min(first + kBlockRows, std::int64_t{rows.n_rows}));
+    rows.for_each(static_cast<unsigned>(first), last, 1, slice.first + column, [&](const GroupCell<Cell>& cell) {
+      if (cell.x != cell.x) return;
+      const MomentUnits units = moments.units[slice.among_all(cell.group, column)];
+      const double t = static_cast<double>(cell.x) * units.scale - units.scaled_pivot;
+      const double weighted = rows.weight != nullptr ? cell.weight * t : t;
+      BlockMoments block = own[cell.group * kMomentThreads];
+      block.sum += weighted;
+      block.square += weighted * t;
+      own[cell.group * kMomentThreads] = block;
+    });
+    for (std::int32_t group = 0; group < n_groups; ++group)
+      close_block(moments, own[group * kMomentThreads], slice.among_all(group, column));
   }
 }
 

@@ -19,6 +19,7 @@ class CountsPass final : public profile::CountsPass {
 
   void begin(const SegmentScope& scope) override {
     scope_ = scope;
+    wide_ = false;
     integers_.ensure(n_integers());
     keys_.ensure(2 * scope.n_cells());
     fill_zero(integers_.data(), n_integers(), stream());
@@ -27,6 +28,7 @@ class CountsPass final : public profile::CountsPass {
 
   void accumulate(const Tile& host_or_device_tile) override {
     const Tile& tile = device_tile_.get(host_or_device_tile, stream());
+    wide_ = tile.wide != nullptr;  // as every tile of the source
     if (tile.n_rows > 0) visit_cells(tile, [&](const auto* x) { count(SegmentRows(tile, x, scope_)); });
   }
 
@@ -37,45 +39,58 @@ class CountsPass final : public profile::CountsPass {
     copy_to_host(keys.data(), keys_.data(), keys.size(), stream());
     device_.compute.synchronize();
     profile::Counts counts;
-    auto next = integers.cbegin();
-    const auto take = [&next](std::vector<std::int64_t>& field, std::size_t size) {
-      field.assign(next, next + static_cast<std::ptrdiff_t>(size));
-      next += static_cast<std::ptrdiff_t>(size);
-    };
-    take(counts.rows, scope_.n_groups());
-    take(counts.weight, scope_.n_groups());
-    for (auto* field : {&counts.known_rows, &counts.known_weight, &counts.nonzero_weight}) take(*field, scope_.n_cells());
-    constexpr double kInfinity = std::numeric_limits<double>::infinity();
-    for (std::size_t i = 0; i < scope_.n_cells(); ++i) {
-      const std::uint64_t largest = keys[i], smallest = keys[scope_.n_cells() + i];
-      counts.max.push_back(largest == 0 ? -kInfinity : from_ordered_key<double>(largest));
-      counts.min.push_back(smallest == 0 ? kInfinity : from_ordered_key<double>(~smallest));
-    }
+    take_integers(integers.data(), counts);
+    if (wide_)
+      take_extremes<double>(keys, counts);
+    else
+      take_extremes<float>(keys, counts);
     return counts;
   }
 
  private:
   cudaStream_t stream() const { return device_.compute.get(); }
-  std::size_t n_integers() const { return 2 * scope_.n_groups() + 3 * scope_.n_cells(); }
+  std::size_t n_integers() const { return kRowCounts * scope_.n_groups() + kCellCounts * scope_.n_cells(); }
+
+  // integers: as integers_
+  void take_integers(const std::int64_t* integers, profile::Counts& counts) const {
+    const std::int64_t* of_cell = integers + kRowCounts * scope_.n_groups();
+    for (std::size_t group = 0; group < scope_.n_groups(); ++group) {
+      const std::int64_t* const of_rows = integers + kRowCounts * group;
+      counts.rows.push_back(of_rows[kRows]);
+      counts.weight.push_back(of_rows[kWeight]);
+      for (std::int32_t column = 0; column < scope_.n_columns; ++column, of_cell += kCellCounts) {
+        counts.known_rows.push_back(of_rows[kRows] - of_cell[kMissingRows]);
+        counts.known_weight.push_back(of_rows[kWeight] - of_cell[kMissingWeight]);
+        counts.nonzero_weight.push_back(counts.known_weight.back() - of_cell[kZeroWeight]);
+      }
+    }
+  }
+
+  // keys: as keys_
+  template <class Cell>
+  void take_extremes(const std::vector<std::uint64_t>& keys, profile::Counts& counts) const {
+    constexpr Cell kInfinity = std::numeric_limits<Cell>::infinity();
+    for (std::size_t i = 0; i < scope_.n_cells(); ++i) {
+      const auto largest = static_cast<OrderedKey<Cell>>(keys[i]), smallest = static_cast<OrderedKey<Cell>>(keys[scope_.n_cells() + i]);
+      counts.max.push_back(largest == 0 ? -kInfinity : from_ordered_key<Cell>(largest));
+      counts.min.push_back(smallest == 0 ? kInfinity : from_ordered_key<Cell>(static_cast<OrderedKey<Cell>>(~smallest)));
+    }
+  }
 
   template <class Cell>
   void count(const SegmentRows<Cell>& rows) const {
-    const std::size_t n_groups = scope_.n_groups(), n_cells = scope_.n_cells();
-    std::int64_t* const of_cells = integers_.data() + 2 * n_groups;
-    const DeviceCounts counts{.rows = integers_.data(),
-                              .weight = integers_.data() + n_groups,
-                              .known_rows = of_cells,
-                              .known_weight = of_cells + n_cells,
-                              .nonzero_weight = of_cells + 2 * n_cells,
-                              .largest = keys_.data(),
-                              .smallest = keys_.data() + n_cells};
-    launch(count_cells_kernel<Cell>, {count_cell_blocks(rows, device_.device.multiprocessors), kCellThreads, 0, stream()}, rows, counts);
+    const std::size_t n_groups = scope_.n_groups();
+    const Slices slices =
+        choose_slices(rows.n_columns, kCountThreads, n_groups * kCellCountBytes<Cell>, n_groups * kRowCountBytes, device_.shared_bytes);
+    launch_slices(slices.shared ? count_cells_kernel<Cell, true> : count_cells_kernel<Cell, false>, kCountThreads, device_, rows, slices,
+                  DeviceCounts{integers_.data(), integers_.data() + kRowCounts * n_groups, keys_.data()});
   }
 
   DeviceContext& device_;
   SegmentScope scope_;
-  DeviceBuffer<std::int64_t> integers_;  // as DeviceCounts, one field after the other
-  DeviceBuffer<std::uint64_t> keys_;     // (2, n_groups, n_columns) largest, smallest
+  bool wide_ = false;                    // cells of the sweep
+  DeviceBuffer<std::int64_t> integers_;  // DeviceCounts::of_rows, of_cells
+  DeviceBuffer<std::uint64_t> keys_;     // DeviceCounts::extremes
   DeviceTile device_tile_;
 };
 
@@ -86,18 +101,24 @@ class MomentsPass final : public profile::MomentsPass {
   void begin(const profile::Frame& frame) override {
     scope_ = frame.scope;
     const std::size_t n = scope_.n_cells();
-    std::vector<double> units(3 * n);
+    std::vector<MomentUnits> units(n);
+    std::vector<double> quanta(n);
     for (std::size_t i = 0; i < n; ++i) {
-      units[i] = std::ldexp(1.0, -frame.exponent[i]);
-      units[n + i] = frame.pivot[i] * units[i];
-      units[2 * n + i] = std::ldexp(1.0, frame.fraction_bits[i]);
+      const double scale = std::ldexp(1.0, -frame.exponent[i]);
+      units[i] = {scale, frame.pivot[i] * scale};
+      quanta[i] = std::ldexp(1.0, frame.fraction_bits[i]);
     }
-    units_.ensure(units.size());
-    copy_to_device(units_.data(), units.data(), units.size(), stream());
+    units_.ensure(n);
+    quanta_.ensure(n);
+    copy_to_device(units_.data(), units.data(), n, stream());
+    copy_to_device(quanta_.data(), quanta.data(), n, stream());
     limbs_.ensure(2 * kMomentLimbs * n);
     fill_zero(limbs_.data(), 2 * kMomentLimbs * n, stream());
-    scratch_.ensure(2 * n * slots());
-    fill_zero(scratch_.data(), 2 * n * slots(), stream());
+    slices_ = {cut_columns(scope_.n_columns, kMomentThreads), slot_bytes() <= device_.shared_bytes, 0};
+    if (slices_.shared)
+      slices_.shared_bytes = slot_bytes();
+    else
+      scratch_.ensure(slot_bytes() / sizeof(BlockMoments) * n_slices() * slots());
   }
 
   void accumulate(const Tile& host_or_device_tile) override {
@@ -127,34 +148,40 @@ class MomentsPass final : public profile::MomentsPass {
     return (static_cast<int128>(limbs[2 * n]) * kLimb + limbs[n]) * kLimb + limbs[0];
   }
 
-  // Blocks of rows at work at the same time: enough to fill the device, in at most 64 MB of scratch.
+  std::size_t slot_bytes() const { return sizeof(BlockMoments) * kMomentThreads * scope_.n_groups(); }  // of a block of threads
+  std::size_t n_slices() const { return static_cast<std::size_t>(slices_.count(scope_.n_columns)); }
+
+  // Blocks of threads at work in a slice at the same time: enough to fill the device, and in at most 64 MB of scratch where they need some.
   std::size_t slots() const {
     constexpr std::size_t kScratchBytes = std::size_t{64} << 20;
-    constexpr std::size_t kSlotsPerMultiprocessor = 16;  // of kMomentThreads threads: 2048, all that a multiprocessor can hold
-    const std::size_t fit = kScratchBytes / (2 * sizeof(double) * std::max(scope_.n_cells(), std::size_t{1}));
-    return std::clamp<std::size_t>(fit, 1, kSlotsPerMultiprocessor * static_cast<std::size_t>(device_.device.multiprocessors));
+    const std::size_t most =
+        static_cast<std::size_t>(kMomentBlocks) * static_cast<std::size_t>(device_.device.multiprocessors) / n_slices();
+    const std::size_t fit = slices_.shared ? most : kScratchBytes / (slot_bytes() * n_slices());
+    return std::max<std::size_t>(std::min(fit, most), 1);
   }
 
   template <class Cell>
   void add(const SegmentRows<Cell>& rows) const {
-    const std::size_t n = scope_.n_cells();
-    const DeviceMoments moments{.n_cells = static_cast<std::int64_t>(n),
-                                .scale = units_.data(),
-                                .scaled_pivot = units_.data() + n,
-                                .quanta = units_.data() + 2 * n,
+    const DeviceMoments moments{.n_cells = static_cast<std::int64_t>(scope_.n_cells()),
+                                .units = units_.data(),
+                                .quanta = quanta_.data(),
                                 .scratch = scratch_.data(),
                                 .limbs = limbs_.data()};
-    const auto n_blocks = static_cast<std::size_t>((rows.n_rows + kBlockRows - 1) / kBlockRows);
-    const auto column_blocks = static_cast<unsigned>((rows.n_columns + kMomentThreads - 1) / kMomentThreads);
-    const dim3 grid(static_cast<unsigned>(std::min(n_blocks, slots())), column_blocks);
-    launch(add_moments_kernel<Cell>, {grid, kMomentThreads, 0, stream()}, rows, moments);
+    const auto at_once = static_cast<std::size_t>(kBlockRows) * static_cast<std::size_t>(kMomentThreads / slices_.n_columns);
+    const std::size_t needed = (static_cast<std::size_t>(rows.n_rows) - 1) / at_once + 1;
+    const dim3 grid(static_cast<unsigned>(n_slices()), static_cast<unsigned>(std::min(needed, slots())));
+    const auto kernel = slices_.shared ? add_moments_kernel<Cell, true> : add_moments_kernel<Cell, false>;
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device_.shared_bytes)));
+    launch(kernel, {grid, kMomentThreads, slices_.shared_bytes, stream()}, rows, slices_, moments);
   }
 
   DeviceContext& device_;
   SegmentScope scope_;
-  DeviceBuffer<double> units_;        // (3, n_groups, n_columns) scale, scaled pivot, quanta
-  DeviceBuffer<double> scratch_;      // (slots, 2, n_groups, n_columns)
-  DeviceBuffer<std::int64_t> limbs_;  // (2, kMomentLimbs, n_groups, n_columns)
+  Slices slices_{};
+  DeviceBuffer<MomentUnits> units_;     // (n_groups, n_columns)
+  DeviceBuffer<double> quanta_;         // (n_groups, n_columns)
+  DeviceBuffer<BlockMoments> scratch_;  // (slots, slices, n_groups, kMomentThreads)
+  DeviceBuffer<std::int64_t> limbs_;    // (2, kMomentLimbs, n_groups, n_columns)
   DeviceTile device_tile_;
 };
 

@@ -1,44 +1,15 @@
 // The histogram of the next digit, on the CPU: one histogram per worker, merged at the end.
-//
-// A key begins with one prefix only, so a cell counts in at most one bin: in its segment's where the segment looks for that prefix,
-// else in the population's. The end gives the population what segments have counted in its stead, and each quantile what an earlier
-// one of the same prefix has counted for both.
 #include <algorithm>
 #include <limits>
 #include <type_traits>
 #include <utility>
 
 #include "host/digit_bins.hpp"
+#include "host/digit_slots.hpp"
 #include "host/error.hpp"
-#include "host/quantiles.hpp"
 
 namespace coterie::quantiles {
 namespace {
-
-struct Slot {
-  std::uint64_t prefix;  // the known digits, the others 0
-  std::size_t entry;     // the histogram that counts its cells, kBins to each
-};
-
-// Appends what a group's cell (a group and column) looks for, as far as no slot has it yet.
-void append_slots(const Search& search, std::size_t cell, std::vector<Slot>& slots) {
-  const std::size_t n_quantiles = search.per_mille.size();
-  for (std::size_t entry = cell * n_quantiles; entry < (cell + 1) * n_quantiles; ++entry) {
-    const std::uint64_t prefix = search.prefixes[entry];
-    const bool taken = std::any_of(slots.begin(), slots.end(), [=](const Slot& slot) { return slot.prefix == prefix; });
-    if (search.ranks[entry] > 0 && !taken) slots.push_back({prefix, entry});
-  }
-}
-
-// Where the cells of a group and column are counted: every one of them in the first sweep.
-std::vector<Slot> find_slots(const Search& search, std::size_t group, std::int32_t column) {
-  if (search.known_digits == 0) return {{.prefix = 0, .entry = search.scope.cell(group, column)}};
-  std::vector<Slot> slots;
-  const auto population = static_cast<std::size_t>(search.scope.n_segments);
-  append_slots(search, search.scope.cell(group, column), slots);
-  if (group != population) append_slots(search, search.scope.cell(population, column), slots);
-  return slots;
-}
 
 // WantedKeys of every group.
 template <class Key>
@@ -99,7 +70,6 @@ class CpuPass final : public Pass {
       return wide_;
   }
   void merge_workers(std::size_t entry);
-  void share_counts(std::int32_t column);
 
   Context& context_;
   const Search* search_ = nullptr;
@@ -132,32 +102,10 @@ void CpuPass::accumulate(const Tile& tile) {
   });
 }
 
-void add_bins(std::int64_t* to, const std::int64_t* from) {
-  for (std::size_t bin = 0; bin < kDigits; ++bin) to[bin] += from[bin];
-}
-
 // Adds the entry's histograms of all workers to the first one's.
 void CpuPass::merge_workers(std::size_t entry) {
   for (std::size_t worker = 1; worker < workers_.size(); ++worker)
     add_bins(workers_[0].histogram.data() + entry * kBins, workers_[worker].histogram.data() + entry * kBins);
-}
-
-void CpuPass::share_counts(std::int32_t column) {
-  const SegmentScope& scope = search_->scope;
-  const auto bins_of = [&](std::size_t entry) { return workers_[0].histogram.data() + entry * kBins; };
-  const auto population = static_cast<std::size_t>(scope.n_segments);
-  std::vector<Slot> of_all = find_slots(*search_, population, column);
-  for (std::size_t group = 0; group < scope.n_groups(); ++group) {
-    std::vector<Slot> slots;
-    append_slots(*search_, scope.cell(group, column), slots);
-    for (const Slot& slot : slots)
-      for (const Slot& wanted : of_all)
-        if (wanted.prefix == slot.prefix && wanted.entry != slot.entry) add_bins(bins_of(wanted.entry), bins_of(slot.entry));
-    const std::size_t first = search_->entry(static_cast<std::int32_t>(group), column, 0);
-    for (std::size_t entry = first; entry < first + search_->per_mille.size(); ++entry)
-      for (const Slot& slot : slots)
-        if (slot.prefix == search_->prefixes[entry] && slot.entry != entry) std::copy_n(bins_of(slot.entry), kBins, bins_of(entry));
-  }
 }
 
 Statistics CpuPass::finish() {
@@ -167,7 +115,7 @@ Statistics CpuPass::finish() {
     const auto column = static_cast<std::int32_t>(index);
     for (std::size_t group = 0; group < scope.n_groups(); ++group)
       for (std::size_t i = 0; i < per_cell; ++i) merge_workers(scope.cell(group, column) * per_cell + i);
-    if (search_->known_digits > 0) share_counts(column);
+    share_counts(*search_, column, workers_[0].histogram.data());
   });
   return {std::exchange(workers_[0].histogram, {})};
 }

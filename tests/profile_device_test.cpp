@@ -1,6 +1,9 @@
 // The statistics of profiles on a device: those of the CPU, which profile_test.cpp checks against the reference, to the last bit.
 #include <gtest/gtest.h>
 
+#include <limits>
+
+#include "host/passes.hpp"
 #include "host/profile_sweeps.hpp"
 #include "tests/support/backends.hpp"
 #include "tests/support/labelled_rows.hpp"
@@ -74,19 +77,40 @@ TEST(ProfileOnDevice, IgnoresItsMemory) {
   expect_those_of_the_cpu(awkward_rows<double>(2 * kBlockRows + 3, RowWeights::steps), 2 * kBlockRows, kTwoTiles);
 }
 
-TEST(ProfileOnDevice, ReusesItsScratchForBlocksThatDoNotFitAtOnce) {
-  constexpr std::int64_t kRows = 70 * kBlockRows;  // more blocks than the emulated device has slots of scratch (32)
-  LabelledRows<float> rows{.n_rows = kRows, .n_columns = 1, .n_segments = 2, .x = {}, .label = {}, .weight = {}};
-  for (std::int64_t row = 0; row < kRows; ++row) {
-    rows.x.push_back(static_cast<float>(row * 37 % 1009) / 7);
-    rows.label.push_back(static_cast<std::int32_t>(row % 5 % 3));
+// More blocks of rows than the emulated device has slots for (32), one to each of as many columns.
+TEST(ProfileOnDevice, ReusesItsSlotsForBlocksThatDoNotFitAtOnce) {
+  constexpr std::int64_t kRows = 35 * kBlockRows;
+  constexpr std::int32_t kColumns = 33;
+  LabelledRows<float> rows{.n_rows = kRows, .n_columns = kColumns, .n_segments = 2, .x = {}, .label = {}, .weight = {}};
+  for (std::int64_t cell = 0; cell < kRows * kColumns; ++cell) rows.x.push_back(static_cast<float>(cell * 37 % 1009) / 7);
+  for (std::int64_t row = 0; row < kRows; ++row) rows.label.push_back(static_cast<std::int32_t>(row % 5 % 3));
+  Context context({.threads = 1});
+  MemoryTileSource source(std::span<const float>(rows.x), rows.n_columns, kRows);
+  ZippedSource labelled(source, {rows.weight, rows.label});
+  const SegmentScope scope{rows.n_segments, 0, kColumns};
+  const Frame frame{scope, std::vector<double>(scope.n_cells()), std::vector<std::int32_t>(scope.n_cells(), 8),
+                    std::vector<std::int32_t>(scope.n_cells(), 80)};
+  const auto backend = testing::make_backend(context), cpu = make_cpu_backend(context);
+  const MomentSums found = reduce_tiles(context, labelled, *backend->profile_passes().moments, frame);
+  const MomentSums expected = reduce_tiles(context, labelled, *cpu->profile_passes().moments, frame);
+  EXPECT_TRUE(values_of(found.sums) == values_of(expected.sums));
+  EXPECT_TRUE(values_of(found.squares) == values_of(expected.squares));
+}
+
+// So many that not even those of one column fit in shared memory.
+TEST(ProfileOnDevice, SumsManySegmentsInDeviceMemory) {
+  LabelledRows<float> rows{.n_rows = 20'000, .n_columns = 1, .n_segments = 9000, .x = {}, .label = {}, .weight = {}};
+  for (int row = 0; row < 20'000; ++row) {
+    rows.x.push_back(row % 11 == 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(row * 31 % 977) - 400);
+    rows.label.push_back(row * 7919 % 9002 - 1);
+    rows.weight.push_back(row % 13 * 1'000'000);
   }
-  expect_those_of_the_cpu(rows, kRows);
+  expect_those_of_the_cpu(rows);
 }
 
 TEST(ProfileOnDevice, CountsMoreColumnsThanABlockHasThreads) {
-  LabelledRows<float> rows{.n_rows = 50, .n_columns = 300, .n_segments = 3, .x = {}, .label = {}, .weight = {}};
-  for (int i = 0; i < 50 * 300; ++i) rows.x.push_back(static_cast<float>(i * 31 % 977) - 400);
+  LabelledRows<float> rows{.n_rows = 50, .n_columns = 1100, .n_segments = 3, .x = {}, .label = {}, .weight = {}};
+  for (int i = 0; i < 50 * 1100; ++i) rows.x.push_back(static_cast<float>(i * 31 % 977) - 400);
   for (int row = 0; row < 50; ++row) rows.label.push_back(row % 4 - 1);
   expect_those_of_the_cpu(rows);
 }
