@@ -100,7 +100,9 @@ struct SweepLimits {
   // Of a model: narrow where it can be with weights and without. Warpgroups with less than half a tile of centers would multiply by nothing
   // mostly.
   SweepKind kind_of(int n_clusters) const {
-    SweepGroup alone(0, {.n_clusters = n_clusters}, shape.n_columns);
+    PackedModel model{};
+    model.n_clusters = n_clusters;
+    SweepGroup alone(0, model, shape.n_columns);
     alone.kind = SweepKind::narrow;
     if (shape.n_columns <= kMostNarrowColumns && shared_bytes_of(alone, shape, true) <= shared_bytes) return SweepKind::narrow;
     return warpgroup_shape.warpgroups > 0 && n_clusters > kTileCenters / 2 ? SweepKind::warpgroups : SweepKind::wide;
