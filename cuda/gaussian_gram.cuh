@@ -1,0 +1,360 @@
+// Second moments of a component over its listed rows, on tensor cores: with the panel Z = sqrt(r) (x - pivot), one row per member,
+// they are Z^T Z, and Z^T sqrt(r) are the first ones. One set of fragments serves both sides.
+//
+// The panel is the sum of three bf16 parts h + m + l, which have the range of float32 and all of its bits; products below 2^-24 are
+// left out, and every 16 rows the others leave the tensor cores, as in gaussian_whitening.cuh. A batch of members is on its way
+// into shared memory while the one before is worked on.
+#pragma once
+
+#include "cuda/gaussian_moments.cuh"
+#include "cuda/instructions/copy_async.hpp"
+#include "cuda/instructions/half.hpp"
+#include "cuda/instructions/mma.hpp"
+#include "cuda/packed_whitening.hpp"
+
+namespace coterie::COTERIE_GPU {
+
+inline constexpr int kSquare = 16;         // columns of a panel along either side of what a warp adds up: two products
+inline constexpr int kSquaresPerWarp = 2;  // in registers
+inline constexpr int kMostGramRows = 64;   // of a batch
+
+struct alignas(8) LowFragment {
+  std::uint32_t word[2];
+};
+
+struct GramShape {
+  int n_tiles = 0;     // of kTileColumns columns, even
+  int rows = 0;        // of a batch, a multiple of kStepRows
+  int stride = 0;      // floats from row to row: of 8 columns in every other row no two share a bank
+  int copy_bytes = 0;  // 16, 8 or 4: what divides a row
+  int copy_bits = 0;   // of the number of a thread that choose its place in a row
+  int roots = 0;       // offsets in bytes after the two batches of rows
+  int panel = 0, lows = 0, bytes = 0;
+
+  GramShape() = default;
+  GramShape(int n_columns, int n_rows) : n_tiles(2 * product_pairs(n_columns)), rows(n_rows) {
+    stride = n_tiles * kTileColumns + 4;
+    copy_bytes = n_columns % 4 == 0 ? 16 : n_columns % 2 == 0 ? 8 : 4;
+    while (copy_bits < 5 && copy_bytes << copy_bits < 4 * n_columns) ++copy_bits;
+    const int n_fragments = rows / kStepRows * n_tiles * 32;
+    roots = 2 * rows * stride * 4;
+    panel = roots + 2 * rows * 4;
+    lows = panel + n_fragments * static_cast<int>(sizeof(ProductFragment));
+    bytes = lows + n_fragments * static_cast<int>(sizeof(LowFragment));
+  }
+};
+
+// Where the panel of a component comes from, in device memory.
+struct GramSource {
+  const float* x;            // (.., n_columns) of the block of rows
+  const float* center;       // (n_columns)
+  const float* pivots;       // (n_components, padded_columns) less center
+  const std::uint16_t* row;  // (n_components, kBlockRows) members
+  const float* root;         // (n_components, kBlockRows) of their weights
+  const int* counts;         // (n_components) of members, in shared memory
+  int n_components, n_columns, padded_columns;
+};
+
+// A batch of members: from `first` on, for the squares of a round.
+struct GramBatch {
+  int component, round, first, count;  // count: of the component
+
+  __device__ static int rounds(const GramShape& shape) {
+    const int edge = shape.n_tiles / 2;
+    return (edge * (edge + 1) / 2 + kStripWarps * kSquaresPerWarp - 1) / (kStripWarps * kSquaresPerWarp);
+  }
+  __device__ GramBatch(const GramShape& shape, const GramSource& from) : component(-1), round(rounds(shape)), first(0), count(0) {
+    advance(shape, from);
+  }
+  __device__ void advance(const GramShape& shape, const GramSource& from) {
+    first += shape.rows;
+    if (first < count) return;
+    first = 0;
+    if (++round < rounds(shape)) return;
+    round = 0;
+    do ++component;
+    while (component < from.n_components && from.counts[component] == 0);
+    count = exists(from) ? from.counts[component] : 0;
+  }
+  __device__ bool exists(const GramSource& from) const { return component < from.n_components; }
+  __device__ int members(const GramShape& shape) const { return min(shape.rows, count - first); }
+  __device__ int steps(const GramShape& shape) const { return (members(shape) + kStepRows - 1) / kStepRows; }
+};
+
+// The members of a batch whose rows a thread copies: found early, because what copies them waits for their places.
+class ComingRows {
+ public:
+  __device__ ComingRows(const GramShape& shape, const GramSource& from, const GramBatch& batch) {
+    if (!batch.exists(from)) return;
+    n_there_ = batch.members(shape);
+    n_filled_ = batch.steps(shape) * kStepRows;
+    const std::uint16_t* const row = from.row + std::int64_t{batch.component} * kBlockRows + batch.first;
+#pragma unroll
+    for (int u = 0; u < kMost; ++u) {
+      const int i = index(shape, u);
+      row_[u] = i < n_there_ ? row[i] : 0;
+    }
+  }
+
+  // Starts the copies into a batch, zeros where there is no member; as a group.
+  template <int kBytes>
+  __device__ void start(const GramShape& shape, const GramSource& from, float* to) const {
+    constexpr int kFloats = kBytes / 4;
+    const int lanes = 1 << shape.copy_bits, place = static_cast<int>(threadIdx.x) & (lanes - 1);
+#pragma unroll
+    for (int u = 0; u < kMost; ++u) {
+      const int i = index(shape, u);
+      if (i >= n_filled_) break;
+      for (int j = place * kFloats; j < from.n_columns; j += lanes * kFloats)
+        copy_async<kBytes>(to + i * shape.stride + j, from.x + std::int64_t{row_[u]} * from.n_columns + j, i < n_there_);
+    }
+  }
+
+ private:
+  static constexpr int kMost = kMostGramRows / kStripWarps;  // where a whole warp copies a row
+  __device__ static int index(const GramShape& shape, int u) {
+    return static_cast<int>(threadIdx.x >> shape.copy_bits) + u * (kStripThreads >> shape.copy_bits);
+  }
+  int n_there_ = 0, n_filled_ = 0;
+  int row_[kMost];
+};
+
+// The next squares of the lower triangle, of a warp: square s has rows 16 row[s] and columns 16 column[s] of the result.
+struct GramSquares {
+  int row[kSquaresPerWarp], column[kSquaresPerWarp];  // row -1: none
+  int slice, slices;                                  // every so many-th 16 members; several where there are few squares
+
+  __device__ GramSquares(const GramShape& shape, int round) {
+    const int edge = shape.n_tiles / 2, n = edge * (edge + 1) / 2, warp = static_cast<int>(threadIdx.x / 32);
+    slices = n > 2 ? (n > 4 ? 1 : 2) : kStripWarps;
+    const int apart = min(kStripWarps, n);
+    slice = warp / apart;
+#pragma unroll
+    for (int s = 0; s < kSquaresPerWarp; ++s) {
+      int left = round * kStripWarps * kSquaresPerWarp + s * kStripWarps + warp % apart;
+      const bool exists = left < n && slice < slices && (s == 0 || n > kStripWarps);
+      row[s] = exists ? 0 : -1;
+      while (exists && left > row[s]) left -= ++row[s];
+      column[s] = left;
+    }
+  }
+};
+
+// Three bf16 parts of two numbers.
+struct BfloatParts {
+  std::uint32_t part[3];
+};
+__device__ __forceinline__ BfloatParts split_bfloats(float first, float second) {
+  BfloatParts parts;
+#pragma unroll
+  for (int i = 0; i < 3; ++i) {
+    parts.part[i] = pack_bfloats(first, second);
+    const float2 rounded = unpack_bfloats(parts.part[i]);
+    first -= rounded.x;
+    second -= rounded.y;
+  }
+  return parts;
+}
+
+// What the threads of a block share.
+struct GramBlock {
+  float* rows;             // (2, shape.rows, stride) x of members
+  float* roots;            // (2, shape.rows)
+  ProductFragment* panel;  // (steps, n_tiles, 32) h and m
+  LowFragment* lows;       // (steps, n_tiles, 32) l
+
+  __device__ GramBlock(const GramShape& shape, std::byte* memory)
+      : rows(reinterpret_cast<float*>(memory)),
+        roots(reinterpret_cast<float*>(memory + shape.roots)),
+        panel(reinterpret_cast<ProductFragment*>(memory + shape.panel)),
+        lows(reinterpret_cast<LowFragment*>(memory + shape.lows)) {}
+};
+
+// Starts the copies of a batch, if there is one.
+__device__ inline void start_batch(const GramShape& shape, const GramSource& from, const GramBatch& batch, const ComingRows& coming,
+                                   float* rows, float* roots) {
+  if (batch.exists(from)) {
+    if (shape.copy_bytes == 16) {
+      coming.start<16>(shape, from, rows);
+    } else if (shape.copy_bytes == 8) {
+      coming.start<8>(shape, from, rows);
+    } else {
+      coming.start<4>(shape, from, rows);
+    }
+    const float* const root = from.root + std::int64_t{batch.component} * kBlockRows + batch.first;
+    const int i = static_cast<int>(threadIdx.x), n_there = batch.members(shape);
+    if (i < batch.steps(shape) * kStepRows) copy_async<4>(roots + i, i < n_there ? root + i : root, i < n_there);
+  }
+  commit_copies();
+}
+
+// The panel of a batch. A lane makes what it will hold of a tile as a right-hand side: one column of four members.
+__device__ inline void fill_panel(const GramShape& shape, const GramSource& from, const GramBatch& batch, const float* rows,
+                                  const float* roots, const GramBlock& block) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const float* const pivots = from.pivots + std::int64_t{batch.component} * from.padded_columns;
+  const int n = batch.steps(shape) * shape.n_tiles;
+  for (int i = static_cast<int>(threadIdx.x / 32); i < n; i += kStripWarps) {
+    const int column = i % shape.n_tiles * kTileColumns + lane / 4, first = i / shape.n_tiles * kStepRows + 2 * (lane % 4);
+    const bool exists = column < from.n_columns;
+    const float center = exists ? from.center[column] : 0.0f, pivot = exists ? pivots[column] : 0.0f;
+    BfloatParts parts[2];
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      float z[2];
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        const int row = first + 8 * h + r;
+        z[r] = exists ? (rows[row * shape.stride + column] - center - pivot) * roots[row] : 0.0f;
+      }
+      parts[h] = split_bfloats(z[0], z[1]);
+    }
+    block.panel[i * 32 + lane] = {{parts[0].part[0], parts[1].part[0]}, {parts[0].part[1], parts[1].part[1]}};
+    block.lows[i * 32 + lane] = {{parts[0].part[2], parts[1].part[2]}};
+  }
+}
+
+// sum += A B without the products below 2^-24, the smallest first; several right-hand sides at once.
+template <int kRights>
+__device__ __forceinline__ void add_bfloat_products(const std::uint32_t (&a)[3][4], const std::uint32_t (&b)[3][kRights][2],
+                                                    float (&sum)[kRights][4]) {
+  float product[kRights][4] = {};
+#pragma unroll
+  for (int order = 2; order >= 0; --order) {
+#pragma unroll
+    for (int part = order; part >= 0; --part) {
+#pragma unroll
+      for (int r = 0; r < kRights; ++r) mma_bf16(product[r], a[part], b[order - part][r]);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < 4 * kRights; ++i) sum[i / 4][i % 4] += product[i / 4][i % 4];
+}
+
+// Sums of a warp over the members of a component, and of its first warp all of the weight.
+struct GramSums {
+  float second[kSquaresPerWarp][2][4], first[kSquaresPerWarp][1][4];
+  float weight;
+
+  __device__ void clear() {
+#pragma unroll
+    for (int i = 0; i < 8 * kSquaresPerWarp; ++i) second[i / 8][i / 4 % 2][i % 4] = 0;
+#pragma unroll
+    for (int i = 0; i < 4 * kSquaresPerWarp; ++i) first[i / 4][0][i % 4] = 0;
+    weight = 0;
+  }
+};
+
+// Adds 16 members to one square. panel, lows: of these members; roots: theirs.
+__device__ __forceinline__ void add_square(const ProductFragment* panel, const LowFragment* lows, const float* roots, int row, int column,
+                                           float (&second)[2][4], float (&first)[1][4]) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  std::uint32_t a[3][4], b[3][2][2];
+#pragma unroll
+  for (int t = 0; t < 2; ++t) {
+    const ProductFragment left = panel[(2 * row + t) * 32 + lane], right = panel[(2 * column + t) * 32 + lane];
+    const LowFragment left_low = lows[(2 * row + t) * 32 + lane], right_low = lows[(2 * column + t) * 32 + lane];
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      a[0][2 * h + t] = left.high[h];
+      a[1][2 * h + t] = left.low[h];
+      a[2][2 * h + t] = left_low.word[h];
+      b[0][t][h] = right.high[h];
+      b[1][t][h] = right.low[h];
+      b[2][t][h] = right_low.word[h];
+    }
+  }
+  add_bfloat_products(a, b, second);
+  if (row != column) return;
+  std::uint32_t of_roots[3][1][2];
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const float* const two = roots + 8 * h + 2 * (lane % 4);
+    const BfloatParts parts = split_bfloats(two[0], two[1]);
+#pragma unroll
+    for (int i = 0; i < 3; ++i) of_roots[i][0][h] = parts.part[i];
+  }
+  add_bfloat_products(a, of_roots, first);
+}
+
+// Adds a batch whose panel is there.
+__device__ __forceinline__ void add_batch(const GramShape& shape, const GramBatch& batch, const GramBlock& block, const float* roots,
+                                          const GramSquares& squares, GramSums& sums) {
+  const int n_steps = batch.steps(shape);
+  for (int step = (squares.slice - batch.first / kStepRows) & (squares.slices - 1); step < n_steps; step += squares.slices) {
+    const int at = step * shape.n_tiles * 32;
+#pragma unroll
+    for (int s = 0; s < kSquaresPerWarp; ++s) {
+      if (squares.row[s] < 0) continue;
+      add_square(block.panel + at, block.lows + at, roots + step * kStepRows, squares.row[s], squares.column[s], sums.second[s],
+                 sums.first[s]);
+    }
+  }
+  if (threadIdx.x >= 32 || batch.round > 0) return;
+  const int n = batch.members(shape);
+  for (int i = static_cast<int>(threadIdx.x); i < n; i += 32) sums.weight = multiply_add(roots[i], roots[i], sums.weight);
+}
+
+// Moves the sums of a component to the statistics.
+__device__ inline void close_gram(const MixtureSums& to, const GramSource& from, const GramBatch& batch, const GramSquares& squares,
+                                  const GramSums& sums) {
+  const int lane = static_cast<int>(threadIdx.x % 32), d = from.n_columns;
+  FixedPoint* const triangle = to.second + std::int64_t{batch.component} * (std::int64_t{d} * (d + 1) / 2);
+#pragma unroll
+  for (int s = 0; s < kSquaresPerWarp; ++s) {
+    if (squares.row[s] < 0) continue;
+    const int row = squares.row[s] * kSquare + lane / 4, column = squares.column[s] * kSquare + 2 * (lane % 4);
+#pragma unroll
+    for (int t = 0; t < 2; ++t) {
+      FixedPoint* cell[4];
+      double quanta[4];
+#pragma unroll
+      for (int q = 0; q < 4; ++q) {
+        const int i = row + 8 * (q / 2), j = column + 8 * t + q % 2;
+        const bool exists = i < d && j <= i;
+        cell[q] = triangle + std::int64_t{i} * (i + 1) / 2 + j;
+        quanta[q] = exists ? static_cast<double>(sums.second[s][t][q]) * to.per_bound[i] * to.per_bound[j] * to.per_weight : 0.0;
+      }
+      add_quanta(cell, quanta);
+    }
+    if (squares.row[s] != squares.column[s] || lane % 4 != 0) continue;
+#pragma unroll
+    for (int h = 0; h < 2; ++h)
+      if (row + 8 * h < d) to.add_first(batch.component, d, row + 8 * h, static_cast<double>(sums.first[s][0][2 * h]));
+  }
+  if (threadIdx.x >= 32 || batch.round > 0) return;
+  const double weight = add_lanes(static_cast<double>(sums.weight));
+  if (lane == 0) to.add_weight(batch.component, weight);
+}
+
+// The sums of all components over the members of a block of rows. All threads; begins with a barrier and ends with one.
+__device__ inline void close_grams(const MixtureSums& to, const GramShape& shape, const GramSource& from, std::byte* memory) {
+  const GramBlock block(shape, memory);
+  const auto rows_of = [&](bool second) { return block.rows + (second ? shape.rows * shape.stride : 0); };
+  const auto roots_of = [&](bool second) { return block.roots + (second ? shape.rows : 0); };
+  __syncthreads();
+  GramBatch batch(shape, from);
+  start_batch(shape, from, batch, ComingRows(shape, from, batch), rows_of(false), roots_of(false));
+  GramSums sums;
+  sums.clear();
+  for (bool second = false; batch.exists(from); second = !second) {
+    GramBatch next = batch;
+    next.advance(shape, from);
+    const ComingRows coming(shape, from, next);
+    wait_copies<0>();
+    __syncthreads();
+    fill_panel(shape, from, batch, rows_of(second), roots_of(second), block);
+    start_batch(shape, from, next, coming, rows_of(!second), roots_of(!second));
+    __syncthreads();
+    const GramSquares squares(shape, batch.round);
+    add_batch(shape, batch, block, roots_of(second), squares, sums);
+    if (next.component != batch.component || next.round != batch.round) {
+      close_gram(to, from, batch, squares, sums);
+      sums.clear();
+    }
+    batch = next;
+  }
+  __syncthreads();
+}
+
+}  // namespace coterie::COTERIE_GPU
