@@ -92,7 +92,8 @@ class ComingRows {
 #pragma unroll
     for (int u = 0; u < kMost; ++u) {
       const int i = index(shape, u);
-      row_[u] = i < n_there_ ? row[i] : 0;
+      const std::uint32_t place = i < n_there_ ? row[i] : 0;
+      row_[u / 2] = u % 2 == 0 ? place : row_[u / 2] | place << 16;
     }
   }
 
@@ -106,7 +107,8 @@ class ComingRows {
       const int i = index(shape, u);
       if (i >= n_filled_) break;
       for (int j = place * kFloats; j < from.n_columns; j += lanes * kFloats)
-        copy_async<kBytes>(to + i * shape.stride + j, from.x + std::int64_t{row_[u]} * from.n_columns + j, i < n_there_);
+        copy_async<kBytes>(to + i * shape.stride + j, from.x + std::int64_t{row_[u / 2] >> u % 2 * 16 & 0xffff} * from.n_columns + j,
+                           i < n_there_);
     }
   }
 
@@ -116,7 +118,7 @@ class ComingRows {
     return static_cast<int>(threadIdx.x >> shape.copy_bits) + u * (kStripThreads >> shape.copy_bits);
   }
   int n_there_ = 0, n_filled_ = 0;
-  int row_[kMost];
+  std::uint32_t row_[kMost / 2];  // two each: registers are short
 };
 
 // The next squares of the lower triangle, of a warp: square s has rows 16 row[s] and columns 16 column[s] of the result.

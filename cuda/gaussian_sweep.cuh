@@ -240,7 +240,7 @@ __device__ __forceinline__ void whiten_rows(const MixtureSweep<float>& sweep, st
   const DeviceMixture<float>& mixture = sweep.mixture;
   const int warp_row = static_cast<int>(threadIdx.x) / 32 * kProductRows & (shape.strip.rows - 1);
   auto* const densities = reinterpret_cast<float*>(memory + shape.at.densities);
-  UnitStream stream(sweep.whitening, shape, mixture.n_components, reinterpret_cast<ProductUnit*>(memory + shape.at.chunks));
+  UnitStream<kHeld> stream(sweep.whitening, shape, mixture.n_components, reinterpret_cast<ProductUnit*>(memory + shape.at.chunks));
   if constexpr (kHeld) {
     const HeldRows rows(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, sweep.whitening.scales, first + warp_row);
     fill_by_products(mixture, shape, rows, warp_row, stream, densities);
@@ -253,6 +253,13 @@ __device__ __forceinline__ void whiten_rows(const MixtureSweep<float>& sweep, st
   __syncthreads();
 }
 
+// The row after the strip of n_strip rows at `row` where the block goes on: in the same block of rows, or in the next one it takes.
+__device__ inline unsigned next_strip(unsigned row, unsigned n_strip, unsigned n_rows) {
+  constexpr auto kRows = static_cast<unsigned>(kBlockRows);
+  const unsigned next = row + n_strip;
+  return next < n_rows && next % kRows != 0 ? next : (row / kRows + gridDim.x) * kRows;
+}
+
 // Full, on tensor cores: a strip has log-densities by gaussian_whitening.cuh, a component its sums by gaussian_gram.cuh.
 template <bool kHeld>
 __global__ void __launch_bounds__(kStripThreads, 2) sweep_whitened_kernel(MixtureSweep<float> sweep) {
@@ -260,19 +267,22 @@ __global__ void __launch_bounds__(kStripThreads, 2) sweep_whitened_kernel(Mixtur
   const WhitenedShape& shape = sweep.whitened;
   const DeviceMixture<float>& mixture = sweep.mixture;
   const MemberLists<float> lists(sweep, reinterpret_cast<int*>(memory));
+  auto* const own = reinterpret_cast<WhitenedOwn*>(memory + shape.at.own) + threadIdx.x;
   auto* const densities = reinterpret_cast<float*>(memory + shape.at.densities);
+  const auto n_rows = static_cast<unsigned>(sweep.n_rows), n_strip = static_cast<unsigned>(shape.strip.rows);
+  constexpr auto kRows = static_cast<unsigned>(kBlockRows);
   lists.clear(mixture.n_components);
-  const std::int64_t step = std::int64_t{gridDim.x} * kBlockRows;
-  for (std::int64_t first = std::int64_t{blockIdx.x} * kBlockRows; first < sweep.n_rows; first += step) {
-    LikelihoodSums likelihood;
-    const auto n_rows = static_cast<int>(min(kBlockRows, sweep.n_rows - first));
-    for (int i = 0; i < n_rows; i += shape.strip.rows) {
-      whiten_rows<kHeld>(sweep, memory, static_cast<int>(first) + i);
-      normalise_rows(sweep, shape.strip, densities, first + i, likelihood);
-      append_members(lists, mixture.n_components, shape.strip, densities, i, [](float weight) { return ::sqrtf(weight); });
-    }
-    likelihood.close(sweep.sums);
-    const GramSource members{.x = sweep.x + first * mixture.n_columns,
+  *own = {{}, blockIdx.x * kRows};
+  while (own->row < n_rows) {
+    whiten_rows<kHeld>(sweep, memory, static_cast<int>(own->row));
+    normalise_rows(sweep, shape.strip, densities, own->row, own->likelihood);
+    append_members(lists, mixture.n_components, shape.strip, densities, static_cast<int>(own->row % kRows),
+                   [](float weight) { return ::sqrtf(weight); });
+    const unsigned block = own->row / kRows;
+    own->row = next_strip(own->row, n_strip, n_rows);
+    if (own->row / kRows == block) continue;
+    own->likelihood.close(sweep.sums);
+    const GramSource members{.x = sweep.x + std::int64_t{block} * kBlockRows * mixture.n_columns,
                              .center = mixture.center,
                              .pivots = mixture.pivots,
                              .row = lists.rows,
@@ -311,13 +321,6 @@ __device__ void expect_expanded(const MixtureSweep<float>& sweep, const Expanded
   store_responsibilities(density, factor, {r.high + at, r.low + at, r.stride});
 }
 
-// The row after the strip at `row` where the block goes on: in the same block of rows, or in the next one it takes.
-__device__ inline unsigned next_strip(unsigned row, int n_rows) {
-  constexpr auto kRows = static_cast<unsigned>(kBlockRows);
-  const unsigned next = row + kExpandedRows;
-  return next < static_cast<unsigned>(n_rows) && next % kRows != 0 ? next : (row / kRows + gridDim.x) * kRows;
-}
-
 // Starts the copy of the strip at `row`, if there is one.
 __device__ inline void start_strip(const MixtureSweep<float>& sweep, unsigned row, float* strip) {
   const int n = sweep.n_rows, d = sweep.expansion.n_columns;
@@ -351,7 +354,7 @@ __global__ void __launch_bounds__(kStripThreads, 2) sweep_expanded_kernel(Mixtur
   unsigned row = blockIdx.x * static_cast<unsigned>(kBlockRows);
   if (shape.strips == 2) start_strip(sweep, row, strip_of(row));
   while (row < n_rows) {
-    const unsigned coming = shape.strips == 2 ? next_strip(row, sweep.n_rows) : row;
+    const unsigned coming = shape.strips == 2 ? next_strip(row, kExpandedRows, n_rows) : row;
     __syncthreads();
     start_strip(sweep, coming, strip_of(coming));
     if (shape.strips == 1)
@@ -363,7 +366,7 @@ __global__ void __launch_bounds__(kStripThreads, 2) sweep_expanded_kernel(Mixtur
     expect_expanded<kTiles>(sweep, block, strip, row);
     __syncthreads();
     add_expanded<kTiles>(shape, block, strip, sums);
-    const unsigned next = next_strip(row, sweep.n_rows);
+    const unsigned next = next_strip(row, kExpandedRows, n_rows);
     if (next / static_cast<unsigned>(kBlockRows) != row / static_cast<unsigned>(kBlockRows)) {
       block.own->likelihood.close(sweep.sums);
       const double factor = sweep.weight != nullptr ? 1 << -kShiftOfWeights : 1.0 / (1 << kShiftOfOnes);

@@ -19,15 +19,23 @@ namespace coterie::COTERIE_GPU {
 inline constexpr int kProductRows = 32;  // per warp: two left-hand sides of 16 rows
 inline constexpr int kHeldPairs = 4;     // of tiles: up to as many steps of these rows fit into registers
 
+// What a thread keeps of its own that is not worth a register.
+struct WhitenedOwn {
+  LikelihoodSums likelihood;
+  unsigned row;  // of the strip, in the tile
+};
+
 // Offsets into dynamic shared memory, in bytes, every one a multiple of 16.
 struct WhitenedMemory {
-  int densities, halves, chunks, gram, bytes;
+  int own, densities, halves, chunks, gram, bytes;
 };
 
 // How many rows a strip has fixes bits, but only those of the likelihood.
 struct WhitenedShape {
   StripShape strip{};   // rows is 0 where nothing fits
+  int row_bits = 0;     // of the number of a thread, below those of its group of warps
   int n_pairs = 0;      // of tiles
+  int n_units = 0;      // of a component
   int half_words = 0;   // from row to row of a strip in shared memory; 0: warps hold their rows in registers
   int chunk_units = 0;  // of a component that arrive at once: all of them for rows in registers
   GramShape gram{};
@@ -37,13 +45,16 @@ struct WhitenedShape {
   WhitenedShape(int n_components, int n_columns, int n_rows, bool held, int gram_rows)
       : strip{.rows = n_rows, .stride = 0, .density_stride = n_components | 1, .lanes_per_row = kStripThreads / n_rows},
         n_pairs(product_pairs(n_columns)),
+        n_units(product_units(n_columns)),
         gram(n_columns, gram_rows) {
     constexpr int kChunks = 2, kChunkUnits = 8;  // of all components at work
     const int at_once = kStripThreads / n_rows;
+    while (1 << row_bits < n_rows) ++row_bits;
     // An odd number of 4-word groups, so that 8 rows meet no bank twice.
     half_words = held ? 0 : n_pairs * (kStepRows / 2) + 4;
-    chunk_units = held ? product_units(n_columns) : kChunkUnits / at_once;
-    at.densities = (n_components * 4 + 15) / 16 * 16;
+    chunk_units = held ? n_units : kChunkUnits / at_once;
+    at.own = (n_components * 4 + 15) / 16 * 16;
+    at.densities = at.own + kStripThreads * static_cast<int>(sizeof(WhitenedOwn));
     at.gram = at.densities;
     at.halves = at.densities + (n_rows * strip.density_stride * 4 + 15) / 16 * 16;
     at.chunks = at.halves + 2 * n_rows * half_words * 4;
@@ -132,7 +143,7 @@ __device__ inline void load_left(const std::uint32_t* rows, int words, std::uint
 // A warp's rows as left-hand sides, in shared memory.
 class SharedRows {
  public:
-  static constexpr int kUnrolledPairs = 1;
+  static constexpr bool kHeld = false;
   __device__ SharedRows(const HalfStrip& strip, int first_row)
       : high_(strip.high + first_row * strip.words), low_(strip.low + first_row * strip.words), words_(strip.words) {}
 
@@ -156,7 +167,7 @@ class SharedRows {
 // The same in registers; steps are known to the compiler.
 class HeldRows {
  public:
-  static constexpr int kUnrolledPairs = kHeldPairs;
+  static constexpr bool kHeld = true;
   __device__ __forceinline__ HeldRows(const float* x, int n_tile_rows, int n_columns, const float* center, const float* scales,
                                       int first_row) {
     const int lane = static_cast<int>(threadIdx.x % 32), row = first_row + lane / 4;
@@ -188,7 +199,8 @@ class HeldRows {
 };
 
 // The units of all components on their way through shared memory. Where a strip has fewer rows than a block has room for, several
-// groups of warps take a component each, and every group copies its own.
+// groups of warps take a component each, and every group copies its own. kHeld: a chunk is a component.
+template <bool kHeld>
 class UnitStream {
  public:
   // Starts the first chunk. chunks: (2, groups, shape.chunk_units)
@@ -197,8 +209,8 @@ class UnitStream {
     component_ = group();
     start();
   }
-  __device__ int group() const { return static_cast<int>(threadIdx.x) / shape_.strip.rows; }
-  __device__ int groups() const { return kStripThreads / shape_.strip.rows; }
+  __device__ int group() const { return static_cast<int>(threadIdx.x >> shape_.row_bits); }
+  __device__ int groups() const { return kStripThreads >> shape_.row_bits; }
 
   // The next chunk of this group, and the one after it is on its way; the one before is no longer there. All threads.
   __device__ const ProductUnit* next() {
@@ -214,17 +226,19 @@ class UnitStream {
   __device__ ProductUnit* place() const { return chunks_ + ((second_ ? groups() : 0) + group()) * shape_.chunk_units; }
   __device__ void start() {
     constexpr int kPieces = static_cast<int>(sizeof(ProductUnit)) / 16;
-    const int n_units = shape_.n_pairs * (shape_.n_pairs + 1) / 2, rows = shape_.strip.rows;
+    const int n_units = shape_.n_units, rows = shape_.strip.rows;
     if (component_ < n_components_) {
       const auto* const from = reinterpret_cast<const Four<float>*>(whitening_.units + std::int64_t{component_} * n_units + unit_);
       auto* const to = reinterpret_cast<Four<float>*>(place());
-      const int n = min(shape_.chunk_units, n_units - unit_) * kPieces;
-      for (int i = static_cast<int>(threadIdx.x) % rows; i < n; i += rows) copy_async<16>(to + i, from + i);
+      const int n = (kHeld ? n_units : min(shape_.chunk_units, n_units - unit_)) * kPieces;
+      for (int i = static_cast<int>(threadIdx.x) & (rows - 1); i < n; i += rows) copy_async<16>(to + i, from + i);
     }
     commit_copies();
-    unit_ += shape_.chunk_units;
-    if (unit_ < n_units) return;
-    unit_ = 0;
+    if constexpr (!kHeld) {
+      unit_ += shape_.chunk_units;
+      if (unit_ < n_units) return;
+      unit_ = 0;
+    }
     component_ += groups();
   }
 
@@ -236,46 +250,59 @@ class UnitStream {
   int component_, unit_ = 0;  // of the next chunk to start
 };
 
-// square[l][i] += the part of |y|^2 that this lane holds, of row 16 l + 8 i + lane / 4, for the component whose chunks come next.
+// square[l][i] += the part of |y|^2 in a pair of tiles that this lane holds, of row 16 l + 8 i + lane / 4. unit: the first of the pair,
+// becomes that of the next one; left: of its chunk.
 template <class Rows>
-__device__ __forceinline__ void add_whitened_squares(const Rows& rows, const WhitenedShape& shape, UnitStream& stream,
-                                                     float (&square)[2][2]) {
-  constexpr int kUnrolled = Rows::kUnrolledPairs;
-  constexpr bool kHeld = kUnrolled > 1;
+__device__ __forceinline__ void add_whitened_squares(const Rows& rows, const WhitenedShape& shape, UnitStream<Rows::kHeld>& stream,
+                                                     int pair, const ProductUnit*& unit, int& left, float (&square)[2][2]) {
   const int lane = static_cast<int>(threadIdx.x % 32);
+  float y[2][2][4];
+#pragma unroll(Rows::kHeld ? kHeldPairs : 1)
+  for (int step = 0; step <= pair; ++step, ++unit) {
+    if (!Rows::kHeld && left-- == 0) {
+      unit = stream.next();
+      left = shape.chunk_units - 1;
+    }
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      if (step == 0) y[0][i / 4][i % 4] = y[1][i / 4][i % 4] = unit->shifts[i / 4 * kTileColumns + 2 * (lane % 4) + i % 2];
+    }
+    const ProductFragment p[2] = {unit->fragments[0][lane], unit->fragments[1][lane]};
+    rows.visit(step, [&](const std::uint32_t(&high)[2][4], const std::uint32_t(&low)[2][4]) {
+      add_products(high, low, p, [&](int l, int t) -> float(&)[4] { return y[l][t]; });
+    });
+  }
+#pragma unroll
+  for (int i = 0; i < 16; ++i) {
+    const float of_tile = y[i / 8][i / 4 % 2][i % 4];
+    square[i / 8][i % 4 / 2] = multiply_add(of_tile, of_tile, square[i / 8][i % 4 / 2]);
+  }
+}
+
+// The same for all pairs of the component whose chunks come next.
+__device__ __forceinline__ void add_whitened_squares(const SharedRows& rows, const WhitenedShape& shape, UnitStream<false>& stream,
+                                                     float (&square)[2][2]) {
   const ProductUnit* unit = stream.next();
   int left = shape.chunk_units;
-#pragma unroll kUnrolled
-  for (int pair = 0; pair < (kHeld ? kHeldPairs : shape.n_pairs); ++pair) {
-    if (kHeld && pair >= shape.n_pairs) break;
-    float y[2][2][4];
-#pragma unroll kUnrolled
-    for (int step = 0; step <= pair; ++step, ++unit) {
-      if (!kHeld && left-- == 0) {
-        unit = stream.next();
-        left = shape.chunk_units - 1;
-      }
-#pragma unroll
-      for (int i = 0; i < 8 && step == 0; ++i)
-        y[0][i / 4][i % 4] = y[1][i / 4][i % 4] = unit->shifts[i / 4 * kTileColumns + 2 * (lane % 4) + i % 2];
-      const ProductFragment p[2] = {unit->fragments[0][lane], unit->fragments[1][lane]};
-      rows.visit(step, [&](const std::uint32_t(&high)[2][4], const std::uint32_t(&low)[2][4]) {
-        add_products(high, low, p, [&](int l, int t) -> float(&)[4] { return y[l][t]; });
-      });
-    }
-#pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      const float of_tile = y[i / 8][i / 4 % 2][i % 4];
-      square[i / 8][i % 4 / 2] = multiply_add(of_tile, of_tile, square[i / 8][i % 4 / 2]);
-    }
-  }
+  for (int pair = 0; pair < shape.n_pairs; ++pair) add_whitened_squares(rows, shape, stream, pair, unit, left, square);
+}
+__device__ __forceinline__ void add_whitened_squares(const HeldRows& rows, const WhitenedShape& shape, UnitStream<true>& stream,
+                                                     float (&square)[2][2]) {
+  static_assert(kHeldPairs == 4);
+  const ProductUnit* unit = stream.next();
+  int left = 0;
+  // Not a loop: where the compiler leaves one, rows are not in registers.
+  add_whitened_squares(rows, shape, stream, 0, unit, left, square);
+  if (shape.n_pairs > 1) add_whitened_squares(rows, shape, stream, 1, unit, left, square);
+  if (shape.n_pairs > 2) add_whitened_squares(rows, shape, stream, 2, unit, left, square);
+  if (shape.n_pairs > 3) add_whitened_squares(rows, shape, stream, 3, unit, left, square);
 }
 
 // densities: (rows, density_stride) becomes log (weight_k N_k). A warp keeps its 32 rows, the first of them first_row of the strip.
 // All threads; what they have written before is there for everybody.
 template <class Rows>
 __device__ __forceinline__ void fill_by_products(const DeviceMixture<float>& mixture, const WhitenedShape& shape, const Rows& rows,
-                                                 int first_row, UnitStream& stream, float* densities) {
+                                                 int first_row, UnitStream<Rows::kHeld>& stream, float* densities) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   float* const of_row = densities + (first_row + lane / 4) * shape.strip.density_stride;
   for (int first = 0; first < mixture.n_components; first += stream.groups()) {
