@@ -18,8 +18,10 @@ inline constexpr int kSquare = 16;         // columns of a panel along either si
 inline constexpr int kSquaresPerWarp = 2;  // in registers
 inline constexpr int kMostGramRows = 64;   // of a batch
 
-struct alignas(8) LowFragment {
-  std::uint32_t word[2];
+// Columns of a panel over kStepRows members: of each part and 8 members a word per lane, as mma_bf16 takes right-hand sides. Words,
+// because a left-hand side has those of two tiles, and in another order.
+struct PanelTile {
+  std::uint32_t word[3][2][32];
 };
 
 struct GramShape {
@@ -29,18 +31,16 @@ struct GramShape {
   int copy_bytes = 0;  // 16, 8 or 4: what divides a row
   int copy_bits = 0;   // of the number of a thread that choose its place in a row
   int roots = 0;       // offsets in bytes after the two batches of rows
-  int panel = 0, lows = 0, bytes = 0;
+  int panel = 0, bytes = 0;
 
   GramShape() = default;
   GramShape(int n_columns, int n_rows) : n_tiles(2 * product_pairs(n_columns)), rows(n_rows) {
     stride = n_tiles * kTileColumns + 4;
     copy_bytes = n_columns % 4 == 0 ? 16 : n_columns % 2 == 0 ? 8 : 4;
     while (copy_bits < 5 && copy_bytes << copy_bits < 4 * n_columns) ++copy_bits;
-    const int n_fragments = rows / kStepRows * n_tiles * 32;
     roots = 2 * rows * stride * 4;
     panel = roots + 2 * rows * 4;
-    lows = panel + n_fragments * static_cast<int>(sizeof(ProductFragment));
-    bytes = lows + n_fragments * static_cast<int>(sizeof(LowFragment));
+    bytes = panel + rows / kStepRows * n_tiles * static_cast<int>(sizeof(PanelTile));
   }
 };
 
@@ -160,16 +160,14 @@ __device__ __forceinline__ BfloatParts split_bfloats(float first, float second) 
 
 // What the threads of a block share.
 struct GramBlock {
-  float* rows;             // (2, shape.rows, stride) x of members
-  float* roots;            // (2, shape.rows)
-  ProductFragment* panel;  // (steps, n_tiles, 32) h and m
-  LowFragment* lows;       // (steps, n_tiles, 32) l
+  float* rows;       // (2, shape.rows, stride) x of members
+  float* roots;      // (2, shape.rows)
+  PanelTile* panel;  // (steps, n_tiles)
 
   __device__ GramBlock(const GramShape& shape, std::byte* memory)
       : rows(reinterpret_cast<float*>(memory)),
         roots(reinterpret_cast<float*>(memory + shape.roots)),
-        panel(reinterpret_cast<ProductFragment*>(memory + shape.panel)),
-        lows(reinterpret_cast<LowFragment*>(memory + shape.lows)) {}
+        panel(reinterpret_cast<PanelTile*>(memory + shape.panel)) {}
 };
 
 // Starts the copies of a batch, if there is one.
@@ -200,7 +198,6 @@ __device__ inline void fill_panel(const GramShape& shape, const GramSource& from
     const int column = i % shape.n_tiles * kTileColumns + lane / 4, first = i / shape.n_tiles * kStepRows + 2 * (lane % 4);
     const bool exists = column < from.n_columns;
     const float center = exists ? from.center[column] : 0.0f, pivot = exists ? pivots[column] : 0.0f;
-    BfloatParts parts[2];
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       float z[2];
@@ -209,10 +206,10 @@ __device__ inline void fill_panel(const GramShape& shape, const GramSource& from
         const int row = first + 8 * h + r;
         z[r] = exists ? (rows[row * shape.stride + column] - center - pivot) * roots[row] : 0.0f;
       }
-      parts[h] = split_bfloats(z[0], z[1]);
+      const BfloatParts parts = split_bfloats(z[0], z[1]);
+#pragma unroll
+      for (int part = 0; part < 3; ++part) block.panel[i].word[part][h][lane] = parts.part[part];
     }
-    block.panel[i * 32 + lane] = {{parts[0].part[0], parts[1].part[0]}, {parts[0].part[1], parts[1].part[1]}};
-    block.lows[i * 32 + lane] = {{parts[0].part[2], parts[1].part[2]}};
   }
 }
 
@@ -247,24 +244,15 @@ struct GramSums {
   }
 };
 
-// Adds 16 members to one square. panel, lows: of these members; roots: theirs.
-__device__ __forceinline__ void add_square(const ProductFragment* panel, const LowFragment* lows, const float* roots, int row, int column,
-                                           float (&second)[2][4], float (&first)[1][4]) {
+// Adds 16 members to one square. panel, roots: of these members.
+__device__ __forceinline__ void add_square(const PanelTile* panel, const float* roots, int row, int column, float (&second)[2][4],
+                                           float (&first)[1][4]) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   std::uint32_t a[3][4], b[3][2][2];
 #pragma unroll
-  for (int t = 0; t < 2; ++t) {
-    const ProductFragment left = panel[(2 * row + t) * 32 + lane], right = panel[(2 * column + t) * 32 + lane];
-    const LowFragment left_low = lows[(2 * row + t) * 32 + lane], right_low = lows[(2 * column + t) * 32 + lane];
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      a[0][2 * h + t] = left.high[h];
-      a[1][2 * h + t] = left.low[h];
-      a[2][2 * h + t] = left_low.word[h];
-      b[0][t][h] = right.high[h];
-      b[1][t][h] = right.low[h];
-      b[2][t][h] = right_low.word[h];
-    }
+  for (int i = 0; i < 12; ++i) {
+    a[i / 4][i % 4] = panel[2 * row + i % 2].word[i / 4][i / 2 % 2][lane];
+    b[i / 4][i % 2][i / 2 % 2] = panel[2 * column + i % 2].word[i / 4][i / 2 % 2][lane];
   }
   add_bfloat_products(a, b, second);
   if (row != column) return;
@@ -284,11 +272,10 @@ __device__ __forceinline__ void add_batch(const GramShape& shape, const GramBatc
                                           const GramSquares& squares, GramSums& sums) {
   const int n_steps = batch.steps(shape);
   for (int step = (squares.slice - batch.first / kStepRows) & (squares.slices - 1); step < n_steps; step += squares.slices) {
-    const int at = step * shape.n_tiles * 32;
 #pragma unroll
     for (int s = 0; s < kSquaresPerWarp; ++s) {
       if (squares.row[s] < 0) continue;
-      add_square(block.panel + at, block.lows + at, roots + step * kStepRows, squares.row[s], squares.column[s], sums.second[s],
+      add_square(block.panel + step * shape.n_tiles, roots + step * kStepRows, squares.row[s], squares.column[s], sums.second[s],
                  sums.first[s]);
     }
   }

@@ -238,17 +238,16 @@ template <bool kHeld>
 __device__ __forceinline__ void whiten_rows(const MixtureSweep<float>& sweep, std::byte* memory, int first) {
   const WhitenedShape& shape = sweep.whitened;
   const DeviceMixture<float>& mixture = sweep.mixture;
-  const int warp_row = static_cast<int>(threadIdx.x) / 32 * kProductRows & (shape.strip.rows - 1);
   auto* const densities = reinterpret_cast<float*>(memory + shape.at.densities);
   UnitStream<kHeld> stream(sweep.whitening, shape, mixture.n_components, reinterpret_cast<ProductUnit*>(memory + shape.at.chunks));
   if constexpr (kHeld) {
-    const HeldRows rows(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, sweep.whitening.scales, first + warp_row);
-    fill_by_products(mixture, shape, rows, warp_row, stream, densities);
+    const HeldRows rows(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, sweep.whitening.scales, first + warp_row(shape));
+    fill_by_products(mixture, shape, rows, stream, densities);
   } else {
     auto* const words = reinterpret_cast<std::uint32_t*>(memory + shape.at.halves);
     const HalfStrip strip{words, words + shape.strip.rows * shape.half_words, shape.half_words};
     load_halves(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, sweep.whitening.scales, first, shape.strip.rows, strip);
-    fill_by_products(mixture, shape, SharedRows(strip, warp_row), warp_row, stream, densities);
+    fill_by_products(mixture, shape, SharedRows(strip, warp_row(shape)), stream, densities);
   }
   __syncthreads();
 }

@@ -170,7 +170,10 @@ class HeldRows {
   static constexpr bool kHeld = true;
   __device__ __forceinline__ HeldRows(const float* x, int n_tile_rows, int n_columns, const float* center, const float* scales,
                                       int first_row) {
-    const int lane = static_cast<int>(threadIdx.x % 32), row = first_row + lane / 4;
+    int lane = static_cast<int>(threadIdx.x % 32);
+    asm volatile("" : "+r"(lane));  // so that nothing it fixes is kept from strip to strip: registers are short
+    const int row = first_row + lane / 4;
+    x += std::int64_t{row} * n_columns;
 #pragma unroll
     for (int i = 0; i < 2 * kHeldPairs; ++i) {
       const int j = 8 * i + 2 * (lane % 4);
@@ -179,7 +182,7 @@ class HeldRows {
       const float scale[2] = {has[0] ? scales[j] : 0.0f, has[1] ? scales[j + 1] : 0.0f};
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
-        const float* const from = x + (std::int64_t{row} + 8 * r) * n_columns + j;
+        const float* const from = x + (8 * r * n_columns + j);
         const bool exists = row + 8 * r < n_tile_rows;
         const HalfPair pair = split_pair(exists && has[0] ? (from[0] - pivot[0]) * scale[0] : 0.0f,
                                          exists && has[1] ? (from[1] - pivot[1]) * scale[1] : 0.0f);
@@ -210,6 +213,8 @@ class UnitStream {
     start();
   }
   __device__ int group() const { return static_cast<int>(threadIdx.x >> shape_.row_bits); }
+  // Whose chunk comes with next(); a number beyond the components is that of none.
+  __device__ int component() const { return unit_ > 0 ? component_ : component_ - groups(); }
   __device__ int groups() const { return kStripThreads >> shape_.row_bits; }
 
   // The next chunk of this group, and the one after it is on its way; the one before is no longer there. All threads.
@@ -298,25 +303,30 @@ __device__ __forceinline__ void add_whitened_squares(const HeldRows& rows, const
   if (shape.n_pairs > 3) add_whitened_squares(rows, shape, stream, 3, unit, left, square);
 }
 
-// densities: (rows, density_stride) becomes log (weight_k N_k). A warp keeps its 32 rows, the first of them first_row of the strip.
-// All threads; what they have written before is there for everybody.
+// The first row of a warp, in a strip.
+__device__ __forceinline__ int warp_row(const WhitenedShape& shape) {
+  return static_cast<int>(threadIdx.x & static_cast<unsigned>(shape.strip.rows - kProductRows));
+}
+
+// densities: (rows, density_stride) becomes log (weight_k N_k). A warp keeps its 32 rows. All threads; what they have written before is
+// there for everybody.
 template <class Rows>
 __device__ __forceinline__ void fill_by_products(const DeviceMixture<float>& mixture, const WhitenedShape& shape, const Rows& rows,
-                                                 int first_row, UnitStream<Rows::kHeld>& stream, float* densities) {
+                                                 UnitStream<Rows::kHeld>& stream, float* densities) {
   const int lane = static_cast<int>(threadIdx.x % 32);
-  float* const of_row = densities + (first_row + lane / 4) * shape.strip.density_stride;
-  for (int first = 0; first < mixture.n_components; first += stream.groups()) {
-    const int k = first + stream.group();
-    const bool exists = k < mixture.n_components;
-    const float constant = exists ? mixture.constants[k] : 0.0f;
+  do {
     float square[2][2] = {};
     add_whitened_squares(rows, shape, stream, square);
+    const int k = stream.component() - stream.groups();
+    float* const of_row = densities + (warp_row(shape) + lane / 4) * shape.strip.density_stride + k;
+    const bool exists = k < mixture.n_components;
+    const float constant = exists ? mixture.constants[k] : 0.0f;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const float sum = add_lanes(square[i / 2][i % 2], 1, 2);
-      if (lane % 4 == 0 && exists) of_row[8 * i * shape.strip.density_stride + k] = multiply_add(-0.5f, sum, constant);
+      if (lane % 4 == 0 && exists) of_row[8 * i * shape.strip.density_stride] = multiply_add(-0.5f, sum, constant);
     }
-  }
+  } while (stream.component() - stream.group() < mixture.n_components);
 }
 
 }  // namespace coterie::COTERIE_GPU
