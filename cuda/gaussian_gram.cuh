@@ -3,7 +3,7 @@
 //
 // The panel is the sum of three bf16 parts h + m + l, which have the range of float32 and all of its bits; products below 2^-24 are
 // left out, and every 16 rows the others leave the tensor cores, as in gaussian_whitening.cuh. A batch of members is on its way
-// into shared memory while the one before is worked on.
+// into shared memory while the one before is worked on, and of the next but one the places of its members.
 #pragma once
 
 #include "cuda/gaussian_moments.cuh"
@@ -31,7 +31,7 @@ struct GramShape {
   int copy_bytes = 0;  // 16, 8 or 4: what divides a row
   int copy_bits = 0;   // of the number of a thread that choose its place in a row
   int roots = 0;       // offsets in bytes after the two batches of rows
-  int panel = 0, bytes = 0;
+  int places = 0, panel = 0, bytes = 0;
 
   GramShape() = default;
   GramShape(int n_columns, int n_rows) : n_tiles(2 * product_pairs(n_columns)), rows(n_rows) {
@@ -39,7 +39,8 @@ struct GramShape {
     copy_bytes = n_columns % 4 == 0 ? 16 : n_columns % 2 == 0 ? 8 : 4;
     while (copy_bits < 5 && copy_bytes << copy_bits < 4 * n_columns) ++copy_bits;
     roots = 2 * rows * stride * 4;
-    panel = roots + 2 * rows * 4;
+    places = roots + 2 * rows * 4;
+    panel = places + 2 * rows * 2;
     bytes = panel + rows / kStepRows * n_tiles * static_cast<int>(sizeof(PanelTile));
   }
 };
@@ -81,46 +82,6 @@ struct GramBatch {
   __device__ int steps(const GramShape& shape) const { return (members(shape) + kStepRows - 1) / kStepRows; }
 };
 
-// The members of a batch whose rows a thread copies: found early, because what copies them waits for their places.
-class ComingRows {
- public:
-  __device__ ComingRows(const GramShape& shape, const GramSource& from, const GramBatch& batch) {
-    if (!batch.exists(from)) return;
-    n_there_ = batch.members(shape);
-    n_filled_ = batch.steps(shape) * kStepRows;
-    const std::uint16_t* const row = from.row + std::int64_t{batch.component} * kBlockRows + batch.first;
-#pragma unroll
-    for (int u = 0; u < kMost; ++u) {
-      const int i = index(shape, u);
-      const std::uint32_t place = i < n_there_ ? row[i] : 0;
-      row_[u / 2] = u % 2 == 0 ? place : row_[u / 2] | place << 16;
-    }
-  }
-
-  // Starts the copies into a batch, zeros where there is no member; as a group.
-  template <int kBytes>
-  __device__ void start(const GramShape& shape, const GramSource& from, float* to) const {
-    constexpr int kFloats = kBytes / 4;
-    const int lanes = 1 << shape.copy_bits, place = static_cast<int>(threadIdx.x) & (lanes - 1);
-#pragma unroll
-    for (int u = 0; u < kMost; ++u) {
-      const int i = index(shape, u);
-      if (i >= n_filled_) break;
-      for (int j = place * kFloats; j < from.n_columns; j += lanes * kFloats)
-        copy_async<kBytes>(to + i * shape.stride + j, from.x + std::int64_t{row_[u / 2] >> u % 2 * 16 & 0xffff} * from.n_columns + j,
-                           i < n_there_);
-    }
-  }
-
- private:
-  static constexpr int kMost = kMostGramRows / kStripWarps;  // where a whole warp copies a row
-  __device__ static int index(const GramShape& shape, int u) {
-    return static_cast<int>(threadIdx.x >> shape.copy_bits) + u * (kStripThreads >> shape.copy_bits);
-  }
-  int n_there_ = 0, n_filled_ = 0;
-  std::uint32_t row_[kMost / 2];  // two each: registers are short
-};
-
 // The next squares of the lower triangle, of a warp: square s has rows 16 row[s] and columns 16 column[s] of the result.
 struct GramSquares {
   int row[kSquaresPerWarp], column[kSquaresPerWarp];  // row -1: none
@@ -160,32 +121,53 @@ __device__ __forceinline__ BfloatParts split_bfloats(float first, float second) 
 
 // What the threads of a block share.
 struct GramBlock {
-  float* rows;       // (2, shape.rows, stride) x of members
-  float* roots;      // (2, shape.rows)
-  PanelTile* panel;  // (steps, n_tiles)
+  float* rows;            // (2, shape.rows, stride) x of members
+  float* roots;           // (2, shape.rows)
+  std::uint16_t* places;  // (2, shape.rows) of members in the block of rows
+  PanelTile* panel;       // (steps, n_tiles)
 
   __device__ GramBlock(const GramShape& shape, std::byte* memory)
       : rows(reinterpret_cast<float*>(memory)),
         roots(reinterpret_cast<float*>(memory + shape.roots)),
+        places(reinterpret_cast<std::uint16_t*>(memory + shape.places)),
         panel(reinterpret_cast<PanelTile*>(memory + shape.panel)) {}
 };
 
-// Starts the copies of a batch, if there is one.
-__device__ inline void start_batch(const GramShape& shape, const GramSource& from, const GramBatch& batch, const ComingRows& coming,
-                                   float* rows, float* roots) {
-  if (batch.exists(from)) {
-    if (shape.copy_bytes == 16) {
-      coming.start<16>(shape, from, rows);
-    } else if (shape.copy_bytes == 8) {
-      coming.start<8>(shape, from, rows);
-    } else {
-      coming.start<4>(shape, from, rows);
-    }
-    const float* const root = from.root + std::int64_t{batch.component} * kBlockRows + batch.first;
-    const int i = static_cast<int>(threadIdx.x), n_there = batch.members(shape);
-    if (i < batch.steps(shape) * kStepRows) copy_async<4>(roots + i, i < n_there ? root + i : root, i < n_there);
+// Starts the copy of the places of a batch's members, if there is one. places: (shape.rows)
+__device__ inline void start_places(const GramShape& shape, const GramSource& from, const GramBatch& batch, std::uint16_t* places) {
+  const int i = 2 * static_cast<int>(threadIdx.x);
+  if (batch.exists(from) && i < batch.members(shape))
+    copy_async<4>(places + i, from.row + std::int64_t{batch.component} * kBlockRows + batch.first + i);
+}
+
+// Starts the copies of a batch's rows, zeros where there is no member.
+template <int kBytes>
+__device__ void start_rows(const GramShape& shape, const GramSource& from, const GramBatch& batch, const std::uint16_t* places,
+                           float* rows) {
+  constexpr int kFloats = kBytes / 4;
+  const int lanes = 1 << shape.copy_bits, lane = static_cast<int>(threadIdx.x) & (lanes - 1);
+  const int n_there = batch.members(shape), n_filled = batch.steps(shape) * kStepRows;
+  for (int i = static_cast<int>(threadIdx.x >> shape.copy_bits); i < n_filled; i += kStripThreads >> shape.copy_bits) {
+    const float* const x = from.x + (i < n_there ? std::int64_t{places[i]} * from.n_columns : 0);
+    for (int j = lane * kFloats; j < from.n_columns; j += lanes * kFloats)
+      copy_async<kBytes>(rows + i * shape.stride + j, x + j, i < n_there);
   }
-  commit_copies();
+}
+
+// The same, and of their roots, if there is a batch. places: there already.
+__device__ inline void start_batch(const GramShape& shape, const GramSource& from, const GramBatch& batch, const std::uint16_t* places,
+                                   float* rows, float* roots) {
+  if (!batch.exists(from)) return;
+  if (shape.copy_bytes == 16) {
+    start_rows<16>(shape, from, batch, places, rows);
+  } else if (shape.copy_bytes == 8) {
+    start_rows<8>(shape, from, batch, places, rows);
+  } else {
+    start_rows<4>(shape, from, batch, places, rows);
+  }
+  const float* const root = from.root + std::int64_t{batch.component} * kBlockRows + batch.first;
+  const int i = static_cast<int>(threadIdx.x), n_there = batch.members(shape);
+  if (i < batch.steps(shape) * kStepRows) copy_async<4>(roots + i, i < n_there ? root + i : root, i < n_there);
 }
 
 // The panel of a batch. A lane makes what it will hold of a tile as a right-hand side: one column of four members.
@@ -321,19 +303,28 @@ __device__ inline void close_grams(const MixtureSums& to, const GramShape& shape
   const GramBlock block(shape, memory);
   const auto rows_of = [&](bool second) { return block.rows + (second ? shape.rows * shape.stride : 0); };
   const auto roots_of = [&](bool second) { return block.roots + (second ? shape.rows : 0); };
+  const auto places_of = [&](bool second) { return block.places + (second ? shape.rows : 0); };
   __syncthreads();
-  GramBatch batch(shape, from);
-  start_batch(shape, from, batch, ComingRows(shape, from, batch), rows_of(false), roots_of(false));
+  GramBatch batch(shape, from), next = batch;
+  next.advance(shape, from);
+  start_places(shape, from, batch, places_of(false));
+  commit_copies();
+  wait_copies<0>();
+  __syncthreads();
+  start_batch(shape, from, batch, places_of(false), rows_of(false), roots_of(false));
+  start_places(shape, from, next, places_of(true));
+  commit_copies();
   GramSums sums;
   sums.clear();
   for (bool second = false; batch.exists(from); second = !second) {
-    GramBatch next = batch;
-    next.advance(shape, from);
-    const ComingRows coming(shape, from, next);
+    GramBatch after = next;
+    after.advance(shape, from);
     wait_copies<0>();
     __syncthreads();
+    start_batch(shape, from, next, places_of(!second), rows_of(!second), roots_of(!second));
+    start_places(shape, from, after, places_of(second));
+    commit_copies();
     fill_panel(shape, from, batch, rows_of(second), roots_of(second), block);
-    start_batch(shape, from, next, coming, rows_of(!second), roots_of(!second));
     __syncthreads();
     const GramSquares squares(shape, batch.round);
     add_batch(shape, batch, block, roots_of(second), squares, sums);
@@ -342,6 +333,7 @@ __device__ inline void close_grams(const MixtureSums& to, const GramShape& shape
       sums.clear();
     }
     batch = next;
+    next = after;
   }
   __syncthreads();
 }

@@ -239,7 +239,7 @@ __device__ __forceinline__ void whiten_rows(const MixtureSweep<float>& sweep, st
   const WhitenedShape& shape = sweep.whitened;
   const DeviceMixture<float>& mixture = sweep.mixture;
   auto* const densities = reinterpret_cast<float*>(memory + shape.at.densities);
-  UnitStream<kHeld> stream(sweep.whitening, shape, mixture.n_components, reinterpret_cast<ProductUnit*>(memory + shape.at.chunks));
+  UnitStream<kHeld> stream(sweep.whitening, shape, mixture.n_components, memory);
   if constexpr (kHeld) {
     const HeldRows rows(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, sweep.whitening.scales, first + warp_row(shape));
     fill_by_products(mixture, shape, rows, stream, densities);
@@ -266,21 +266,21 @@ __global__ void __launch_bounds__(kStripThreads, 2) sweep_whitened_kernel(Mixtur
   const WhitenedShape& shape = sweep.whitened;
   const DeviceMixture<float>& mixture = sweep.mixture;
   const MemberLists<float> lists(sweep, reinterpret_cast<int*>(memory));
-  auto* const own = reinterpret_cast<WhitenedOwn*>(memory + shape.at.own) + threadIdx.x;
+  const auto own = [&]() -> WhitenedOwn& { return reinterpret_cast<WhitenedOwn*>(memory + shape.at.own)[thread_anew()]; };
   auto* const densities = reinterpret_cast<float*>(memory + shape.at.densities);
   const auto n_rows = static_cast<unsigned>(sweep.n_rows), n_strip = static_cast<unsigned>(shape.strip.rows);
   constexpr auto kRows = static_cast<unsigned>(kBlockRows);
   lists.clear(mixture.n_components);
-  *own = {{}, blockIdx.x * kRows};
-  while (own->row < n_rows) {
-    whiten_rows<kHeld>(sweep, memory, static_cast<int>(own->row));
-    normalise_rows(sweep, shape.strip, densities, own->row, own->likelihood);
-    append_members(lists, mixture.n_components, shape.strip, densities, static_cast<int>(own->row % kRows),
+  own() = {{}, blockIdx.x * kRows};
+  while (own().row < n_rows) {
+    whiten_rows<kHeld>(sweep, memory, static_cast<int>(own().row));
+    normalise_rows(sweep, shape.strip, densities, own().row, own().likelihood);
+    append_members(lists, mixture.n_components, shape.strip, densities, static_cast<int>(own().row % kRows),
                    [](float weight) { return ::sqrtf(weight); });
-    const unsigned block = own->row / kRows;
-    own->row = next_strip(own->row, n_strip, n_rows);
-    if (own->row / kRows == block) continue;
-    own->likelihood.close(sweep.sums);
+    const unsigned block = own().row / kRows;
+    own().row = next_strip(own().row, n_strip, n_rows);
+    if (own().row / kRows == block) continue;
+    own().likelihood.close(sweep.sums);
     const GramSource members{.x = sweep.x + std::int64_t{block} * kBlockRows * mixture.n_columns,
                              .center = mixture.center,
                              .pivots = mixture.pivots,

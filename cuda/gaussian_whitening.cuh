@@ -25,6 +25,13 @@ struct WhitenedOwn {
   unsigned row;  // of the strip, in the tile
 };
 
+// The number of this thread, of which nothing that follows is kept from strip to strip: registers are short.
+__device__ __forceinline__ int thread_anew() {
+  auto thread = static_cast<int>(threadIdx.x);
+  asm volatile("" : "+r"(thread));
+  return thread;
+}
+
 // Offsets into dynamic shared memory, in bytes, every one a multiple of 16.
 struct WhitenedMemory {
   int own, densities, halves, chunks, gram, bytes;
@@ -170,9 +177,7 @@ class HeldRows {
   static constexpr bool kHeld = true;
   __device__ __forceinline__ HeldRows(const float* x, int n_tile_rows, int n_columns, const float* center, const float* scales,
                                       int first_row) {
-    int lane = static_cast<int>(threadIdx.x % 32);
-    asm volatile("" : "+r"(lane));  // so that nothing it fixes is kept from strip to strip: registers are short
-    const int row = first_row + lane / 4;
+    const int lane = thread_anew() % 32, row = first_row + lane / 4;
     x += std::int64_t{row} * n_columns;
 #pragma unroll
     for (int i = 0; i < 2 * kHeldPairs; ++i) {
@@ -206,9 +211,9 @@ class HeldRows {
 template <bool kHeld>
 class UnitStream {
  public:
-  // Starts the first chunk. chunks: (2, groups, shape.chunk_units)
-  __device__ UnitStream(const DeviceWhitening& whitening, const WhitenedShape& shape, int n_components, ProductUnit* chunks)
-      : whitening_(whitening), shape_(shape), n_components_(n_components), chunks_(chunks) {
+  // Starts the first chunk. Chunks are (2, groups, shape.chunk_units).
+  __device__ UnitStream(const DeviceWhitening& whitening, const WhitenedShape& shape, int n_components, std::byte* memory)
+      : whitening_(whitening), shape_(shape), n_components_(n_components), memory_(memory) {
     component_ = group();
     start();
   }
@@ -228,7 +233,9 @@ class UnitStream {
   }
 
  private:
-  __device__ ProductUnit* place() const { return chunks_ + ((second_ ? groups() : 0) + group()) * shape_.chunk_units; }
+  __device__ ProductUnit* place() const {
+    return reinterpret_cast<ProductUnit*>(memory_ + shape_.at.chunks) + ((second_ ? groups() : 0) + group()) * shape_.chunk_units;
+  }
   __device__ void start() {
     constexpr int kPieces = static_cast<int>(sizeof(ProductUnit)) / 16;
     const int n_units = shape_.n_units, rows = shape_.strip.rows;
@@ -250,7 +257,7 @@ class UnitStream {
   const DeviceWhitening& whitening_;
   const WhitenedShape& shape_;
   int n_components_;
-  ProductUnit* chunks_;
+  std::byte* memory_;
   bool second_ = false;
   int component_, unit_ = 0;  // of the next chunk to start
 };
