@@ -5,7 +5,8 @@
 //   diag, spherical, tied   the sums of all components stay with the block; rows are read once
 //   full                    a component's sums are larger than shared memory, so the strips leave lists of the rows that
 //                           count for each component (in a scratch of one block of rows per running block), and then one
-//                           component after the other takes its rows again, out of the L2 cache, into sums in registers
+//                           component after the other takes its rows again into sums in registers; where that is good
+//                           enough, by products of matrices (gaussian_whitening.cuh, gaussian_gram.cuh)
 #pragma once
 
 #include "cuda/gaussian_expansion.cuh"
