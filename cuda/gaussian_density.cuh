@@ -27,7 +27,6 @@ struct StripShape {
   int stride;          // cells from row to row
   int density_stride;  // from row to row of log-densities: odd, so that neighbouring rows lie in different banks
   int lanes_per_row;   // that share a row when its log-densities are normalised: kStripThreads / rows, at most a warp
-  int half_words;      // from row to row of a strip in fp16 (gaussian_whitening.cuh); 0: there is none
 };
 
 // Rows that one thread takes at once, so that what it reads of the mixture serves all of them: `apart` rows lie between two,

@@ -52,7 +52,8 @@ enum class Arithmetic { products, narrow, wide };
 bool has_products(const Model& model, const gaussian_mixture::Grid& grid, std::span<const float> center, std::size_t shared_bytes) {
   switch (model.covariance_type) {
     case CovarianceType::full:
-      return choose_half_strip(model.n_components, model.n_columns).rows > 0 && PackedWhitening::fits(model, grid, center);
+      return choose_whitened_shape(model.n_components, model.n_columns, shared_bytes).strip.rows > 0 &&
+             PackedWhitening::fits(model, grid, center);
     case CovarianceType::tied: return false;
     case CovarianceType::diag:
     case CovarianceType::spherical:
@@ -70,7 +71,7 @@ Arithmetic choose_arithmetic(const Model& model, const gaussian_mixture::Grid& g
   return gaussian::float_error(model, grid, center) < model.sweep_tolerance ? Arithmetic::narrow : Arithmetic::wide;
 }
 
-constexpr SweepKernel<float> kWhiteningKernel = sweep_mixture_kernel<CovarianceType::full, float, true>;
+SweepKernel<float> whitened_kernel(bool held) { return held ? sweep_whitened_kernel<true> : sweep_whitened_kernel<false>; }
 
 SweepKernel<float> expanded_kernel(int n_tiles) {
   switch (n_tiles) {
@@ -103,7 +104,8 @@ struct Work {
   template <class F>
   void visit(F&& f) const {
     switch (arithmetic) {
-      case Arithmetic::products: return f(narrow_mixture, whitens() ? kWhiteningKernel : expanded_kernel(plan.expanded.n_tiles));
+      case Arithmetic::products:
+        return f(narrow_mixture, whitens() ? whitened_kernel(plan.whitened.half_words == 0) : expanded_kernel(plan.expanded.n_tiles));
       case Arithmetic::narrow: return f(narrow_mixture, sweep_kernel<float>(model->covariance_type));
       case Arithmetic::wide: return f(wide_mixture, sweep_kernel<double>(model->covariance_type));
     }
@@ -116,7 +118,8 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
       : device_(device), grid_(grid), moments_(moments), center_(center_of(grid, moments)) {
     allow_shared_memory<float>();
     allow_shared_memory<double>();
-    for (const auto kernel : {kWhiteningKernel, expanded_kernel(1), expanded_kernel(2), expanded_kernel(4), expanded_kernel(8)})
+    for (const auto kernel :
+         {whitened_kernel(false), whitened_kernel(true), expanded_kernel(1), expanded_kernel(2), expanded_kernel(4), expanded_kernel(8)})
       check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(device.shared_bytes)));
   }
 
@@ -196,7 +199,7 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
     if (work.expands())
       work.plan = StripPlan(choose_expanded_shape(k, d, limit));
     else if (work.whitens())
-      work.plan = StripPlan(model, choose_half_strip(k, d), cell_bytes, limit);
+      work.plan = StripPlan(model, choose_whitened_shape(k, d, limit));
     else
       work.plan = StripPlan(model, choose_strip(model.covariance_type, cell_bytes, k, d, limit), cell_bytes, limit);
     int per_multiprocessor = 0;
@@ -245,6 +248,7 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
                                 .whitening = work.whitening.view(),
                                 .expansion = work.expansion.view(),
                                 .shape = work.plan.shape,
+                                .whitened = work.plan.whitened,
                                 .expanded = work.plan.expanded,
                                 .x = tile.x,
                                 .weight = tile.weight,

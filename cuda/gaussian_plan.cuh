@@ -14,7 +14,7 @@ namespace coterie::COTERIE_GPU {
 // find room in the shared memory of one multiprocessor. ResourceError when a single row fits into no block's shared memory.
 inline StripShape choose_strip(CovarianceType type, std::size_t cell_bytes, int n_components, int n_columns, std::size_t shared_limit) {
   constexpr int kStripBytes = 40 << 10;
-  StripShape shape{.rows = 128, .stride = strip_stride(n_columns), .density_stride = n_components | 1, .lanes_per_row = 2, .half_words = 0};
+  StripShape shape{.rows = 128, .stride = strip_stride(n_columns), .density_stride = n_components | 1, .lanes_per_row = 2};
   const auto bytes = [&] { return MixtureMemory(type, shape, static_cast<int>(cell_bytes), n_components, 0).bytes; };
   while (shape.rows > 1 && bytes() > kStripBytes) shape.rows /= 2;
   shape.lanes_per_row = std::min(32, kStripThreads / shape.rows);
@@ -24,19 +24,22 @@ inline StripShape choose_strip(CovarianceType type, std::size_t cell_bytes, int 
   return shape;
 }
 
-// The same on tensor cores, in twice the memory, because a warp takes 32 rows at once; rows is 0 where they do not fit.
-inline StripShape choose_half_strip(int n_components, int n_columns) {
-  constexpr int kHalfStripBytes = 80 << 10;
-  StripShape shape{.rows = 128,
-                   .stride = strip_stride(n_columns),
-                   .density_stride = n_components | 1,
-                   .lanes_per_row = 2,
-                   .half_words = half_words(n_columns)};
-  while (shape.rows >= kProductRows && MixtureMemory(CovarianceType::full, shape, sizeof(float), n_components, 0).bytes > kHalfStripBytes)
-    shape.rows /= 2;
-  if (shape.rows < kProductRows) return {};
-  shape.lanes_per_row = kStripThreads / shape.rows;
-  return shape;
+// As many rows as fit, and two blocks into the 227 KB of a Hopper or one into the 99 KB of a small multiprocessor; of shapes with as
+// many rows the one that holds them in registers. Where none fits, the smallest if it fits this device; rows is 0 where it does not.
+inline WhitenedShape choose_whitened_shape(int n_components, int n_columns, std::size_t shared_limit) {
+  constexpr std::size_t kWhitenedBytes = 98 << 10;
+  const auto fits = [](const WhitenedShape& shape, std::size_t limit) { return static_cast<std::size_t>(shape.at.bytes) <= limit; };
+  const bool may_hold = product_pairs(n_columns) <= kHeldPairs;
+  for (int rows = kProductRows * kStripWarps; rows >= kProductRows; rows /= 2) {
+    for (int held = may_hold ? 1 : 0; held >= 0; --held) {
+      for (int gram_rows = kMostGramRows; gram_rows >= kStepRows; gram_rows /= 2) {
+        const WhitenedShape shape(n_components, n_columns, rows, held == 1, gram_rows);
+        if (fits(shape, std::min(kWhitenedBytes, shared_limit))) return shape;
+      }
+    }
+  }
+  const WhitenedShape least(n_components, n_columns, kProductRows, false, kStepRows);
+  return fits(least, shared_limit) ? least : WhitenedShape{};
 }
 
 // A second strip where it does not keep a second block from the multiprocessor: the number fixes no bits. Without strips where
@@ -52,15 +55,21 @@ inline ExpandedShape choose_expanded_shape(int n_components, int n_columns, std:
 
 struct StripPlan {
   StripShape shape{};
+  WhitenedShape whitened{};  // instead, of sweep_whitened_kernel
   ExpandedShape expanded{};  // instead, of sweep_expanded_kernel
   std::size_t cell_bytes = 0;
-  std::size_t shared_bytes = 0;     // of sweep_mixture_kernel
+  std::size_t shared_bytes = 0;     // of the kernel that sweeps
   std::size_t scatter_bytes = 0;    // of add_scatter_kernel
   std::int64_t device_moments = 0;  // doubles of block moments in device memory per running block; 0: in shared memory
   std::int64_t members = 0;         // entries of the lists of members per running block
   std::int64_t n_blocks = 1;        // that may run at a time
 
   StripPlan() = default;
+  StripPlan(const gaussian_mixture::Model& model, const WhitenedShape& of_strips)
+      : whitened(of_strips),
+        cell_bytes(sizeof(float)),
+        shared_bytes(static_cast<std::size_t>(of_strips.at.bytes)),
+        members(std::int64_t{model.n_components} * kBlockRows) {}
   explicit StripPlan(const ExpandedShape& of_strips) : expanded(of_strips), shared_bytes(static_cast<std::size_t>(of_strips.at.bytes)) {}
   StripPlan(const gaussian_mixture::Model& model, const StripShape& of_rows, std::size_t bytes_per_cell, std::size_t shared_limit)
       : shape(of_rows), cell_bytes(bytes_per_cell) {

@@ -5,7 +5,8 @@
 //   diag, spherical, tied   the sums of all components stay with the block; rows are read once
 //   full                    a component's sums are larger than shared memory, so the strips leave lists of the rows that
 //                           count for each component (in a scratch of one block of rows per running block), and then one
-//                           component after the other takes its rows again, out of the L2 cache, into sums in registers
+//                           component after the other takes its rows again into sums in registers; where that is good
+//                           enough, by products of matrices (gaussian_whitening.cuh, gaussian_gram.cuh)
 #pragma once
 
 #include "cuda/gaussian_expansion.cuh"
@@ -18,9 +19,10 @@ namespace coterie::COTERIE_GPU {
 template <class T>
 struct MixtureSweep {
   DeviceMixture<T> mixture;
-  DeviceWhitening whitening;  // full on tensor cores only
+  DeviceWhitening whitening;  // sweep_whitened_kernel only
   DeviceExpansion expansion;  // sweep_expanded_kernel only, which has no `mixture`
   StripShape shape;
+  WhitenedShape whitened;      // instead, sweep_whitened_kernel only
   ExpandedShape expanded;      // instead, sweep_expanded_kernel only
   const float* x;              // (n_rows, n_columns)
   const std::int32_t* weight;  // (n_rows), or nullptr
@@ -29,7 +31,7 @@ struct MixtureSweep {
   MixtureSums sums;
   double* block_moments;       // (gridDim.x, block_moments_size) zeros; nullptr: they fit into shared memory
   std::uint16_t* member_rows;  // (gridDim.x, n_components, kBlockRows), full only: within the block of rows
-  T* member_weights;           // (gridDim.x, n_components, kBlockRows), full only
+  T* member_weights;           // (gridDim.x, n_components, kBlockRows), full only; sweep_whitened_kernel: their roots
   double* row_likelihood;      // (n_rows) becomes log p(x), or nullptr
 
   __device__ T weight_of(std::int64_t row) const { return static_cast<T>(row >= n_rows ? 0 : weight != nullptr ? weight[row] : 1); }
@@ -49,17 +51,57 @@ struct MixtureMemory {
       return begin;
     };
     const bool full = type == CovarianceType::full;
-    cells = take(std::int64_t{shape.rows} * max(shape.stride * cell_bytes, 2 * 4 * shape.half_words));
+    cells = take(std::int64_t{shape.rows} * shape.stride * cell_bytes);
     whitened = take(type == CovarianceType::tied ? std::int64_t{shape.rows} * shape.stride * cell_bytes : 0);
     densities = take(std::int64_t{shape.rows} * shape.density_stride * cell_bytes);
     squares = take(type == CovarianceType::spherical ? std::int64_t{shape.rows} * 8 : 0);
-    lists = take(std::int64_t{kStripWarps} * shape.rows * 2);
+    lists = take(full ? 0 : std::int64_t{kStripWarps} * shape.rows * 2);
     counts = take(full ? std::int64_t{n_components} * 4 : 0);
     member_weights = take(full ? std::int64_t{shape.rows} * cell_bytes : 0);
     moments = take(moments_size * 8);
     bytes = at;
   }
 };
+
+// Rows that count for each component, of a block of rows.
+template <class T>
+struct MemberLists {
+  std::uint16_t* rows;  // (n_components, kBlockRows) within the block of rows, ascending
+  T* weights;           // (n_components, kBlockRows)
+  int* counts;          // (n_components) members so far, in shared memory
+
+  __device__ MemberLists(const MixtureSweep<T>& sweep, int* n_members) : counts(n_members) {
+    const std::int64_t first = std::int64_t{blockIdx.x} * sweep.mixture.n_components * kBlockRows;
+    rows = sweep.member_rows + first;
+    weights = sweep.member_weights + first;
+  }
+  __device__ void clear(int n_components) const {
+    for (int k = static_cast<int>(threadIdx.x); k < n_components; k += kStripThreads) counts[k] = 0;
+  }
+};
+
+// Adds the rows of a strip that count to the lists of the components, one warp per component, with weight_of(w r). densities: of the
+// strip; first: of its rows, within the block of rows.
+template <class T, class WeightOf>
+__device__ void append_members(const MemberLists<T>& to, int n_components, const StripShape& shape, const T* densities, int first,
+                               WeightOf&& weight_of) {
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  for (int k = warp; k < n_components; k += kStripWarps) {
+    const std::int64_t list = std::int64_t{k} * kBlockRows;
+    int n = to.counts[k];
+    for (int row = lane; row - lane < shape.rows; row += 32) {
+      const T weight = row < shape.rows ? densities[row * shape.density_stride + k] : T{0};
+      const unsigned ballot = __ballot_sync(kAllLanes, weight > 0);
+      const std::int64_t at = list + n + __popc(ballot & ((1u << lane) - 1));
+      n += __popc(ballot);
+      if (!(weight > 0)) continue;
+      to.rows[at] = static_cast<std::uint16_t>(first + row);
+      to.weights[at] = weight_of(weight);
+    }
+    __syncwarp();
+    if (lane == 0) to.counts[k] = n;
+  }
+}
 
 // What the threads of a block share, as pointers.
 template <CovarianceType kType, class T>
@@ -94,32 +136,8 @@ struct MixtureBlock {
     for (std::int64_t i = threadIdx.x; shared && i < size; i += kStripThreads) sums[i] = 0;
   }
 
-  __device__ std::uint16_t* member_rows(std::int64_t component) const {
-    return sweep.member_rows + (blockIdx.x * std::int64_t{sweep.mixture.n_components} + component) * kBlockRows;
-  }
-  __device__ T* member_weights(std::int64_t component) const {
-    return sweep.member_weights + (blockIdx.x * std::int64_t{sweep.mixture.n_components} + component) * kBlockRows;
-  }
+  __device__ MemberLists<T> members() const { return {sweep, counts}; }
 };
-
-// Adds the rows of a strip that count to the lists of the components, one warp per component. first: of the strip, within
-// the block of rows.
-template <class T>
-__device__ void append_members(const MixtureBlock<CovarianceType::full, T>& block, int first) {
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  const StripShape& shape = block.sweep.shape;
-  for (int k = warp; k < block.sweep.mixture.n_components; k += kStripWarps) {
-    const int n = list_rows(block.densities + k, shape.density_stride, shape.rows, block.list), before = block.counts[k];
-    std::uint16_t* const rows = block.member_rows(k) + before;
-    T* const weights = block.member_weights(k) + before;
-    for (int i = lane; i < n; i += 32) {
-      rows[i] = static_cast<std::uint16_t>(first + block.list[i]);
-      weights[i] = block.densities[block.list[i] * shape.density_stride + k];
-    }
-    __syncwarp();
-    if (lane == 0) block.counts[k] = before + n;
-  }
-}
 
 // The sums of all components over the listed rows of the block of rows that begins at `first`, and empty lists again. All
 // threads; begins and ends with a barrier.
@@ -128,14 +146,15 @@ __device__ void close_members(const MixtureBlock<CovarianceType::full, T>& block
   const MixtureSweep<T>& sweep = block.sweep;
   const int d = sweep.mixture.n_columns;
   const std::int64_t triangle = std::int64_t{d} * (d + 1) / 2;
+  const MemberLists<T> lists = block.members();
   __syncthreads();
   for (int k = 0; k < sweep.mixture.n_components; ++k) {
     const MemberRows<T, T> members{.x = sweep.x + first * d,
                                    .center = sweep.mixture.center,
                                    .pivot = sweep.mixture.pivots + static_cast<std::int64_t>(k) * sweep.mixture.padded_columns,
-                                   .row = block.member_rows(k),
-                                   .weight = block.member_weights(k),
-                                   .count = block.counts[k],
+                                   .row = lists.rows + k * kBlockRows,
+                                   .weight = lists.weights + k * kBlockRows,
+                                   .count = lists.counts[k],
                                    .n_columns = d};
     if (members.count == 0) continue;
     add_outer_products(members, sweep.shape, block.cells, block.weights_of_members, [&](int i, int j, double sum) {
@@ -148,51 +167,39 @@ __device__ void close_members(const MixtureBlock<CovarianceType::full, T>& block
       }
     });
   }
-  for (int k = static_cast<int>(threadIdx.x); k < sweep.mixture.n_components; k += kStripThreads) block.counts[k] = 0;
+  lists.clear(sweep.mixture.n_components);
   __syncthreads();
 }
 
-// Rows of a strip and their log-densities. kLessCenter: what multiplies rows, multiplies them less the center and not less
-// the mean of the component, full covariances on tensor cores. Begins and ends with a barrier.
-template <CovarianceType kType, class T, bool kLessCenter>
-__device__ void fill_strip(const MixtureBlock<kType, T>& block, std::int64_t first) {
-  const MixtureSweep<T>& sweep = block.sweep;
-  const DeviceMixture<T>& mixture = sweep.mixture;
-  const StripShape& shape = sweep.shape;
-  const int row = static_cast<int>(first);
-  if constexpr (kLessCenter) {
-    auto* const words = reinterpret_cast<std::uint32_t*>(block.cells);
-    const HalfStrip strip{words, words + shape.rows * shape.half_words, shape.half_words};
-    load_halves(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, sweep.whitening.scales, row, shape.rows, strip);
-    __syncthreads();
-    fill_by_products(mixture, sweep.whitening, shape, strip, block.densities);
-    __syncthreads();
-  } else {
-    load_strip(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, row, shape.rows, shape.stride, block.cells);
-    __syncthreads();
-    fill_log_densities<kType, T>(mixture, shape, block.cells, block.whitened, block.densities);
-  }
+// densities becomes the weighted responsibilities of the strip at `first` in the tile, whose likelihood goes to its owners. Ends
+// with a barrier.
+template <class T>
+__device__ void normalise_rows(const MixtureSweep<T>& sweep, const StripShape& shape, T* densities, std::int64_t first,
+                               LikelihoodSums& likelihood) {
+  const auto weight_of = [&](int row) { return sweep.weight_of(first + row); };
+  const RowLikelihood<T> row_likelihood = normalise_strip(sweep.mixture.n_components, shape, densities, weight_of);
+  const int row = static_cast<int>(threadIdx.x) / shape.lanes_per_row;
+  if (static_cast<int>(threadIdx.x) % shape.lanes_per_row != 0 || row >= shape.rows || first + row >= sweep.n_rows) return;
+  likelihood.add(static_cast<double>(weight_of(row)), row_likelihood);
+  if (sweep.row_likelihood != nullptr) sweep.row_likelihood[first + row] = static_cast<double>(row_likelihood.log_likelihood);
 }
 
 // first: of the strip, in the tile; block_first: of its block of rows. Begins and ends with a barrier.
-template <CovarianceType kType, class T, bool kLessCenter>
+template <CovarianceType kType, class T>
 __device__ void sweep_rows(const MixtureBlock<kType, T>& block, std::int64_t block_first, int first, LikelihoodSums& likelihood) {
   const MixtureSweep<T>& sweep = block.sweep;
   const DeviceMixture<T>& mixture = sweep.mixture;
   const StripShape& shape = sweep.shape;
   const std::int64_t strip_first = block_first + first;
-  fill_strip<kType, T, kLessCenter>(block, strip_first);
+  load_strip(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, static_cast<int>(strip_first), shape.rows, shape.stride,
+             block.cells);
+  __syncthreads();
+  fill_log_densities<kType, T>(mixture, shape, block.cells, block.whitened, block.densities);
   if constexpr (kType == CovarianceType::spherical) fill_squares(shape, mixture.n_columns, block.cells, block.squares);
-  const auto weight_of = [&](int row) { return sweep.weight_of(strip_first + row); };
-  const RowLikelihood<T> row_likelihood = normalise_strip(mixture.n_components, shape, block.densities, weight_of);
-  const int row = static_cast<int>(threadIdx.x) / shape.lanes_per_row;
-  if (static_cast<int>(threadIdx.x) % shape.lanes_per_row == 0 && row < shape.rows && strip_first + row < sweep.n_rows) {
-    likelihood.add(static_cast<double>(weight_of(row)), row_likelihood);
-    if (sweep.row_likelihood != nullptr) sweep.row_likelihood[strip_first + row] = static_cast<double>(row_likelihood.log_likelihood);
-  }
+  normalise_rows(sweep, shape, block.densities, strip_first, likelihood);
   if (!sweep.moves) return;
   if constexpr (kType == CovarianceType::full) {
-    append_members(block, first);
+    append_members(block.members(), mixture.n_components, shape, block.densities, first, [](T weight) { return weight; });
   } else {
     add_strip_moments<kType>(mixture, shape, block.cells, block.densities, block.squares, block.list, block.moments);
   }
@@ -203,19 +210,19 @@ __device__ void sweep_rows(const MixtureBlock<kType, T>& block, std::int64_t blo
 template <CovarianceType kType, class T>
 inline constexpr int kLeastBlocks = kType == CovarianceType::full && sizeof(T) == sizeof(double) ? 1 : 2;
 
-template <CovarianceType kType, class T, bool kLessCenter = false>
+template <CovarianceType kType, class T>
 __global__ void __launch_bounds__(kStripThreads, kLeastBlocks<kType, T>) sweep_mixture_kernel(MixtureSweep<T> sweep) {
   SHARED_BYTES(memory);
   const MixtureBlock<kType, T> block(sweep, memory);
   if constexpr (kType == CovarianceType::full) {
-    for (int k = static_cast<int>(threadIdx.x); k < sweep.mixture.n_components; k += kStripThreads) block.counts[k] = 0;
+    block.members().clear(sweep.mixture.n_components);
   }
   const std::int64_t step = std::int64_t{gridDim.x} * kBlockRows;
   for (std::int64_t first = std::int64_t{blockIdx.x} * kBlockRows; first < sweep.n_rows; first += step) {
     LikelihoodSums likelihood;
     const auto n_rows = static_cast<int>(min(kBlockRows, sweep.n_rows - first));
     for (int i = 0; i < n_rows; i += sweep.shape.rows) {
-      sweep_rows<kType, T, kLessCenter>(block, first, i, likelihood);
+      sweep_rows(block, first, i, likelihood);
     }
     likelihood.close(sweep.sums);
     if (!sweep.moves) continue;
@@ -224,6 +231,69 @@ __global__ void __launch_bounds__(kStripThreads, kLeastBlocks<kType, T>) sweep_m
     } else {
       close_block<kType>(sweep.sums, block.moments, sweep.mixture.n_components, sweep.mixture.n_columns);
     }
+  }
+}
+
+// Log-densities of the strip at `first`; kHeld: of rows in registers. Ends with a barrier.
+template <bool kHeld>
+__device__ __forceinline__ void whiten_rows(const MixtureSweep<float>& sweep, std::byte* memory, int first) {
+  const WhitenedShape& shape = sweep.whitened;
+  const DeviceMixture<float>& mixture = sweep.mixture;
+  auto* const densities = reinterpret_cast<float*>(memory + shape.at.densities);
+  UnitStream<kHeld> stream(sweep.whitening, shape, mixture.n_components, memory);
+  if constexpr (kHeld) {
+    const HeldRows rows(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, sweep.whitening.scales, first + warp_row(shape));
+    fill_by_products(mixture, shape, rows, stream, densities);
+  } else {
+    auto* const words = reinterpret_cast<std::uint32_t*>(memory + shape.at.halves);
+    const HalfStrip strip{words, words + shape.strip.rows * shape.half_words, shape.half_words};
+    load_halves(sweep.x, sweep.n_rows, mixture.n_columns, mixture.center, sweep.whitening.scales, first, shape.strip.rows, strip);
+    fill_by_products(mixture, shape, SharedRows(strip, warp_row(shape)), stream, densities);
+  }
+  __syncthreads();
+}
+
+// The row after the strip of n_strip rows at `row` where the block goes on: in the same block of rows, or in the next one it takes.
+__device__ inline unsigned next_strip(unsigned row, unsigned n_strip, unsigned n_rows) {
+  constexpr auto kRows = static_cast<unsigned>(kBlockRows);
+  const unsigned next = row + n_strip;
+  return next < n_rows && next % kRows != 0 ? next : (row / kRows + gridDim.x) * kRows;
+}
+
+// Full, on tensor cores: a strip has log-densities by gaussian_whitening.cuh, a component its sums by gaussian_gram.cuh.
+template <bool kHeld>
+__global__ void __launch_bounds__(kStripThreads, 2) sweep_whitened_kernel(MixtureSweep<float> sweep) {
+  SHARED_BYTES(memory);
+  const WhitenedShape& shape = sweep.whitened;
+  const DeviceMixture<float>& mixture = sweep.mixture;
+  const MemberLists<float> lists(sweep, reinterpret_cast<int*>(memory));
+  const auto own = [&]() -> WhitenedOwn& { return reinterpret_cast<WhitenedOwn*>(memory + shape.at.own)[thread_anew()]; };
+  auto* const densities = reinterpret_cast<float*>(memory + shape.at.densities);
+  const auto n_rows = static_cast<unsigned>(sweep.n_rows), n_strip = static_cast<unsigned>(shape.strip.rows);
+  constexpr auto kRows = static_cast<unsigned>(kBlockRows);
+  lists.clear(mixture.n_components);
+  own() = {{}, blockIdx.x * kRows};
+  while (own().row < n_rows) {
+    whiten_rows<kHeld>(sweep, memory, static_cast<int>(own().row));
+    normalise_rows(sweep, shape.strip, densities, own().row, own().likelihood);
+    append_members(lists, mixture.n_components, shape.strip, densities, static_cast<int>(own().row % kRows),
+                   [](float weight) { return ::sqrtf(weight); });
+    const unsigned block = own().row / kRows;
+    own().row = next_strip(own().row, n_strip, n_rows);
+    if (own().row / kRows == block) continue;
+    own().likelihood.close(sweep.sums);
+    const GramSource members{.x = sweep.x + std::int64_t{block} * kBlockRows * mixture.n_columns,
+                             .center = mixture.center,
+                             .pivots = mixture.pivots,
+                             .row = lists.rows,
+                             .root = lists.weights,
+                             .counts = lists.counts,
+                             .n_components = mixture.n_components,
+                             .n_columns = mixture.n_columns,
+                             .padded_columns = mixture.padded_columns};
+    close_grams(sweep.sums, shape.gram, members, memory + shape.at.gram);
+    lists.clear(mixture.n_components);
+    __syncthreads();
   }
 }
 
@@ -249,13 +319,6 @@ __device__ void expect_expanded(const MixtureSweep<float>& sweep, const Expanded
   const Responsibilities& r = block.r;
   const int at = first / 2 * r.stride;
   store_responsibilities(density, factor, {r.high + at, r.low + at, r.stride});
-}
-
-// The row after the strip at `row` where the block goes on: in the same block of rows, or in the next one it takes.
-__device__ inline unsigned next_strip(unsigned row, int n_rows) {
-  constexpr auto kRows = static_cast<unsigned>(kBlockRows);
-  const unsigned next = row + kExpandedRows;
-  return next < static_cast<unsigned>(n_rows) && next % kRows != 0 ? next : (row / kRows + gridDim.x) * kRows;
 }
 
 // Starts the copy of the strip at `row`, if there is one.
@@ -291,7 +354,7 @@ __global__ void __launch_bounds__(kStripThreads, 2) sweep_expanded_kernel(Mixtur
   unsigned row = blockIdx.x * static_cast<unsigned>(kBlockRows);
   if (shape.strips == 2) start_strip(sweep, row, strip_of(row));
   while (row < n_rows) {
-    const unsigned coming = shape.strips == 2 ? next_strip(row, sweep.n_rows) : row;
+    const unsigned coming = shape.strips == 2 ? next_strip(row, kExpandedRows, n_rows) : row;
     __syncthreads();
     start_strip(sweep, coming, strip_of(coming));
     if (shape.strips == 1)
@@ -303,7 +366,7 @@ __global__ void __launch_bounds__(kStripThreads, 2) sweep_expanded_kernel(Mixtur
     expect_expanded<kTiles>(sweep, block, strip, row);
     __syncthreads();
     add_expanded<kTiles>(shape, block, strip, sums);
-    const unsigned next = next_strip(row, sweep.n_rows);
+    const unsigned next = next_strip(row, kExpandedRows, n_rows);
     if (next / static_cast<unsigned>(kBlockRows) != row / static_cast<unsigned>(kBlockRows)) {
       block.own->likelihood.close(sweep.sums);
       const double factor = sweep.weight != nullptr ? 1 << -kShiftOfWeights : 1.0 / (1 << kShiftOfOnes);

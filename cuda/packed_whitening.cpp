@@ -48,49 +48,44 @@ void PackedWhitening::add_component(const Model& model, std::size_t k, std::span
   const auto cell = [&](std::size_t row, std::size_t column) {
     return row < d && column < d && row <= column ? split_into_halves(std::ldexp(p[row * d + column], exponents_[row])) : HalfParts{0, 0};
   };
-  for (std::size_t tile = 0; tile < static_cast<std::size_t>(n_tiles_); ++tile) {
-    for (std::size_t step = 0; step <= tile / 2; ++step) {
-      for (std::size_t lane = 0; lane < 32; ++lane) {
-        ProductFragment fragment{};
-        for (std::size_t half = 0; half < 2; ++half) {
-          const std::size_t row = kStepRows * step + 8 * half + 2 * (lane % 4), column = kTileColumns * tile + lane / 4;
-          const HalfParts first = cell(row, column), second = cell(row + 1, column);
-          fragment.high[half] = first.high | second.high << 16;
-          fragment.low[half] = first.low | second.low << 16;
-        }
-        fragments_.push_back(fragment);
-      }
+  const auto fragment = [&](std::size_t tile, std::size_t step, std::size_t lane) {
+    ProductFragment of_lane{};
+    for (std::size_t half = 0; half < 2; ++half) {
+      const std::size_t row = kStepRows * step + 8 * half + 2 * (lane % 4), column = kTileColumns * tile + lane / 4;
+      const HalfParts first = cell(row, column), second = cell(row + 1, column);
+      of_lane.high[half] = first.high | second.high << 16;
+      of_lane.low[half] = first.low | second.low << 16;
     }
-  }
-  for (std::size_t i = 0; i < static_cast<std::size_t>(n_tiles_ * kTileColumns); ++i) {
-    double shift = 0;
-    for (std::size_t j = 0; j <= i && i < d; ++j) shift += (model.means[k * d + j] - static_cast<double>(center[j])) * p[j * d + i];
-    values_.push_back(static_cast<float>(shift));
+    return of_lane;
+  };
+  const auto shift = [&](std::size_t column) {
+    double sum = 0;
+    for (std::size_t j = 0; j <= column && column < d; ++j)
+      sum += (model.means[k * d + j] - static_cast<double>(center[j])) * p[j * d + column];
+    return static_cast<float>(-sum);
+  };
+  for (std::size_t pair = 0; pair < static_cast<std::size_t>(product_pairs(model.n_columns)); ++pair) {
+    for (std::size_t step = 0; step <= pair; ++step) {
+      ProductUnit unit{};
+      for (std::size_t i = 0; i < 64; ++i) unit.fragments[i / 32][i % 32] = fragment(2 * pair + i / 32, step, i % 32);
+      for (std::size_t i = 0; i < 2 * kTileColumns && step == 0; ++i) unit.shifts[i] = shift(2 * kTileColumns * pair + i);
+      units_.push_back(unit);
+    }
   }
 }
 
 void PackedWhitening::upload(const Model& model, std::span<const float> center, cudaStream_t stream) {
-  n_tiles_ = (model.n_columns + kTileColumns - 1) / kTileColumns;
-  n_steps_ = (model.n_columns + kStepRows - 1) / kStepRows;
   exponents_ = column_exponents(model, center);
-  fragments_.clear();
-  values_.clear();
+  units_.clear();
+  scales_.clear();
   for (std::size_t k = 0; k < model.weights.size(); ++k) add_component(model, k, center);
-  n_fragments_ = static_cast<std::int64_t>(fragments_.size() / 32 / model.weights.size());
-  for (const int exponent : exponents_) values_.push_back(std::ldexp(1.0f, -exponent));
-  device_fragments_.ensure(fragments_.size());
-  device_values_.ensure(values_.size());
-  copy_to_device(device_fragments_.data(), fragments_.data(), fragments_.size(), stream);
-  copy_to_device(device_values_.data(), values_.data(), values_.size(), stream);
+  for (const int exponent : exponents_) scales_.push_back(std::ldexp(1.0f, -exponent));
+  device_units_.ensure(units_.size());
+  device_scales_.ensure(scales_.size());
+  copy_to_device(device_units_.data(), units_.data(), units_.size(), stream);
+  copy_to_device(device_scales_.data(), scales_.data(), scales_.size(), stream);
 }
 
-DeviceWhitening PackedWhitening::view() const {
-  return {.n_tiles = n_tiles_,
-          .n_steps = n_steps_,
-          .n_fragments = n_fragments_,
-          .fragments = device_fragments_.data(),
-          .shifts = device_values_.data(),
-          .scales = device_values_.data() + values_.size() - exponents_.size()};
-}
+DeviceWhitening PackedWhitening::view() const { return {.units = device_units_.data(), .scales = device_scales_.data()}; }
 
 }  // namespace coterie::COTERIE_GPU

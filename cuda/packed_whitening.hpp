@@ -20,6 +20,12 @@ struct alignas(16) ProductFragment {
   std::uint32_t high[2], low[2];
 };
 
+// What a step of two tiles side by side takes; below the diagonal P is zero, so both have the same steps.
+struct alignas(16) ProductUnit {
+  ProductFragment fragments[2][32];  // by tile and lane
+  float shifts[2 * kTileColumns];    // -P^T mean of the columns, mean less center, in the first step; else zero
+};
+
 // A number as the sum of two of fp16.
 struct HalfParts {
   std::uint32_t high, low;
@@ -29,12 +35,13 @@ HalfParts split_into_halves(double value);
 // (n_columns) e with a deviation of the mixture's rows from the center in [2^e, 2^(e+1)).
 std::vector<int> column_exponents(const gaussian_mixture::Model& model, std::span<const float> center);
 
+// Pairs of tiles that cover the columns, and as many steps.
+constexpr int product_pairs(int n_columns) { return (n_columns + kStepRows - 1) / kStepRows; }
+constexpr int product_units(int n_columns) { return product_pairs(n_columns) * (product_pairs(n_columns) + 1) / 2; }
+
 struct DeviceWhitening {
-  std::int32_t n_tiles, n_steps;     // that cover the columns
-  std::int64_t n_fragments;          // per component and lane
-  const ProductFragment* fragments;  // (n_components, n_fragments, 32): tiles in order, of each the steps above the diagonal
-  const float* shifts;               // (n_components, n_tiles * kTileColumns) P^T mean, mean less center
-  const float* scales;               // (n_columns) 2^-e, of x - center
+  const ProductUnit* units;  // (n_components, product_units(n_columns)): pairs of tiles in order, of each the steps up to the diagonal
+  const float* scales;       // (n_columns) 2^-e, of x - center
 };
 
 class PackedWhitening {
@@ -48,13 +55,11 @@ class PackedWhitening {
  private:
   void add_component(const gaussian_mixture::Model& model, std::size_t k, std::span<const float> center);
 
-  std::int32_t n_tiles_ = 0, n_steps_ = 0;
-  std::int64_t n_fragments_ = 0;
   std::vector<int> exponents_;  // (n_columns) e
-  std::vector<ProductFragment> fragments_;
-  std::vector<float> values_;  // shifts, then scales
-  DeviceBuffer<ProductFragment> device_fragments_;
-  DeviceBuffer<float> device_values_;
+  std::vector<ProductUnit> units_;
+  std::vector<float> scales_;
+  DeviceBuffer<ProductUnit> device_units_;
+  DeviceBuffer<float> device_scales_;
 };
 
 }  // namespace coterie::COTERIE_GPU

@@ -186,6 +186,13 @@ INSTANTIATE_TEST_SUITE_P(BeyondOneBlock, GaussianMixtureOnDevice,
                                            Case{CovarianceType::diag, 320, 80, 300}, Case{CovarianceType::spherical, 320, 80, 300},
                                            Case{CovarianceType::diag, 12, 1200, 2}));
 
+// Whole covariances on tensor cores: strips of 256, 128, 64 and 32 rows; rows in registers and, beyond 64 columns, in memory; several
+// chunks of factors and several rounds of squares; rows of members copied by 4, 8 and 16 bytes, and more of them than one copy takes.
+INSTANTIATE_TEST_SUITE_P(Whitened, GaussianMixtureOnDevice,
+                         ::testing::Values(Case{CovarianceType::full, 700, 64, 3}, Case{CovarianceType::full, 290, 18, 70},
+                                           Case{CovarianceType::full, 600, 7, 81}, Case{CovarianceType::full, 330, 4, 210, true},
+                                           Case{CovarianceType::full, 420, 2, 401}, Case{CovarianceType::full, 300, 130, 2}));
+
 // Where squares are expanded, warps share the sums by 32 components and 16 columns: all eight pieces, some that do not exist,
 // several rows of them at a time; rows copied by 4, 8 and 16 bytes; one strip in memory and two.
 class GaussianMixtureExpanded : public ::testing::TestWithParam<Case> {};
