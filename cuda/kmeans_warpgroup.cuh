@@ -20,8 +20,8 @@ struct WarpgroupSweep {
   CenterRows centers;
   int n_clusters;
   TensorCenters tensor;
-  int model;  // of tensor.models
-  float certain_ratio, certain_underflow;
+  int model;                // of tensor.models
+  double certain_ratio;     // as nearest::Certainty, of sums in double
   std::int32_t* label;      // (n_rows) of rows with a weight
   OpenRow* open;            // (n_rows)
   int* n_open;              // 0
@@ -34,9 +34,9 @@ struct WarpgroupSweep {
 struct NamedCenters {
   static constexpr int kMost = 192, kMany = 64;
 
+  double square[kMost];
   int row_of_tile[kRowsOfWarp];
   int center[kMost];
-  float square[kMost];
   std::uint8_t row[kMost];  // of the warp
 };
 
@@ -114,7 +114,8 @@ __global__ void __launch_bounds__(WarpgroupTile<kWarpgroups>::kThreads, 1) label
 }
 
 // Decides about the open rows of a warp: names the centers whose bounds are not above a row's limit, and measures them whenever many
-// have been named. Lane i keeps the lowest results of row i. Where so many are named at once that some find no room, all are measured.
+// have been named, in double, because rows that many centers are open for tend to leave many within float32's error. Lane i keeps the
+// lowest results of row i.
 class RowDecider {
  public:
   __device__ RowDecider(const WarpgroupSweep& sweep, NamedCenters& named) : sweep_(sweep), named_(named) {}
@@ -142,16 +143,19 @@ class RowDecider {
         named_.row[place] = static_cast<std::uint8_t>(i / 2 * 8 + lane / 4);
       }
     }
-    if (n_ > NamedCenters::kMany) measure();
+    if (n_ <= NamedCenters::kMany) return;
+    measure();
+    keep_lowest();
   }
 
   // Labels the first n_rows rows among what was named since the last call.
   __device__ void decide(int n_rows, OpenTally& tally) {
     measure();
+    keep_lowest();
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    const float limit = __fmaf_rn(top_.best, sweep_.certain_ratio, sweep_.certain_underflow);
     const unsigned crowded = __ballot_sync(kAllLanes, (crowded_ & 1) != 0), crowded_below = __ballot_sync(kAllLanes, (crowded_ & 2) != 0);
     const bool all_named = ((lane < 8 ? crowded : crowded_below) >> lane % 8 * 4 & 15) == 0;
+    const double limit = top_.best * sweep_.certain_ratio;
     const bool certain = all_named && top_.second > limit, between_two = all_named && top_.third > limit;
     if (lane < n_rows && certain) sweep_.label[named_.row_of_tile[lane]] = top_.index;
     tally.rechecked += n_rows;
@@ -159,22 +163,54 @@ class RowDecider {
       const int row = __ffs(static_cast<int>(rest)) - 1;
       const int first = __shfl_sync(kAllLanes, top_.index, row), second = __shfl_sync(kAllLanes, top_.second_index, row);
       const bool of_two = __shfl_sync(kAllLanes, static_cast<int>(between_two), row) != 0;
-      const float* const x = sweep_.row(named_.row_of_tile[row]);
-      ExactNearest nearest;
-      for (int i = lane; i < (of_two ? 2 : sweep_.n_clusters); i += 32) {
-        const int center = !of_two ? i : i == 0 ? first : second;
-        nearest.offer(center, squared_distance<1>(x, sweep_.shape.n_columns, sweep_.centers[center]));
-      }
-      const int label = nearest.label_of_all();
+      const int label = of_two ? nearest_of_two(row, first, second) : nearest_of_all(row);
       ++tally.exact;
       if (lane == 0) sweep_.label[named_.row_of_tile[row]] = label;
     }
-    top_ = LowestThree();
+    top_ = {};
     crowded_ = 0;
   }
 
  private:
-  // In float32: eight lanes a center, some of them at a time.
+  // By the definition; all lanes return the same.
+  __device__ int nearest_of_two(int row, int first, int second) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32, center = lane == 0 ? first : second;
+    ExactNearest nearest;
+    if (lane < 2) offer_exactly(nearest, row, center);
+    return nearest.label_of_all();
+  }
+  // Of more than two, or of more than could be named: the list takes all centers in turn.
+  __device__ int nearest_of_all(int row) {
+    double best = __builtin_huge_val();
+    measure_all(row, [&](int, double square) { best = min(best, square); });
+    for (int other = 16; other > 0; other /= 2) best = min(best, __shfl_xor_sync(kAllLanes, best, other));
+    ExactNearest nearest;
+    measure_all(row, [&](int center, double square) {
+      if (!(square > best * sweep_.certain_ratio)) offer_exactly(nearest, row, center);
+    });
+    return nearest.label_of_all();
+  }
+  __device__ void offer_exactly(ExactNearest& nearest, int row, int center) const {
+    const float* const x = sweep_.row(named_.row_of_tile[row]);
+    nearest.offer(center, squared_distance<1>(x, sweep_.shape.n_columns, sweep_.centers[center]));
+  }
+  template <class Visit>
+  __device__ void measure_all(int row, Visit&& visit) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    for (int first = 0; first < sweep_.n_clusters; first += NamedCenters::kMost) {
+      n_ = min(sweep_.n_clusters - first, NamedCenters::kMost);
+      for (int i = lane; i < n_; i += 32) {
+        named_.center[i] = first + i;
+        named_.row[i] = static_cast<std::uint8_t>(row);
+      }
+      measure();
+      for (int i = lane; i < n_; i += 32) visit(first + i, named_.square[i]);
+      __syncwarp();
+    }
+    n_ = 0;
+  }
+
+  // Fills the squares of what was named: eight lanes a center, some of them at a time.
   __device__ void measure() {
     constexpr int kAtOnce = 4;
     const int lane = static_cast<int>(threadIdx.x) % 32, slot = lane / 8, d = sweep_.shape.n_columns;
@@ -182,14 +218,14 @@ class RowDecider {
     __syncwarp();
     for (int first = 0; first < n_; first += 4 * kAtOnce) {
       const float *x[kAtOnce], *center[kAtOnce];
-      float s[kAtOnce] = {};
+      double s[kAtOnce] = {};
 #pragma unroll
       for (int i = 0; i < kAtOnce; ++i) {
         const int at = min(first + 4 * i + slot, n_ - 1);
         x[i] = sweep_.row(named_.row_of_tile[named_.row[at]]);
         center[i] = sweep_.centers[named_.center[at]];
       }
-#pragma unroll 2
+#pragma unroll 1
       for (int j = lane % 8 * 4; j < d; j += 32) {
 #pragma unroll
         for (int i = 0; i < kAtOnce; ++i) add_squares(s[i], four_cells(x[i], j, d), *reinterpret_cast<const float4*>(center[i] + j));
@@ -201,8 +237,12 @@ class RowDecider {
       }
     }
     __syncwarp();
+  }
+
+  // Takes what was measured off the list.
+  __device__ void keep_lowest() {
     for (int i = 0; i < n_; ++i) {
-      if (named_.row[i] == lane) top_.offer(named_.square[i], named_.center[i]);
+      if (named_.row[i] == threadIdx.x % 32) top_.offer(named_.square[i], named_.center[i]);
     }
     n_ = 0;
     __syncwarp();
@@ -212,7 +252,7 @@ class RowDecider {
   NamedCenters& named_;
   int n_ = 0;             // named, of the warp
   unsigned crowded_ = 0;  // bit i: of the lane's row i, a center found no room
-  LowestThree top_;
+  LowestThreeOf<double> top_;
 };
 
 template <class Tile>

@@ -97,15 +97,15 @@ struct SweepLimits {
     if (has_warpgroups) warpgroup_shape = choose_warpgroup_shape(n_columns, shared_limit);
   }
 
-  // Of a model: narrow where it can be with weights and without. Warpgroups with less than half a tile of centers would multiply by nothing
-  // mostly.
+  // Of a model: narrow where it can be with weights and without. Warpgroups with less than a quarter of a tile of centers would multiply
+  // by nothing mostly.
   SweepKind kind_of(int n_clusters) const {
     PackedModel model{};
     model.n_clusters = n_clusters;
     SweepGroup alone(0, model, shape.n_columns);
     alone.kind = SweepKind::narrow;
     if (shape.n_columns <= kMostNarrowColumns && shared_bytes_of(alone, shape, true) <= shared_bytes) return SweepKind::narrow;
-    return warpgroup_shape.warpgroups > 0 && n_clusters > kTileCenters / 2 ? SweepKind::warpgroups : SweepKind::wide;
+    return warpgroup_shape.warpgroups > 0 && n_clusters > kTileCenters / 4 ? SweepKind::warpgroups : SweepKind::wide;
   }
   CenterLayout layout_of(int n_clusters) const {
     return kind_of(n_clusters) == SweepKind::warpgroups ? CenterLayout::tiles : CenterLayout::fragments;

@@ -45,27 +45,28 @@ struct LowestTwo {
   }
 };
 
-// The three lowest, for predictors, which name the second center too.
-struct LowestThree {
-  float best = __builtin_huge_valf(), second = __builtin_huge_valf(), third = __builtin_huge_valf();
+// The three lowest, where the second center is named too.
+template <class Real>
+struct LowestThreeOf {
+  Real best = __builtin_huge_val(), second = __builtin_huge_val(), third = __builtin_huge_val();
   int index = 0, second_index = 0;
 
-  __device__ void offer(float bound, int center) {
+  __device__ void offer(Real bound, int center) {
     const bool lowest = bound < best, lower = bound < second;
-    const float higher = max(best, bound);
+    const Real higher = max(best, bound);
     third = min(third, max(second, higher));
     second_index = lowest ? index : lower ? center : second_index;
     index = lowest ? center : index;
     second = min(second, higher);
     best = min(best, bound);
   }
-  __device__ void merge(const LowestThree& other) {
+  __device__ void merge(const LowestThreeOf& other) {
     offer(other.best, other.index);
     offer(other.second, other.second_index);
     third = min(third, other.third);
   }
-  __device__ LowestThree of_lane(int bits) const {
-    LowestThree other;
+  __device__ LowestThreeOf of_lane(int bits) const {
+    LowestThreeOf other;
     other.best = __shfl_xor_sync(kAllLanes, best, bits);
     other.second = __shfl_xor_sync(kAllLanes, second, bits);
     other.third = __shfl_xor_sync(kAllLanes, third, bits);
@@ -74,6 +75,7 @@ struct LowestThree {
     return other;
   }
 };
+using LowestThree = LowestThreeOf<float>;
 
 // Two neighbouring columns of a row as halves; adds the squares of what they are and of what rounding took away.
 __device__ __forceinline__ std::uint32_t round_pair(float first, float second, float& square, float& lost_square) {

@@ -147,20 +147,34 @@ class WarpgroupTile {
   template <class Visit>
   __device__ void scan(const float (&error)[kRows], Visit&& visit) {
     const int lane = static_cast<int>(threadIdx.x) % 32, n_tiles = count_tiles();
-    const ProductOperand rows(memory_ + place_of(0) / kWarpgroupRows * kWarpgroupRows * kRowBytes);
+    // The shuffle tells the compiler that it is the same in all lanes, as operands are.
+    const int warpgroup = __shfl_sync(kAllLanes, static_cast<int>(threadIdx.x) / kWarpgroupThreads, 0);
+    const ProductOperand first_rows(memory_ + warpgroup * kWarpgroupRows * kRowBytes);
+    const int step_bytes = shape_.rows() * kRowBytes;
     for (int tile = 0; tile < n_tiles; ++tile) {
       Sums sums;
       wait_phase(full_[ring_.place], ring_.parity);
       sums.begin(pairs_of_stage() + lane % 4, kTileCenters / 8, error);
       begin_products(sums.sum);
+      ProductOperand rows = first_rows;
       int before = ring_.place;  // the stage
       for (int step = 0; step < shape_.steps; step += kStageSteps, ring_.advance()) {
         wait_phase(full_[ring_.place], ring_.parity);
         const ProductOperand centers(stage());
-        for (int i = 0; i < min(kStageSteps, shape_.steps - step); ++i) {
-          multiply_fp16(sums.sum[0], rows.after((step + i) * shape_.rows() * kRowBytes), centers.after(i * kStepBytes));
+        const auto multiply = [&](int i) {
+          multiply_fp16(sums.sum[0], rows, centers.after(i * kStepBytes));
+          rows = rows.after(step_bytes);
+        };
+        const int n_steps = shape_.steps - step;
+        if (n_steps >= kStageSteps) {
+#pragma unroll
+          for (int i = 0; i < kStageSteps; ++i) multiply(i);
+          commit_products();  // here, or the compiler makes two groups of these products
+        } else {
+#pragma unroll 1
+          for (int i = 0; i < n_steps; ++i) multiply(i);
+          commit_products();
         }
-        commit_products();
         wait_products<1>();
         if (lane == 0 && step > 0) arrive(empty_[before]);
         before = ring_.place;

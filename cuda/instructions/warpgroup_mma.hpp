@@ -42,18 +42,17 @@ void take_registers() {}
 
 #elif defined(__CUDACC__)
 
-// Where an operand begins: the descriptor of shared memory, without swizzling.
+// Where an operand begins: the lower half of the descriptor of shared memory, without swizzling; the upper one says how far the next 8
+// rows are.
 struct ProductOperand {
-  std::uint64_t descriptor;
+  static constexpr unsigned kToNextColumns = kCoreRowsBytes / 2 / 16, kToNextRows = kCoreRowsBytes / 16;
+  unsigned low;
 
-  __device__ explicit ProductOperand(const void* shared) {
-    constexpr std::uint64_t kToNextColumns = kCoreRowsBytes / 2 / 16, kToNextRows = kCoreRowsBytes / 16;
-    descriptor = (shared_address(shared) & 0x3ffffu) / 16 | kToNextColumns << 16 | kToNextRows << 32;
-  }
+  __device__ explicit ProductOperand(const void* shared) : low((shared_address(shared) & 0x3ffffu) / 16 | kToNextColumns << 16) {}
   // Within shared memory, so nothing carries out of the address.
   __device__ ProductOperand after(int bytes) const {
     ProductOperand other = *this;
-    other.descriptor += static_cast<unsigned>(bytes) / 16;
+    other.low += static_cast<unsigned>(bytes) / 16;
     return other;
   }
 };
@@ -77,12 +76,13 @@ __device__ __forceinline__ void begin_products(float (&d)[kSums][16][4]) {
 
 __device__ __forceinline__ void multiply_fp16(float (&d)[16][4], const ProductOperand& a, const ProductOperand& b) {
   asm volatile(
+      "{.reg .b64 a, b; mov.b64 a, {%64, %66}; mov.b64 b, {%65, %66}; "
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 {"
       "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
       "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
       "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"
       "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
-      "}, %64, %65, 1, 1, 1, 0, 0;"
+      "}, a, b, 1, 1, 1, 0, 0;}"
       : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]),
         "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]),
         "+f"(d[4][0]), "+f"(d[4][1]), "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]),
@@ -91,7 +91,7 @@ __device__ __forceinline__ void multiply_fp16(float (&d)[16][4], const ProductOp
         "+f"(d[10][0]), "+f"(d[10][1]), "+f"(d[10][2]), "+f"(d[10][3]), "+f"(d[11][0]), "+f"(d[11][1]), "+f"(d[11][2]), "+f"(d[11][3]),
         "+f"(d[12][0]), "+f"(d[12][1]), "+f"(d[12][2]), "+f"(d[12][3]), "+f"(d[13][0]), "+f"(d[13][1]), "+f"(d[13][2]), "+f"(d[13][3]),
         "+f"(d[14][0]), "+f"(d[14][1]), "+f"(d[14][2]), "+f"(d[14][3]), "+f"(d[15][0]), "+f"(d[15][1]), "+f"(d[15][2]), "+f"(d[15][3])
-      : "l"(a.descriptor), "l"(b.descriptor)
+      : "r"(a.low), "r"(b.low), "r"(ProductOperand::kToNextRows)
       : "memory");
 }
 
