@@ -70,6 +70,21 @@ __device__ inline int count_turns(int n_rows, int rows_of_block) {
   return block < n_tiles ? (n_tiles - block - 1) / grid + 1 : 0;
 }
 
+// Numbers within the sums cost nothing; those among all centers are worth an instruction each.
+template <class Sums, int kRows>
+__device__ __forceinline__ void offer_sums(const Sums& sums, int first_tile, LowestTwo (&found)[kRows][1]) {
+  int before[kRows];
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    before[i] = found[i][0].index;
+    found[i][0].index = -1;
+  }
+  sums.offer_from(0, kTileCenters / 8, found);
+  const int first_center = first_tile * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) found[i][0].index = found[i][0].index < 0 ? before[i] : first_center + found[i][0].index;
+}
+
 template <class Tile>
 __device__ void label_turns(Tile& tile, const WarpgroupSweep& sweep, const TensorModel& model, int n_turns) {
   Tile::take_all_registers();
@@ -85,7 +100,7 @@ __device__ void label_turns(Tile& tile, const WarpgroupSweep& sweep, const Tenso
     tile.load_rows(cells, norms);
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) error[i] = bound_error(model, norms[i]);
-    tile.scan(error, [&](int first_tile, const typename Tile::Sums& sums) { sums.offer(first_tile, kTileCenters / 8, found); });
+    tile.scan(error, [&](int first_tile, const typename Tile::Sums& sums) { offer_sums(sums, first_tile, found); });
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) {
       LowestTwo& top = found[i][0];

@@ -154,7 +154,11 @@ struct TileSums {
   // found[i][tile % kLists].offer(bound, center) for the lane's rows. first_tile: of the model.
   template <class Lowest, int kLists>
   __device__ __forceinline__ void offer(int first_tile, int n_tiles, Lowest (&found)[2 * kHalves][kLists]) const {
-    const int first_center = first_tile * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
+    offer_from(first_tile * 8 + static_cast<int>(threadIdx.x) % 4 * 2, n_tiles, found);
+  }
+  // The same, the number of the lane's first center given.
+  template <class Lowest, int kLists>
+  __device__ __forceinline__ void offer_from(int first_center, int n_tiles, Lowest (&found)[2 * kHalves][kLists]) const {
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
       if (tile >= n_tiles) continue;
