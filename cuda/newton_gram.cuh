@@ -267,25 +267,24 @@ __device__ inline void load_precise_panels(const NewtonRows& rows, std::int64_t 
   if (at >= kPrecisePanel) return;
   const GramColumn left(rows, first_row, first_columns.left + at), right(rows, first_row, first_columns.right + at);
   const bool is_diagonal = first_columns.left == first_columns.right;
-  constexpr int kCells = 4;  // at a time: more cost registers that spill
-  const auto load = [&](const GramColumn& column, int first, auto&& store) {
-    float loaded[kCells];
+  constexpr int kCells = 4;  // of either panel at a time: more cost registers that spill
+  const auto load = [&](const GramColumn& column, int first, float(&cells)[kCells]) {
 #pragma unroll
-    for (int i = 0; i < kCells; ++i) loaded[i] = column.load(min(first + 2 * i, n_rows - 1));
-#pragma unroll
-    for (int i = 0; i < kCells; ++i) {
-      const int row = first + 2 * i;
-      store(row, row < n_rows ? static_cast<double>(column.cell(loaded[i])) : 0.0);
-    }
+    for (int i = 0; i < kCells; ++i) cells[i] = column.load(min(first + 2 * i, n_rows - 1));
   };
   const auto place = [&](int panel, int row) -> double& { return panels[panel].cells[row][at % 4 / 2][at / 4].value[at % 2]; };
 #pragma unroll 1
   for (int first = static_cast<int>(threadIdx.x) / kThreads; first < kPreciseRows; first += 2 * kCells) {
-    load(left, first, [&](int row, double z) {
+    float of_left[kCells], of_right[kCells] = {};
+    load(left, first, of_left);
+    if (!is_diagonal) load(right, first, of_right);
+#pragma unroll
+    for (int i = 0; i < kCells; ++i) {
+      const int row = first + 2 * i;
+      const double z = row < n_rows ? static_cast<double>(left.cell(of_left[i])) : 0.0;
       place(0, row) = weight[row] * z;
-      if (is_diagonal) place(1, row) = z;
-    });
-    if (!is_diagonal) load(right, first, [&](int row, double z) { place(1, row) = z; });
+      place(1, row) = is_diagonal ? z : row < n_rows ? static_cast<double>(right.cell(of_right[i])) : 0.0;
+    }
   }
 }
 

@@ -109,9 +109,10 @@ class QuantilesPass final : public quantiles::Pass {
   }
 
   quantiles::Statistics finish() override {
-    quantiles::Statistics statistics{std::vector<std::int64_t>(size_)};
-    copy_to_host(statistics.histogram.data(), histogram_.data(), size_, stream());
+    host_histogram_.ensure(size_);
+    copy_to_host(host_histogram_.data(), histogram_.data(), size_, stream());
     device_.compute.synchronize();
+    quantiles::Statistics statistics{{host_histogram_.data(), host_histogram_.data() + size_}};
     for (std::int32_t column = 0; column < search_->scope.n_columns; ++column)
       quantiles::share_counts(*search_, column, statistics.histogram.data());
     return statistics;
@@ -173,8 +174,9 @@ class QuantilesPass final : public quantiles::Pass {
   std::size_t n_entries_ = 0, n_wanted_ = 0;
   std::size_t size_ = 0;                  // of the histogram
   DeviceBuffer<std::int64_t> histogram_;  // quantiles::Statistics
-  WantedBuffer<std::uint32_t> narrow_;    // Digits::wanted of floats, else
-  WantedBuffer<std::uint64_t> wide_;      // of doubles
+  PinnedBuffer<std::int64_t> host_histogram_;
+  WantedBuffer<std::uint32_t> narrow_;  // Digits::wanted of floats, else
+  WantedBuffer<std::uint64_t> wide_;    // of doubles
   DeviceTile device_tile_;
 };
 
