@@ -443,6 +443,15 @@ class Interruption(Case):
     def start(self, seed):
         return subprocess.Popen([*self.command, str(seed)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
+    @staticmethod
+    def wait_until_it_listens(process, number):
+        """Before its first line a program dies of a signal, as any does; a busy machine may take its time to get there."""
+        while process.poll() is None:
+            caught = re.search(r"SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{process.pid}/status").read_text())[1]
+            if int(caught, 16) >> (number - 1) & 1:
+                return
+            time.sleep(0.001)
+
     def timed(self, seed):
         begin = time.monotonic()
         process = self.start(seed)
@@ -456,6 +465,7 @@ class Interruption(Case):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             for share in (0.05, 0.3, 0.6):
                 process = self.start(1)
+                self.wait_until_it_listens(process, number)
                 time.sleep(share * seconds)
                 process.send_signal(number)
                 talk = process.communicate(timeout=SECONDS)[1]
