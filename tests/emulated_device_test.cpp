@@ -8,6 +8,7 @@
 
 #include "cuda/device_buffer.hpp"
 #include "cuda/emulated/emulator.hpp"
+#include "cuda/instructions/warpgroup_mma.hpp"
 #include "cuda/kernel.hpp"
 #include "cuda/stream.hpp"
 
@@ -120,6 +121,76 @@ TEST(EmulatedDevice, NoticesWhatNoKernelMayDo) {
   EXPECT_THAT([] { run_faulty(Fault::foreign_mask); }, ThrowsMessage<EmulationError>(HasSubstr("not in its own mask")));
   EXPECT_THAT([] { run_faulty(Fault::two_operations); }, ThrowsMessage<EmulationError>(HasSubstr("different collectives")));
   EXPECT_THAT([] { run_faulty(Fault::too_much_shared); }, ThrowsMessage<EmulationError>(HasSubstr("shared memory")));
+}
+
+enum class PhaseFault { nobody_copies, one_arrives_twice, barrier_not_started, odd_address };
+
+// One warp; `in` begins at a multiple of 16 bytes.
+__global__ void faulty_phases_kernel(PhaseFault fault, const int* in) {
+  SHARED(barrier, PhaseBarrier);
+  SHARED(cells, int4[2]);
+  if (threadIdx.x == 0 && fault != PhaseFault::barrier_not_started) start_barrier(barrier, 1);
+  __syncthreads();
+  if (threadIdx.x == 0) arrive_and_announce(barrier, 32);
+  if (threadIdx.x == 0 && fault == PhaseFault::one_arrives_twice) arrive(barrier);
+  if (threadIdx.x == 0 && fault == PhaseFault::odd_address) copy_bulk(cells, in + 1, 32, barrier);
+  wait_phase(barrier, 0);
+}
+
+TEST(EmulatedDevice, NoticesWhatNoPhaseMayDo) {
+  const auto run_with = [](PhaseFault fault) {
+    FreshEmulator device;
+    Stream stream;
+    const DeviceBuffer<int> in(16);
+    launch(faulty_phases_kernel, {1, 32, 0, stream.get()}, fault, in.data());
+    stream.synchronize();
+  };
+  EXPECT_THAT([&] { run_with(PhaseFault::nobody_copies); },
+              ThrowsMessage<EmulationError>(AllOf(HasSubstr("deadlock"), HasSubstr("32 threads wait at wait_phase"))));
+  EXPECT_THAT([&] { run_with(PhaseFault::one_arrives_twice); }, ThrowsMessage<EmulationError>(HasSubstr("more threads arrive")));
+  EXPECT_THAT([&] { run_with(PhaseFault::barrier_not_started); }, ThrowsMessage<EmulationError>(HasSubstr("not started")));
+  EXPECT_THAT([&] { run_with(PhaseFault::odd_address); }, ThrowsMessage<EmulationError>(HasSubstr("multiple of 16 bytes")));
+}
+
+// out, products: (2) what a hurried thread finds before the wait for a copy and for a product, and after it.
+__global__ void hurried_kernel(const int* in, int* out, float* products) {
+  SHARED(barrier, PhaseBarrier);
+  SHARED(cells, int4);
+  SHARED(ones, int4[kWarpgroupColumns * 2]);
+  for (unsigned i = threadIdx.x; i < kWarpgroupColumns * 2; i += blockDim.x) ones[i] = {0x3c003c00, 0x3c003c00, 0x3c003c00, 0x3c003c00};
+  if (threadIdx.x == 0) {
+    start_barrier(barrier, 1);
+    cells.x = 7;
+    arrive_and_announce(barrier, 16);
+    copy_bulk(&cells, in, 16, barrier);
+    out[0] = cells.x;
+  }
+  __syncthreads();
+  wait_phase(barrier, 0);
+  if (threadIdx.x == 0) out[1] = cells.x;
+  float sums[1][16][4] = {};
+  begin_products(sums);
+  multiply_fp16(sums[0], ProductOperand(ones), ProductOperand(ones));
+  commit_products();
+  if (threadIdx.x == 0) products[0] = sums[0][0][0];
+  wait_products<0>();
+  end_products(sums);
+  if (threadIdx.x == 0) products[1] = sums[0][0][0];
+}
+
+TEST(EmulatedDevice, CopiesAndMultipliesNoSoonerThanItMust) {
+  FreshEmulator device;
+  Stream stream;
+  const std::vector<int> in = {42, 43, 44, 45};
+  DeviceBuffer<int> device_in(4), out(2);
+  DeviceBuffer<float> products(2);
+  copy_to_device(device_in.data(), in.data(), in.size(), stream.get());
+  launch(hurried_kernel, {1, kWarpgroupThreads, 0, stream.get()}, device_in.data(), out.data(), products.data());
+  stream.synchronize();
+  EXPECT_EQ(out.data()[0], 7);
+  EXPECT_EQ(out.data()[1], 42);
+  EXPECT_EQ(products.data()[0], 0);
+  EXPECT_EQ(products.data()[1], 16);
 }
 
 __global__ void read_unwritten_kernel(float* out) {
