@@ -54,11 +54,12 @@ __device__ inline void write_result(const ExactOutput& output, std::int64_t row,
   output.second_squared_distance[row] = top.second;
 }
 
-// Two threads per row, one for each of its two centers: these by the definition, or the list of open rows.
+// Two threads per row, one for each of its two centers: these by the definition, or the list of open rows. skipped: first rows that
+// another block writes.
 __device__ inline void finish_rows(const Prediction& job, const PredictTile& tile, const TensorModel& model, const float* x,
-                                   std::int64_t first_row) {
+                                   std::int64_t first_row, int skipped) {
   const int row = static_cast<int>(threadIdx.x) & (job.shape.rows - 1), which = static_cast<int>(threadIdx.x) >> (8 - job.shape.parts_log);
-  if (which > 1) return;
+  if (which > 1 || row < skipped) return;
   const LowestThree top = tile.lowest_of(row);
   const CenterPair* const pairs = job.tensor.pairs + model.pairs;
   const RowNorms norms = tile.norms[row];
@@ -97,14 +98,14 @@ __global__ void __launch_bounds__(kWideThreads, 2) predict_rows_kernel(Predictio
   const TensorModel model = *job.tensor.models;
   const int n_tiles = (job.tile.n_rows - 1) / shape.rows + 1;
   for (int i = static_cast<int>(blockIdx.x); i < n_tiles; i += static_cast<int>(gridDim.x)) {
-    const std::int64_t first_row = min(i * shape.rows, job.tile.n_rows - shape.rows);
-    const float* const x = job.tile.x + first_row * shape.n_columns;
+    const int first_row = min(i * shape.rows, job.tile.n_rows - shape.rows);
+    const float* const x = job.tile.x + std::int64_t{first_row} * shape.n_columns;
     tile.load_rows(x);
     tile.scan(model);
-    finish_rows(job, tile, model, x, first_row);
+    finish_rows(job, tile, model, x, first_row, i * shape.rows - first_row);
     tile.for_each_open_row(job.n_clusters, [&](int row, const OpenCenters& open) {
       const TopTwo<double> top = two_nearest(x + row * shape.n_columns, job.centers, open);
-      if (threadIdx.x % 32 == 0) write_result(job.output, first_row + row, top);
+      if (threadIdx.x % 32 == 0) write_result(job.output, std::int64_t{first_row} + row, top);
     });
   }
 }
