@@ -1,6 +1,6 @@
 // Compiled without ThreadSanitizer, like collectives.cpp; it still sees the copies, because it intercepts memcpy.
-#include "cuda/emulated/emulator.hpp"
 #include "cuda/instructions/phase_barrier.hpp"
+#include "cuda/emulated/emulator.hpp"
 
 namespace coterie::emulated {
 namespace {

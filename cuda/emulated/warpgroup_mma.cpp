@@ -1,6 +1,6 @@
 // Compiled without ThreadSanitizer, like collectives.cpp: it could not tell the reads of tensor cores from those of the thread.
-#include "cuda/emulated/emulator.hpp"
 #include "cuda/instructions/warpgroup_mma.hpp"
+#include "cuda/emulated/emulator.hpp"
 
 #include "cuda/half_bits.hpp"
 
