@@ -18,6 +18,15 @@ namespace {
 
 constexpr std::int64_t kLabelShare = 10;  // of the device's memory, one such part is for labels
 
+// Whether kernels of warpgroups have a body for the device.
+bool has_warpgroups([[maybe_unused]] const Device& device) {
+#if defined(COTERIE_EMULATED) || defined(COTERIE_SM_90A)
+  return device.compute_major == 9;
+#else
+  return false;
+#endif
+}
+
 // As many blocks as the device runs at a time, but no more than have work.
 template <class Parameters>
 unsigned count_persistent_blocks(void (*kernel)(Parameters), int threads, std::size_t shared_bytes, const Device& device, int most) {
@@ -34,7 +43,7 @@ class KMeansPass final : public kmeans::Pass {
         n_columns_(n_columns),
         certainty_(n_columns),
         tally_(tally),
-        limits_(n_columns, device.device.compute_major == 9, device.shared_bytes),
+        limits_(n_columns, has_warpgroups(device.device), device.shared_bytes),
         memory_(device.memory_bytes / kLabelShare) {
     upload_scale(grid);
     for (const bool weighted : {false, true}) {
