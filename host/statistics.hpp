@@ -64,7 +64,7 @@ class WideSums {
   static constexpr int kLowBits = 48;
   static constexpr std::int64_t kLowMask = (std::int64_t{1} << kLowBits) - 1;
 
-  WideSums(std::shared_ptr<std::int64_t[]> limbs, std::size_t size) : WideSums(limbs, size, limbs.get(), limbs.get() + size) {}
+  WideSums(const std::shared_ptr<std::int64_t[]>& limbs, std::size_t size) : WideSums(limbs, size, limbs.get(), limbs.get() + size) {}
   void copy(const WideSums& other) {
     std::copy_n(other.high_, size_, high_);
     std::copy_n(other.low_, size_, low_);
