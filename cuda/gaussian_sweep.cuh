@@ -12,7 +12,7 @@
 #include "cuda/gaussian_expansion.cuh"
 #include "cuda/gaussian_moments.cuh"
 #include "cuda/gaussian_whitening.cuh"
-#include "host/tile.hpp"
+#include "cuda/member_lists.cuh"
 
 namespace coterie::COTERIE_GPU {
 
@@ -34,6 +34,8 @@ struct MixtureSweep {
   T* member_weights;           // (gridDim.x, n_components, kBlockRows), full only; sweep_whitened_kernel: their roots
   double* row_likelihood;      // (n_rows) becomes log p(x), or nullptr
 
+  // counts: (n_components) in shared memory
+  __device__ MemberLists<T> members(int* counts) const { return {member_rows, member_weights, mixture.n_components, counts}; }
   __device__ T weight_of(std::int64_t row) const { return static_cast<T>(row >= n_rows ? 0 : weight != nullptr ? weight[row] : 1); }
 };
 
@@ -62,46 +64,6 @@ struct MixtureMemory {
     bytes = at;
   }
 };
-
-// Rows that count for each component, of a block of rows.
-template <class T>
-struct MemberLists {
-  std::uint16_t* rows;  // (n_components, kBlockRows) within the block of rows, ascending
-  T* weights;           // (n_components, kBlockRows)
-  int* counts;          // (n_components) members so far, in shared memory
-
-  __device__ MemberLists(const MixtureSweep<T>& sweep, int* n_members) : counts(n_members) {
-    const std::int64_t first = std::int64_t{blockIdx.x} * sweep.mixture.n_components * kBlockRows;
-    rows = sweep.member_rows + first;
-    weights = sweep.member_weights + first;
-  }
-  __device__ void clear(int n_components) const {
-    for (int k = static_cast<int>(threadIdx.x); k < n_components; k += kStripThreads) counts[k] = 0;
-  }
-};
-
-// Adds the rows of a strip that count to the lists of the components, one warp per component, with weight_of(w r). densities: of the
-// strip; first: of its rows, within the block of rows.
-template <class T, class WeightOf>
-__device__ void append_members(const MemberLists<T>& to, int n_components, const StripShape& shape, const T* densities, int first,
-                               WeightOf&& weight_of) {
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  for (int k = warp; k < n_components; k += kStripWarps) {
-    const std::int64_t list = std::int64_t{k} * kBlockRows;
-    int n = to.counts[k];
-    for (int row = lane; row - lane < shape.rows; row += 32) {
-      const T weight = row < shape.rows ? densities[row * shape.density_stride + k] : T{0};
-      const unsigned ballot = __ballot_sync(kAllLanes, weight > 0);
-      const std::int64_t at = list + n + __popc(ballot & ((1u << lane) - 1));
-      n += __popc(ballot);
-      if (!(weight > 0)) continue;
-      to.rows[at] = static_cast<std::uint16_t>(first + row);
-      to.weights[at] = weight_of(weight);
-    }
-    __syncwarp();
-    if (lane == 0) to.counts[k] = n;
-  }
-}
 
 // What the threads of a block share, as pointers.
 template <CovarianceType kType, class T>
@@ -136,7 +98,7 @@ struct MixtureBlock {
     for (std::int64_t i = threadIdx.x; shared && i < size; i += kStripThreads) sums[i] = 0;
   }
 
-  __device__ MemberLists<T> members() const { return {sweep, counts}; }
+  __device__ MemberLists<T> members() const { return sweep.members(counts); }
 };
 
 // The sums of all components over the listed rows of the block of rows that begins at `first`, and empty lists again. All
@@ -266,7 +228,7 @@ __global__ void __launch_bounds__(kStripThreads, 2) sweep_whitened_kernel(Mixtur
   SHARED_BYTES(memory);
   const WhitenedShape& shape = sweep.whitened;
   const DeviceMixture<float>& mixture = sweep.mixture;
-  const MemberLists<float> lists(sweep, reinterpret_cast<int*>(memory));
+  const MemberLists<float> lists = sweep.members(reinterpret_cast<int*>(memory));
   const auto own = [&]() -> WhitenedOwn& { return reinterpret_cast<WhitenedOwn*>(memory + shape.at.own)[thread_anew()]; };
   auto* const densities = reinterpret_cast<float*>(memory + shape.at.densities);
   const auto n_rows = static_cast<unsigned>(sweep.n_rows), n_strip = static_cast<unsigned>(shape.strip.rows);
