@@ -22,7 +22,7 @@ struct Functions {
   decltype(&cublasGetStatusString) status_text;
 };
 
-// By a path the loader does not look beside the library for the one that it needs, but takes it if it is there already.
+// Not every build of the library looks beside itself for the one that it needs; what is loaded already is found.
 void* open_library(const std::string& folder) {
   (void)dlopen(fmt::format("{}libcublasLt.so.{}", folder, CUBLAS_VER_MAJOR).c_str(), RTLD_LAZY | RTLD_LOCAL);
   return dlopen(fmt::format("{}libcublas.so.{}", folder, CUBLAS_VER_MAJOR).c_str(), RTLD_LAZY | RTLD_LOCAL);

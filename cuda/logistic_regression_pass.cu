@@ -260,7 +260,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     const bool is_precise = std::ranges::any_of(models_, [](const NewtonModel& model) { return model.precise || model.wants_scores; });
     if (!wide_grams_ && is_precise && n_cells_ - 1 > kNarrowColumns && !own_products_) {
       if (!device_.products) device_.products = open_dense_products(stream());
-      if (device_.products) wide_grams_.emplace(*device_.products, n_cells_, stream());
+      if (device_.products) wide_grams_.emplace(*device_.products, n_cells_, device_.device.multiprocessors, stream());
     }
     if (wide_grams_) wide_grams_->begin(per_quantum_.data(), sums_.data());
   }

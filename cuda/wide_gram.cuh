@@ -2,8 +2,8 @@
 // t z z^T = (sqrt(t) z) (sqrt(t) z)^T, are packed into a slot, and when all slots are full one batch multiplies every pair of panels at or
 // below the diagonal. Cells of z are those of newton_sums.cuh, scaled, and a last column of ones.
 //
-// A batch always has as many slots, each of kBlockRows rows, so that cuBLAS always takes the same kernel; slots are filled in the order of
-// blocks, whatever tiles and slices they come in.
+// On one device a batch always has as many slots, each of kBlockRows rows, so that cuBLAS always takes the same kernel; slots are filled in
+// the order of blocks, whatever tiles and slices they come in.
 #pragma once
 
 #include <span>
@@ -31,14 +31,16 @@ struct WideSlots {
   WideSlot slot[kMost];
 };
 
-// Where things lie, which depends on the columns only. Panels of columns that do not exist are zero.
+// Where things lie: depends on the columns and on the device, not on its memory. Panels of columns that do not exist are zero.
 struct WideShape {
   int n_panels, n_slots;
 
-  __host__ explicit WideShape(int n_cells) : n_panels((n_cells + kWidePanel - 1) / kWidePanel) {
-    constexpr std::int64_t kBytes = std::int64_t{416} << 20;  // 11 slots of 1,000 columns: whole rounds of the pairs on an H100
+  __host__ WideShape(int n_cells, int multiprocessors) : n_panels((n_cells + kWidePanel - 1) / kWidePanel) {
+    constexpr std::int64_t kMostBytes = std::int64_t{448} << 20;
+    constexpr int kPairs = 3;  // of a multiprocessor: the last ones of a batch leave others idle
     const std::int64_t bytes = std::int64_t{sizeof(double)} * (slot_size() + n_pairs() * kPairSize);
-    n_slots = static_cast<int>(std::clamp<std::int64_t>(kBytes / bytes, 1, WideSlots::kMost));
+    n_slots = static_cast<int>(
+        std::clamp<std::int64_t>(kPairs * multiprocessors / n_pairs(), 2, std::min<std::int64_t>(kMostBytes / bytes, WideSlots::kMost)));
   }
   static constexpr std::int64_t kPairSize = std::int64_t{kWidePanel} * kWidePanel;
   __host__ __device__ int stride() const { return n_panels * kWidePanel; }
@@ -89,11 +91,11 @@ __global__ void __launch_bounds__(kStripThreads)
 
 class WideGrams {
  public:
-  WideGrams(DenseProducts& by, int n_cells, cudaStream_t stream)
+  WideGrams(DenseProducts& by, int n_cells, int multiprocessors, cudaStream_t stream)
       : by_(by),
         n_cells_(n_cells),
         stream_(stream),
-        shape_(n_cells),
+        shape_(n_cells, multiprocessors),
         packed_(static_cast<std::size_t>(shape_.n_slots * shape_.slot_size())),
         products_(static_cast<std::size_t>(n_products() * WideShape::kPairSize)),
         factors_(static_cast<std::size_t>(2 * n_products())),
@@ -130,15 +132,14 @@ class WideGrams {
 
   void finish() {
     if (n_used_ == 0) return;
-    const int n_products_of_all = n_products();
     by_.multiply({.rows = kWidePanel,
                   .columns = kWidePanel,
                   .depth = static_cast<int>(kBlockRows),
                   .left_stride = shape_.stride(),
                   .right_stride = shape_.stride(),
                   .product_stride = kWidePanel,
-                  .count = n_products_of_all},
-                 factors_.data(), factors_.data() + n_products_of_all, places_.data());
+                  .count = n_products()},
+                 factors_.data(), factors_.data() + n_products(), places_.data());
     launch(add_wide_products_kernel, {{static_cast<unsigned>(n_cells_), static_cast<unsigned>(n_used_)}, kStripThreads, 0, stream_}, shape_,
            slots_, n_used_, products_.data(), per_quantum_, sums_);
     n_used_ = n_packed_ = 0;
