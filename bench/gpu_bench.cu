@@ -194,6 +194,7 @@ void measure(Bench& bench, const char* stages) {
          {Shape{1'000'000, 16, 1, 1}, Shape{1'000'000, 1000, 1, 1}, Shape{10'000'000, 64, 1, 1}, Shape{10'000'000, 64, 4, 1}})
       measure_regression(bench, shape, false);
     measure_regression(bench, {10'000'000, 64, 4, 1}, true);
+    for (const bool own_products : {false, true}) measure_regression(bench, {1'000'000, 1000, 1, 1}, true, own_products);
   }
 }
 

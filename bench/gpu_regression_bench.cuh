@@ -82,7 +82,7 @@ inline bool scores_are_right(DeviceContext& device, std::span<const logistic_reg
 
 // Bytes: of the rows and outcomes, once per sweep. Operations: log-odds, gradient and half of a symmetric product, as if every sweep took a
 // Hessian of all rows, which is more than most do. n_clusters counts the outcomes.
-inline void measure_regression(Bench& bench, const Shape& shape, bool inference) {
+inline void measure_regression(Bench& bench, const Shape& shape, bool inference, bool own_products = false) {
   if (!is_wanted(bench, shape)) return;
   DeviceContext& device = bench.device;
   const DeviceBuffer<float> x = make_rows(device, shape.n_rows, shape.n_columns);
@@ -98,7 +98,7 @@ inline void measure_regression(Bench& bench, const Shape& shape, bool inference)
   const kmeans::GridMoments moments = moments_of(shape);
   std::vector<logistic_regression::Params> params;
   for (std::int32_t t = 0; t < shape.n_clusters; ++t) params.push_back({.target = t, .inference = inference});
-  const auto pass = make_logistic_regression_pass(device, grid, moments);
+  const auto pass = make_logistic_regression_pass(device, grid, moments, own_products);
   Context::Options options;
   options.threads = 1;
   Context context(options);
@@ -114,7 +114,8 @@ inline void measure_regression(Bench& bench, const Shape& shape, bool inference)
   const auto sweeps = static_cast<double>(fit.sweeps), n = static_cast<double>(shape.n_columns) + 1;
   char more[64];
   std::snprintf(more, sizeof more, ", \"sweeps\": %d", static_cast<int>(fit.sweeps));
-  print_line(bench, inference ? "regression with errors" : "regression", shape, seconds,
+  const char* const stage = own_products ? "regression with errors, own kernel" : inference ? "regression with errors" : "regression";
+  print_line(bench, stage, shape, seconds,
              {.bytes = sweeps * (4 * shape.cells() + n_outcomes),
               .operations = sweeps * n_outcomes * (4 * n + n * (n + 1)),
               .operations_per_second = bench.roofs.float32},

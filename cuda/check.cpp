@@ -14,15 +14,19 @@ std::string_view file_stem(std::string_view path) {
 
 }  // namespace
 
-void throw_device_error(cudaError_t status, std::source_location where) {
-  (void)cudaGetLastError();  // the runtime remembers errors; the next launch must not report this one
-  const std::string what =
-      fmt::format("{} ({}), at {}:{}", cudaGetErrorName(status), cudaGetErrorString(status), file_stem(where.file_name()), where.line());
-  if (status == cudaErrorMemoryAllocation) {
+void throw_device_error(const std::string& what, bool is_out_of_memory) {
+  if (is_out_of_memory) {
     throw OutOfDeviceMemory(
         fmt::format("The GPU is out of memory: {}. No output was written. Free the GPU, lower --gpu-memory, or use --device cpu.", what));
   }
   throw DeviceError(fmt::format("The GPU reported {}. No output was written. Run `coterie devices`, or use --device cpu.", what));
+}
+
+void throw_device_error(cudaError_t status, std::source_location where) {
+  (void)cudaGetLastError();  // the runtime remembers errors; the next launch must not report this one
+  const std::string what =
+      fmt::format("{} ({}), at {}:{}", cudaGetErrorName(status), cudaGetErrorString(status), file_stem(where.file_name()), where.line());
+  throw_device_error(what, status == cudaErrorMemoryAllocation);
 }
 
 }  // namespace coterie::COTERIE_GPU

@@ -16,7 +16,9 @@ class OutOfDeviceMemory : public DeviceError {
   using DeviceError::DeviceError;
 };
 
-// OutOfDeviceMemory or DeviceError that names the CUDA error and the place of the call.
+// OutOfDeviceMemory or DeviceError with what went wrong, and what to do.
+[[noreturn]] void throw_device_error(const std::string& what, bool is_out_of_memory);
+// One that names the CUDA error and the place of the call.
 [[noreturn]] void throw_device_error(cudaError_t status, std::source_location where);
 
 inline void check(cudaError_t status, std::source_location where = std::source_location::current()) {

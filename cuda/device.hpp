@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
+#include "cuda/dense_products.hpp"
 #include "cuda/devices.hpp"
 #include "cuda/stream.hpp"
 
@@ -15,6 +17,7 @@ struct DeviceContext {
   std::int64_t memory_bytes = 0;  // of the device that tiles and statistics may take
   Stream compute;
   Stream copies;
+  std::unique_ptr<DenseProducts> products;  // on `compute`, opened by the first pass that wants them; nullptr: not yet, or there are none
 };
 
 }  // namespace coterie::COTERIE_GPU

@@ -24,6 +24,11 @@ __device__ inline FixedPoint fixed_point_of(double quanta) {
   return quanta < 0 ? FixedPoint{0 - low, ~high + (low == 0 ? 1 : 0)} : FixedPoint{low, high};
 }
 
+__device__ inline FixedPoint plus(const FixedPoint& a, const FixedPoint& b) {
+  const std::uint64_t low = a.low + b.low;
+  return {low, a.high + b.high + (low < a.low ? 1 : 0)};
+}
+
 // Several sums at once, whose atomics do not wait for each other; where nothing is added, a sum need not exist. The carry out
 // of the low half is what atomics make of it: every one of them that wraps sees it.
 template <int kCount>

@@ -7,11 +7,12 @@
 #include <bit>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "cuda/device_tile.hpp"
-#include "cuda/newton_gram.cuh"
+#include "cuda/wide_gram.cuh"
 #include "host/error.hpp"
 #include "host/logistic_regression_quanta.hpp"
 
@@ -24,8 +25,9 @@ using logistic_regression::Statistics;
 
 class LogisticRegressionPass final : public logistic_regression::Pass {
  public:
-  LogisticRegressionPass(DeviceContext& device, const logistic_regression::Grid& grid, const logistic_regression::GridMoments& moments)
-      : device_(device), grid_(grid), moments_(moments), n_cells_(static_cast<int>(grid.steps.size()) + 1) {
+  LogisticRegressionPass(DeviceContext& device, const logistic_regression::Grid& grid, const logistic_regression::GridMoments& moments,
+                         bool own_products)
+      : device_(device), grid_(grid), moments_(moments), n_cells_(static_cast<int>(grid.steps.size()) + 1), own_products_(own_products) {
     std::vector<float> columns = center_of(grid, moments);
     const std::vector<float> scale = logistic_regression::column_scales(grid, moments);
     columns.insert(columns.end(), scale.begin(), scale.end());
@@ -60,6 +62,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   }
 
   logistic_regression::SweepStatistics finish() override {
+    if (wide_grams_) wide_grams_->finish();
     std::vector<std::int64_t> counts(4 * models_.size());
     std::vector<std::uint64_t> largest(models_.size());
     copy_to_host(host_sums_.data(), sums_.data(), n_sums_, stream());
@@ -159,7 +162,10 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
             {terms_.data() + model.scores_term * term_rows_, model.rows_every, model.first_sum + NewtonModel::scores(n_cells_)});
     }
     add_grams(add_rough_gram_kernel, kRoughPanel, rows, rough);
-    add_grams(add_precise_gram_kernel, kPrecisePanel, rows, precise);
+    if (wide_grams_)
+      wide_grams_->add(rows, precise);
+    else
+      add_grams(add_precise_gram_kernel, kPrecisePanel, rows, precise);
   }
 
   void add_grams(void (*kernel)(NewtonRows, GramTasks), int panel, const NewtonRows& rows, std::span<const GramTask> all) {
@@ -225,6 +231,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
       models_[m].counts = counts_.data() + 4 * m;
       models_[m].largest = largest_.data() + m;
     }
+    reserve_wide_grams();
     fill_zero(sums_.data(), n_sums_, stream());
     fill_zero(counts_.data(), 4 * models_.size(), stream());
     fill_zero(largest_.data(), models_.size(), stream());
@@ -247,6 +254,15 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     term_rows_ = n_blocks * kBlockRows;
     slice_rows_ = static_cast<std::int32_t>(std::min<std::int64_t>(slice_rows_, term_rows_ * terms_every_));
     terms_.ensure(static_cast<std::size_t>(n_terms_ * term_rows_));
+  }
+
+  void reserve_wide_grams() {
+    const bool is_precise = std::ranges::any_of(models_, [](const NewtonModel& model) { return model.precise || model.wants_scores; });
+    if (!wide_grams_ && is_precise && n_cells_ - 1 > kNarrowColumns && !own_products_) {
+      if (!device_.products) device_.products = open_dense_products(stream());
+      if (device_.products) wide_grams_.emplace(*device_.products, n_cells_, device_.device.multiprocessors, stream());
+    }
+    if (wide_grams_) wide_grams_->begin(per_quantum_.data(), sums_.data());
   }
 
   WideSums wide_sums(std::int64_t first, std::int64_t count) const {
@@ -275,6 +291,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   logistic_regression::Grid grid_;
   const logistic_regression::GridMoments& moments_;
   int n_cells_;
+  bool own_products_;
   NewtonShape shape_;
   std::vector<NewtonModel> models_;
   std::int32_t slice_rows_ = kBlockRows, n_terms_ = 0;
@@ -287,14 +304,16 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   PinnedBuffer<FixedPoint> host_sums_;
   DeviceBuffer<std::int64_t> counts_;
   DeviceBuffer<std::uint64_t> largest_;
+  std::optional<WideGrams> wide_grams_;  // where cuBLAS takes those in double
   DeviceTile device_tile_;
 };
 
 }  // namespace
 
 std::unique_ptr<logistic_regression::Pass> make_logistic_regression_pass(DeviceContext& device, const logistic_regression::Grid& grid,
-                                                                         const logistic_regression::GridMoments& moments) {
-  return std::make_unique<LogisticRegressionPass>(device, grid, moments);
+                                                                         const logistic_regression::GridMoments& moments,
+                                                                         bool own_products) {
+  return std::make_unique<LogisticRegressionPass>(device, grid, moments, own_products);
 }
 
 }  // namespace coterie::COTERIE_GPU

@@ -5,7 +5,8 @@
 // Where the model allows, on tensor cores: cells t z and z are sums of two bf16 numbers, whose range no column leaves, and
 // (th + tl) (zh + zl) = th zl + tl zh + th zh but for some 2^-17. Tensor cores cut what they add instead of rounding it, so products of
 // 16 rows leave them and are added in float32, which rounds (Ootomo and Yokota 2022, Recovering single precision accuracy from
-// tensor cores). Else in double. One cell belongs to one thread or warp, so nothing depends on which blocks run where.
+// tensor cores). Else in double (of wide rows in wide_gram.cuh, where there is cuBLAS). One cell belongs to one thread or warp, so nothing
+// depends on which blocks run where.
 #pragma once
 
 #include "cuda/instructions/half.hpp"

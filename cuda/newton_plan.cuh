@@ -50,7 +50,7 @@ struct NewtonRows {
   __host__ __device__ std::int64_t n_blocks() const { return (n_rows + kBlockRows - 1) / kBlockRows; }
   // The first multiple of `every` blocks, counted from the slice on.
   __host__ __device__ std::int64_t first_of(std::int64_t every) const { return (every - first_block % every) % every; }
-  __device__ std::int64_t term_at(std::int64_t block) const { return (block - first_of(terms_every)) / terms_every * kBlockRows; }
+  __host__ __device__ std::int64_t term_at(std::int64_t block) const { return (block - first_of(terms_every)) / terms_every * kBlockRows; }
 };
 
 // The shared memory of a block; all but the strips in doubles. Groups of warps share out the chunks of columns, and have sums of their own.

@@ -83,32 +83,38 @@ constexpr std::int64_t kLittleMemory = (4 << 20) - 1;  // the rows fit, and the 
 
 // The grid of blocks and the tiles decide who adds what when, and nothing else.
 TEST(LogisticRegressionDevice, IgnoresTileRows) {
-  for (const auto& [n, d, n_models] : {std::tuple{3 * kBlockRows + 17, 3, 6}, {kBlockRows + 17, 193, 1}}) {  // of narrow and of wide rows
+  // Of narrow rows, of wide ones, and of those that cuBLAS multiplies.
+  for (const auto& [n, d, first, last] :
+       {std::tuple{3 * kBlockRows + 17, 3, 0, 6}, {kBlockRows + 17, 193, 0, 1}, {kBlockRows + 17, 515, 2, 3}}) {
     const Problem problem = weighted_problem(n, d);
     const std::vector<Model> models = models_of(problem);
     std::vector<const Model*> pointers;
-    for (std::int32_t m = 0; m < n_models; ++m) pointers.push_back(&models[static_cast<std::size_t>(m)]);
+    for (std::int32_t m = first; m < last; ++m) pointers.push_back(&models[static_cast<std::size_t>(m)]);
     const SweepStatistics expected = sweep(problem, pointers, true, kBlockRows);
     const SweepStatistics all = sweep(problem, pointers, true, 8 * kBlockRows, kLittleMemory);  // wide rows go in slices of a block
     for (std::size_t m = 0; m < pointers.size(); ++m) {
       expect_near(all.models[m].gradient, expected.models[m].gradient, 0, "gradient");
       expect_near(all.models[m].hessian, expected.models[m].hessian, 0, "Hessian");
+      expect_near(all.models[m].squared_scores, expected.models[m].squared_scores, 0, "squared scores");
       expect_near(all.models[m].log_likelihood, expected.models[m].log_likelihood, 0, "log-likelihood");
     }
   }
 }
 
 TEST(LogisticRegressionDevice, FitsWhatTheCpuFits) {
-  Problem problem = weighted_problem(2000, 4);
-  problem.params = {{.penalty = Penalty::none, .tol = 1e-10}, {.target = 1, .left_out_fold = 2, .tol = 1e-10}};
-  Context context({.threads = 1});
-  const Fit expected = run_on(*make_cpu_backend(context), context, problem, kBlockRows), found = run(problem);
-  for (std::size_t m = 0; m < 2; ++m)
-    for (std::size_t i = 0; i < 5; ++i) {
-      const Wald of_cpu = wald(expected.models[m].estimates, i), of_device = wald(found.models[m].estimates, i);
-      EXPECT_NEAR(of_device.value, of_cpu.value, 1e-8 * of_cpu.std_err);
-      EXPECT_NEAR(of_device.std_err, of_cpu.std_err, 1e-8 * of_cpu.std_err);
-    }
+  for (const auto& [n, d] : {std::pair{2000, 4}, {600, 515}}) {  // by kernels, and by cuBLAS
+    Problem problem = weighted_problem(n, d);
+    problem.params = {{.penalty = d < n / 100 ? Penalty::none : Penalty::l2, .tol = 1e-10},
+                      {.target = 1, .left_out_fold = 2, .tol = 1e-10}};
+    Context context({.threads = 1});
+    const Fit expected = run_on(*make_cpu_backend(context), context, problem, kBlockRows), found = run(problem);
+    for (std::size_t m = 0; m < 2; ++m)
+      for (std::size_t i = 0; i <= static_cast<std::size_t>(d); ++i) {
+        const Wald of_cpu = wald(expected.models[m].estimates, i), of_device = wald(found.models[m].estimates, i);
+        EXPECT_NEAR(of_device.value, of_cpu.value, 1e-8 * of_cpu.std_err);
+        EXPECT_NEAR(of_device.std_err, of_cpu.std_err, 1e-8 * of_cpu.std_err);
+      }
+  }
 }
 
 struct Scores {
