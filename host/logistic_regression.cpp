@@ -20,10 +20,12 @@ constexpr std::int64_t kFewRows = std::int64_t{1} << 16;
 constexpr std::int64_t kRowsPerParameter = 256;
 constexpr std::int64_t kLeastRowsPerParameter = 16;  // with fewer a sample would lead astray
 constexpr std::int64_t kMostSparse = 16;             // blocks of which one is taken
-// Log-odds that have moved by so much, squared and on average, leave a Hessian that is still good for a digit per step.
-constexpr double kMostDrift = 1.0 / 64;
-// Columns up to which a Hessian of all rows of a sweep costs about as much as the rest of it on a CPU.
-constexpr std::int64_t kCheapColumns = 16;
+constexpr std::int64_t kSparserAtFirst = 4;          // where all rows of the sample have the same curvature, none is lost on the rarer outcome
+// Log-odds that have moved by so much, squared and on average, leave a Hessian that is still good for a digit per step; by so much more
+// after the sample, one that with secants costs fewer sweeps than a new one of all rows costs time.
+constexpr double kMostDrift = 1.0 / 64, kMostDriftOfAll = 1.0 / 4;
+// Columns up to which a Hessian of all rows of a sweep costs about a quarter of the rest of it on a CPU.
+constexpr std::int64_t kCheapColumns = 4;
 // Pivots below it leave sums in float32, and a GPU's products that err by 2^-17, no digits to find a good step with.
 constexpr double kIllConditioned = 1e-4;
 // Squared share of a column that the ones before it do not explain and rounding of sums of doubles could have left.
@@ -152,7 +154,8 @@ struct StepSource {
 bool may_carry(const Model& model, const StepSource& by, double total_curvature) {
   const Search& search = model.search;
   const bool is_sound = by.damping == 0 && (search.precise || by.smallest_pivot >= kIllConditioned);
-  return is_sound && takes_rough_hessians(model) && search.drift * search.drift <= kMostDrift * total_curvature;
+  const double most = search.rows_every > 1 ? kMostDrift : kMostDriftOfAll;
+  return is_sound && takes_rough_hessians(model) && search.drift * search.drift <= most * total_curvature;
 }
 
 // How the next sweep goes about it, after a step of this squared length.
@@ -160,8 +163,8 @@ void plan_next(Model& model, double decrement, StepSource& by, double total_curv
   Search& search = model.search;
   search.drift = (search.factor.empty() ? 0 : search.drift) + std::sqrt(decrement);
   search.stalled = search.stalled || (model.n_iter > 1 && decrement > 0.1 * search.decrement && decrement < model.n_columns + 1);
-  const bool carries = may_carry(model, by, total_curvature);
   if (search.rows_every > 1 && decrement < static_cast<double>(search.rows_every * (model.n_columns + 1))) take_all_rows(search);
+  const bool carries = may_carry(model, by, total_curvature);
   if (by.smallest_pivot < kIllConditioned) search.precise = true;
   ask_for_hessian(model);
   const bool is_cheap = model.n_columns < kCheapColumns * (search.hessian_every / search.rows_every);
@@ -303,7 +306,8 @@ Model seed(const Grid& grid, const GridMoments& moments, const Params& params) {
   model.search.parameters.assign(d + 1, 0.0);
   model.search.effects.assign(static_cast<std::size_t>(params.n_segments), 0.0);
   model.search.precise = moments.n_rows <= kFewRows;
-  model.search.rows_every = model.search.hessian_every = first_sparsity(model, params, moments.n_rows);
+  model.search.rows_every = first_sparsity(model, params, moments.n_rows);
+  model.search.hessian_every = model.search.rows_every * (model.search.rows_every > 1 ? kSparserAtFirst : 1);
   return model;
 }
 
