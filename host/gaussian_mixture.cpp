@@ -150,6 +150,19 @@ void settle(Model& model, double log_likelihood, double log_certainty, double we
   model.settled = true;
 }
 
+// The first iteration after which the mean log-likelihood was lower than before by more than rounding, though no component had started
+// over; 0: none.
+std::int32_t first_fall(const Model& model) {
+  constexpr double kRounding = 1e-9;  // relative, of sums in double over a dozen iterations
+  for (std::int32_t i = 1; i < std::ssize(model.lower_bound); ++i) {
+    const double before = model.lower_bound[static_cast<std::size_t>(i) - 1], after = model.lower_bound[static_cast<std::size_t>(i)];
+    const bool started_over =
+        std::any_of(model.reseedings.begin(), model.reseedings.end(), [&](const Reseeding& reseeding) { return reseeding.iteration == i; });
+    if (!started_over && after < before - 2 * model.sweep_tolerance - kRounding * std::abs(before)) return i;
+  }
+  return 0;
+}
+
 using Jobs = std::vector<Job<Model, Params>>;
 
 // Ties go to the first restart.
@@ -165,9 +178,12 @@ void warn_about(const Model& model, const Params& params, std::vector<std::strin
     warnings.push_back(fmt::format("{} {} components: {}", model.n_components, name_of(model.covariance_type), std::move(text)));
   };
   if (!model.converged) warn(fmt::format("the likelihood still grew after {} iterations; raise --max-iter or --tol", params.max_iter));
+  if (const std::int32_t fall = first_fall(model); params.reg_covar > 0 && fall > 0)
+    warn(fmt::format("the likelihood fell after iteration {}: reg_covar {} widens covariances beyond the likeliest ones; lower --reg-covar",
+                     fall, params.reg_covar));
   for (const Reseeding& reseeding : model.reseedings)
-    warn(fmt::format("component {} had lost its rows after iteration {} and started over from an unlikely row", reseeding.component,
-                     reseeding.iteration));
+    warn(fmt::format("component {} had fewer rows than its covariance needs after iteration {} and started over from an unlikely row",
+                     reseeding.component, reseeding.iteration));
   if (!model.at_floor.empty())
     warn(fmt::format(
         "the covariance floor {} or reg_covar holds up component {}: their rows lie on a point, a line or a plane, and the likelihood "

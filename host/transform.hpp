@@ -113,7 +113,8 @@ ChosenTransform choose_transform(Context& context, TileSource& raw, const Column
 std::unique_ptr<TileSource> transformed(Context& context, TileSource& raw, const Transform& transform);
 
 // The logarithm of the volume of a unit cell of clustering units in raw units, by which log-densities differ between the
-// two; nothing where a column is no shift and scale of raw values (log1p, winsorised, answered).
+// two; nothing where a column is no shift and scale of raw values (log1p, winsorised, answered), or where missing cells stay missing
+// and the volume of a row depends on which it has.
 std::optional<double> log_volume(const Transform& transform);
 
 // Clustering units back to raw units: the value whose transform is `value` (the centre of an answered column is a share).

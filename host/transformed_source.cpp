@@ -157,6 +157,7 @@ std::optional<double> log_volume(const Transform& transform) {
   double sum = 0;
   for (const ColumnTransform& column : transform.columns) {
     if (column.log1p || column.answered || std::isfinite(column.lower) || std::isfinite(column.upper)) return std::nullopt;
+    if (transform.keep_missing && column.scale != 1) return std::nullopt;  // rows without the cell have no such factor
     sum += log(column.scale);
   }
   return sum;

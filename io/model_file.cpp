@@ -35,11 +35,15 @@ bool missing_at_random(const FittedModel& fit) {
 
 }  // namespace
 
-std::optional<double> log_likelihood_in_input_units(const FittedModel& fit, const Transform& transform) {
+std::optional<Likelihoods> likelihoods_in_input_units(const FittedModel& fit, const Transform& transform) {
   const auto* mixture = std::get_if<gaussian_mixture::Model>(&fit);
   const std::optional<double> volume = log_volume(transform);
   if (mixture == nullptr || !volume) return std::nullopt;
-  return mixture->log_likelihood - mixture->row_weight * *volume;
+  const double of_all = mixture->row_weight * *volume;
+  Likelihoods likelihoods{mixture->lower_bound, mixture->log_likelihood - of_all, mixture->aic + 2 * of_all, mixture->bic + 2 * of_all,
+                          mixture->icl + 2 * of_all};
+  for (double& bound : likelihoods.lower_bound) bound -= *volume;
+  return likelihoods;
 }
 
 bool has_segmentation(const std::filesystem::path& path) { return hdf5::is_group(InputFile::open(path)->id(), kModel); }
@@ -55,8 +59,13 @@ void write_model(H5adWriter& file, const SegmentationModel& model) {
   write("segment_names", model.segment_names);
   write_fitted(file, kModel, model.fit);
   if (model.outlier_log_likelihood) write("outlier_log_likelihood", *model.outlier_log_likelihood);
-  if (const auto in_input_units = log_likelihood_in_input_units(model.fit, model.transform))
-    write("log_likelihood_input_units", *in_input_units);
+  if (const auto in_input_units = likelihoods_in_input_units(model.fit, model.transform)) {
+    write("lower_bound_input_units", in_input_units->lower_bound);
+    write("log_likelihood_input_units", in_input_units->log_likelihood);
+    write("aic_input_units", in_input_units->aic);
+    write("bic_input_units", in_input_units->bic);
+    write("icl_input_units", in_input_units->icl);
+  }
   write_transform(file, kModel, model.transform);
 }
 

@@ -4,7 +4,7 @@
 //   what the algorithm has fitted, in clustering units (fitted_model.hpp)
 //   transform_kind and the dataframe transform, one row per clustering column (transform.hpp)
 //   gmm, where asked for: outlier_log_likelihood, below which a customer is an outlier
-//   gmm, where the transform shifts and scales only: log_likelihood_input_units
+//   gmm, where the transform shifts and scales only: lower_bound, log_likelihood, aic, bic and icl with _input_units behind each
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,13 @@ struct SegmentationModel {
   std::uint64_t seed = 0;
 };
 
-// The log-likelihood of a mixture in the units of the input; nothing for k-means, or where a column is no shift and scale.
-std::optional<double> log_likelihood_in_input_units(const FittedModel& fit, const Transform& transform);
+// What gaussian_mixture::Model says of a fit, in the units of the input: models of one file compare whatever their transforms.
+struct Likelihoods {
+  std::vector<double> lower_bound;  // (n_iter)
+  double log_likelihood, aic, bic, icl;
+};
+// Nothing for k-means, or where log_volume() says nothing.
+std::optional<Likelihoods> likelihoods_in_input_units(const FittedModel& fit, const Transform& transform);
 
 bool has_segmentation(const std::filesystem::path& path);  // InputError as read_model, but for files without a model
 void write_model(H5adWriter& file, const SegmentationModel& model);

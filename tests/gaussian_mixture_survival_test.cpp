@@ -1,4 +1,5 @@
 // Rows on which the likelihood of a mixture has no maximum, or components lose their rows.
+#include <numeric>
 #include <random>
 
 #include "tests/support/mixture_laws.hpp"
@@ -80,6 +81,44 @@ TEST(GaussianMixtureFit, ALostComponentStartsOver) {
     EXPECT_GT(model.weights.back(), 0);
     expect_never_falls(model);
     EXPECT_NE(outcome.fit.warnings.front().find("started over"), std::string::npos);
+  }
+}
+
+// Twelve rows of ten columns: no two of four components can have the eleven rows that full covariances need. A component that starts
+// over may have rows, so nothing says that it had lost them.
+TEST(GaussianMixtureFit, SurvivesComponentsOfFewerRowsThanTheyNeed) {
+  for (const CovarianceType type : kTypes) {
+    SCOPED_TRACE(static_cast<int>(type));
+    Problem problem = blobs_problem(12, 10, 4, 3);
+    problem.params.front() = {.n_components = 4, .covariance_type = type};
+    const Outcome outcome = run(problem);
+    const Model& model = outcome.fit.best.front();
+    EXPECT_TRUE(std::isfinite(model.log_likelihood) && std::isfinite(model.bic) && std::isfinite(model.icl));
+    for (const std::vector<double>* values : {&model.weights, &model.means, &model.covariances, &model.precisions_cholesky})
+      for (const double value : *values) EXPECT_TRUE(std::isfinite(value));
+    EXPECT_NEAR(std::accumulate(model.weights.begin(), model.weights.end(), 0.0), 1, kRounding);
+    const double needed = type == CovarianceType::full ? 11 : type == CovarianceType::tied ? 1 : 2;
+    std::vector<std::int32_t> light;
+    for (std::int32_t k = 0; k < 4; ++k)
+      if (12 * model.weights[static_cast<std::size_t>(k)] < needed - kRounding) light.push_back(k);
+    EXPECT_EQ(model.too_light, light);
+    std::string said;
+    for (const std::string& warning : outcome.fit.warnings) said += warning + '\n';
+    EXPECT_EQ(said.find("lost"), std::string::npos) << said;
+    EXPECT_EQ(
+        said.find("has fewer rows than its covariance needs; ask for fewer components or a simpler covariance type") != std::string::npos,
+        !light.empty())
+        << said;
+    for (const Reseeding& reseeding : model.reseedings)
+      EXPECT_NE(
+          said.find("component " + std::to_string(reseeding.component) + " had fewer rows than its covariance needs after iteration " +
+                    std::to_string(reseeding.iteration) + " and started over from an unlikely row"),
+          std::string::npos)
+          << said;
+    if (type == CovarianceType::full) {
+      EXPECT_GE(light.size(), 3u);
+      EXPECT_GE(model.reseedings.size(), 3u);
+    }
   }
 }
 

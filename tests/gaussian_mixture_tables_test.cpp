@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "tests/support/fixtures.hpp"
@@ -25,10 +26,14 @@ struct Published {
   std::int32_t n_components;
   double log_likelihood;
   double bic;
-  double tolerance = 1e-6;  // relative
+  std::optional<double> icl = std::nullopt;  // see below
+  double tolerance = 1e-6;                   // relative
   bool has_header = true;
   Init init = Init::random;
 };
+// ICL where mclust publishes one, 2357.824 (faithful) and 4749.16 (diabetes): of runs that its default tol ends 0.02 and 0.05 of BIC before
+// the maximum, where ICL, which the maximum of the likelihood does not hold still, is 0.57 and 0.38 away from what a plain EM in double,
+// run to its standstill, comes to. That is what stands in the table.
 std::ostream& operator<<(std::ostream& out, const Published& table) { return out << table.name; }
 
 class GaussianMixtureTables : public ::testing::TestWithParam<Published> {};
@@ -50,28 +55,49 @@ TEST_P(GaussianMixtureTables, ReachesThePublishedMaximum) {
   EXPECT_TRUE(model.converged);
   EXPECT_NEAR(model.log_likelihood, table.log_likelihood, table.tolerance * std::abs(table.log_likelihood));
   EXPECT_NEAR(model.bic, table.bic, table.tolerance * std::abs(table.bic));
+  if (table.icl) {
+    EXPECT_NEAR(model.icl, *table.icl, table.tolerance * *table.icl);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Published, GaussianMixtureTables,
     ::testing::Values(
         Published{"faithful_full_2", "faithful.csv", {0, 1}, CovarianceType::full, 2, -1130.263960, 2322.191743},
-        Published{"faithful_tied_3", "faithful.csv", {0, 1}, CovarianceType::tied, 3, -1126.315928, 2314.295678},
+        Published{"faithful_tied_3", "faithful.csv", {0, 1}, CovarianceType::tied, 3, -1126.315928, 2314.295678, 2358.389488},
         Published{"faithful_diag_2", "faithful.csv", {0, 1}, CovarianceType::diag, 2, -1147.806353, 2346.064924},
         Published{"faithful_spherical_2", "faithful.csv", {0, 1}, CovarianceType::spherical, 2, -1709.529282, 3458.299179},
         Published{"faithful_tied_2", "faithful.csv", {0, 1}, CovarianceType::tied, 2, -1140.186759, 2325.219935},
         Published{"iris_full_2", "iris.csv", {0, 1, 2, 3}, CovarianceType::full, 2, -214.354704, 574.017832},
         Published{"iris_full_3", "iris.csv", {0, 1, 2, 3}, CovarianceType::full, 3, -180.185477, 580.838907},
         // Random starts find -306.860491, which is higher; the published maximum is the one above the k-means start.
-        Published{"iris_diag_3", "iris.csv", {0, 1, 2, 3}, CovarianceType::diag, 3, -307.177572, 744.631661, 1e-6, true, Init::kmeans},
+        Published{"iris_diag_3",
+                  "iris.csv",
+                  {0, 1, 2, 3},
+                  CovarianceType::diag,
+                  3,
+                  -307.177572,
+                  744.631661,
+                  std::nullopt,
+                  1e-6,
+                  true,
+                  Init::kmeans},
         Published{"iris_tied_3", "iris.csv", {0, 1, 2, 3}, CovarianceType::tied, 3, -256.354043, 632.963333},
         Published{"iris_spherical_3", "iris.csv", {0, 1, 2, 3}, CovarianceType::spherical, 3, -384.314095, 853.808990},
         Published{"iris_full_1", "iris.csv", {0, 1, 2, 3}, CovarianceType::full, 1, -379.914630, 829.978154},
-        Published{"diabetes_corrected_full_3", "diabetes_corrected.csv", {1, 2, 3}, CovarianceType::full, 3, -2295.093456, 4734.512190},
+        Published{"diabetes_corrected_full_3",
+                  "diabetes_corrected.csv",
+                  {1, 2, 3},
+                  CovarianceType::full,
+                  3,
+                  -2295.093456,
+                  4734.512190,
+                  4748.777276},
         Published{"diabetes_as_shipped_full_3", "diabetes_as_shipped.csv", {1, 2, 3}, CovarianceType::full, 3, -2303.491843, 4751.308965},
         Published{"galaxies_full_3", "galaxies.csv", {0}, CovarianceType::full, 3, -203.1792, 441.6122},
         Published{"acidity_tied_2", "acidity.csv", {0}, CovarianceType::tied, 2, -185.949264, 392.072229},
-        Published{"onedal_full_2", "onedal_em_gmm.csv", {0, 1, 2}, CovarianceType::full, 2, -591.055272, 1269.608778, 1e-6, false}),
+        Published{
+            "onedal_full_2", "onedal_em_gmm.csv", {0, 1, 2}, CovarianceType::full, 2, -591.055272, 1269.608778, std::nullopt, 1e-6, false}),
     [](const auto& table) { return table.param.name; });
 
 TEST(GaussianMixtureParametersOf, FaithfulAreThePublishedOnes) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <numbers>
 #include <numeric>
 
 #include "host/synth.hpp"
@@ -13,19 +14,6 @@ namespace coterie::gaussian_mixture {
 namespace {
 
 using testing::size_for;
-
-reference::Mixture as_reference(const Model& model) {
-  const std::size_t d = static_cast<std::size_t>(model.n_columns);
-  reference::Mixture mixture{.d = d, .weights = model.weights, .means = {}, .covariances = {}};
-  const std::vector<double> covariances = matrices(model);
-  for (std::size_t k = 0; k < model.weights.size(); ++k) {
-    mixture.means.emplace_back(model.means.begin() + static_cast<std::ptrdiff_t>(k * d),
-                               model.means.begin() + static_cast<std::ptrdiff_t>((k + 1) * d));
-    mixture.covariances.emplace_back(covariances.begin() + static_cast<std::ptrdiff_t>(k * d * d),
-                                     covariances.begin() + static_cast<std::ptrdiff_t>((k + 1) * d * d));
-  }
-  return mixture;
-}
 
 // Twelve iterations from the same start, then the likelihood of the result.
 void expect_matches_reference(Problem problem, CovarianceType type) {
@@ -130,22 +118,33 @@ TEST(GaussianMixturePredictor, TheSecondIsTheNextDensestHoweverFar) {
   }
 }
 
+// tied is full, diag has the diagonal alone, spherical its mean; the log-likelihood of a maximum needs no rows but
+// -n/2 (d log 2 pi + log |covariance| + d).
 TEST(GaussianMixtureFit, OneComponentIsTheMeanAndCovariance) {
-  constexpr std::size_t n = size_for(10007, 4107);
-  Problem problem = blobs_problem(n, 3, 4, 5);
-  problem.params.front() = {.n_components = 1, .max_iter = 3, .tol = 0, .reg_covar = 0};
-  const Model model = fit_one(problem);
-  std::vector<double> mean(3), covariance(9);
-  const auto x = [&](std::size_t i, std::size_t j) { return static_cast<double>(problem.rows.x[i * 3 + j]); };
+  constexpr std::size_t n = size_for(10007, 4107), d = 3;
+  Problem problem = blobs_problem(n, d, 4, 5);
+  std::vector<double> mean(d), scatter(d * d);
+  const auto x = [&](std::size_t i, std::size_t j) { return static_cast<double>(problem.rows.x[i * d + j]); };
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < 3; ++j) mean[j] += x(i, j) / n;
+    for (std::size_t j = 0; j < d; ++j) mean[j] += x(i, j) / n;
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t a = 0; a < 3; ++a)
-      for (std::size_t b = 0; b < 3; ++b) covariance[a * 3 + b] += (x(i, a) - mean[a]) * (x(i, b) - mean[b]) / n;
-  expect_near(model.means, mean, 1e-12);  // 10^4 additions of doubles
-  expect_near(model.covariances, covariance, 1e-12);
-  EXPECT_EQ(model.weights, std::vector<double>{1.0});
-  EXPECT_EQ(model.icl, model.bic);
+    for (std::size_t a = 0; a < d; ++a)
+      for (std::size_t b = 0; b < d; ++b) scatter[a * d + b] += (x(i, a) - mean[a]) * (x(i, b) - mean[b]) / n;
+  for (const CovarianceType type : kTypes) {
+    SCOPED_TRACE(static_cast<int>(type));
+    problem.params.front() = {.n_components = 1, .covariance_type = type, .max_iter = 3, .tol = 0, .reg_covar = 0};
+    const Model model = fit_one(problem);
+    std::vector<double> covariance = scatter;
+    reference::restrict_to(static_cast<reference::Covariance>(type), covariance, d);
+    expect_near(model.means, mean, 1e-12);  // 10^4 additions of doubles
+    expect_near(matrices(model), covariance, 1e-12);
+    EXPECT_EQ(model.weights, std::vector<double>{1.0});
+    EXPECT_EQ(model.icl, model.bic);
+    double log_determinant = 0;
+    const std::vector<double> factor = reference::cholesky(covariance, d);
+    for (std::size_t j = 0; j < d; ++j) log_determinant += 2 * std::log(factor[j * d + j]);
+    EXPECT_NEAR(model.log_likelihood, -0.5 * n * (d * (std::log(2 * std::numbers::pi) + 1) + log_determinant), 1e-12 * n);
+  }
 }
 
 TEST(GaussianMixtureFit, PrecisionsAreInverseCovariances) {

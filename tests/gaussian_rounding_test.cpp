@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "host/gaussian_covariance.hpp"
@@ -10,6 +11,7 @@
 #include "host/gaussian_mixture_quanta.hpp"
 #include "tests/support/grid_rows.hpp"
 #include "tests/support/instruction_sets.hpp"
+#include "tests/support/mixture_laws.hpp"
 
 namespace coterie::gaussian {
 namespace {
@@ -129,6 +131,61 @@ TEST_P(GaussianRounding, ForbidsFloatBeyondItsRange) {
   Problem problem = make_problem({GetParam(), 3, 1, 1});
   problem.rows.grid.steps[1] = 0x1p30;
   EXPECT_TRUE(std::isinf(float_error(problem.model, problem.rows.grid, problem.center)));
+}
+
+// What w r of every row and component comes to, (kRows, n_components).
+template <class T>
+std::vector<double> responsibilities_of(const Problem& problem) {
+  const Components<T> components(problem.model, problem.center);
+  Stretch<T> stretch;
+  Scratch<T> scratch;
+  std::vector<double> result;
+  const std::size_t d = problem.center.size(), step = static_cast<std::size_t>(stretch_rows(problem.model.n_columns));
+  for (std::size_t row = 0; row < kRows; row += step) {
+    pack(problem.rows.x.data() + row * d, nullptr, static_cast<std::int64_t>(step), problem.center, stretch);
+    log_densities(stretch, components, scratch);
+    responsibilities(stretch, components, scratch);
+    for (std::size_t i = 0; i < step; ++i)
+      for (std::int64_t k = 0; k < problem.model.n_components; ++k)
+        result.push_back(static_cast<double>(scratch.log_density[static_cast<std::size_t>(k * stretch.stride) + i]));
+  }
+  return result;
+}
+
+// Responsibilities that are zero are below 1e-9 in truth; all others are those of the reference, and the sum over the components
+// stays 1. `rounding`: of a log-density, and so of a responsibility, relative.
+template <class T>
+void expect_drops_only_the_least(const Problem& problem, double least, double rounding) {
+  const std::size_t k = static_cast<std::size_t>(problem.model.n_components);
+  const reference::Expectation expected =
+      reference::expect(problem.rows.x, std::vector<double>(kRows, 1.0), gaussian_mixture::as_reference(problem.model));
+  const std::vector<double> r = responsibilities_of<T>(problem);
+  std::int64_t dropped = 0, small = 0;
+  for (std::size_t row = 0; row < kRows; ++row) {
+    double sum = 0;
+    for (std::size_t c = 0; c < k; ++c) {
+      const double truth = expected.responsibility[row * k + c], found = r[row * k + c];
+      sum += found;
+      dropped += found == 0;
+      small += found > 0 && found < 1e-6;
+      if (found == 0)
+        ASSERT_LT(truth, least * (1 + rounding));
+      else
+        ASSERT_NEAR(found, truth, truth * rounding + least * static_cast<double>(k));  // the others' share of what was dropped
+    }
+    ASSERT_NEAR(sum, 1, static_cast<double>(k) * std::numeric_limits<T>::epsilon());
+  }
+  EXPECT_GT(dropped, 0);
+  EXPECT_GT(small, 0);
+}
+
+TEST_P(GaussianRounding, DropsOnlyResponsibilitiesBelowOneInABillion) {
+  static_assert(0x1p-30 < 1e-9);
+  testing::for_each_instruction_set([&] {
+    const Problem problem = make_problem({GetParam(), 8, 1, 1});
+    expect_drops_only_the_least<float>(problem, 0x1p-30, 1e-3);
+    expect_drops_only_the_least<double>(problem, 0x1p-60, 1e-10);
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, GaussianRounding,

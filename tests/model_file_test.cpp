@@ -204,15 +204,31 @@ TEST_F(ModelFile, MixturesComeBackBitForBit) {
   }
 }
 
-TEST_F(ModelFile, StoresTheLikelihoodInInputUnitsOnlyBehindShiftsAndScales) {
+TEST_F(ModelFile, StoresLikelihoodsInInputUnitsOnlyBehindShiftsAndScales) {
   SegmentationModel model = sample_mixture(CovarianceType::full);
-  EXPECT_EQ(log_likelihood_in_input_units(model.fit, model.transform), std::nullopt);
+  EXPECT_FALSE(likelihoods_in_input_units(model.fit, model.transform));
   for (ColumnTransform& column : model.transform.columns) column = {.center = 5, .scale = 4, .step = 1};
-  mixture(model).log_likelihood = -100;
-  mixture(model).row_weight = 10;
-  EXPECT_NEAR(log_likelihood_in_input_units(model.fit, model.transform).value(), -100 - 10 * 2 * std::log(4), 1e-12);
+  gaussian_mixture::Model& fit = mixture(model);
+  fit.row_weight = 10;
+  fit.lower_bound = {-11, -10.5};
+  fit.log_likelihood = -100;
+  fit.aic = 210;
+  fit.bic = 220;
+  fit.icl = 230;
+  const double of_row = 2 * std::log(4);
+  const Likelihoods likelihoods = likelihoods_in_input_units(model.fit, model.transform).value();
+  ASSERT_EQ(likelihoods.lower_bound.size(), 2u);
+  EXPECT_NEAR(likelihoods.lower_bound[0], -11 - of_row, 1e-12);
+  EXPECT_NEAR(likelihoods.lower_bound[1], -10.5 - of_row, 1e-12);
+  EXPECT_NEAR(likelihoods.log_likelihood, -100 - 10 * of_row, 1e-12);
+  EXPECT_NEAR(likelihoods.aic, 210 + 20 * of_row, 1e-12);
+  EXPECT_NEAR(likelihoods.bic, 220 + 20 * of_row, 1e-12);
+  EXPECT_NEAR(likelihoods.icl, 230 + 20 * of_row, 1e-12);
+  model.transform.keep_missing = true;  // a row without a cell has another volume
+  EXPECT_FALSE(likelihoods_in_input_units(model.fit, model.transform));
+  model.transform.keep_missing = false;
   model.transform.columns[0].upper = 3;
-  EXPECT_EQ(log_likelihood_in_input_units(model.fit, model.transform), std::nullopt);
+  EXPECT_FALSE(likelihoods_in_input_units(model.fit, model.transform));
 }
 
 TEST_F(ModelFile, NamesTheFieldOfAMixtureThatIsWrong) {

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import unittest
 
 import h5py
@@ -9,7 +10,9 @@ import numpy as np
 
 from tools_test import Case, blobs, write_h5ad
 
+LIKELIHOODS = ("lower_bound", "log_likelihood", "aic", "bic", "icl")
 GRID = 1e-5  # rows are rounded to 2^-18, a few hundred of them; float32 in the file is finer
+TAIL = 10 * GRID  # five deviations out, where a rounding moves a likelihood by as many times more
 
 
 def log_densities(x, model):
@@ -45,14 +48,14 @@ class Contract(Mixture):
 
     def test_json_has_exactly_the_promised_fields(self):
         result = self.gmm("--n-components", 3, "--device", "cpu", "--threads", 2, "--seed", 1)
-        self.assertEqual(list(result), ["method", "n_components", "covariance_type", "lower_bound", "log_likelihood", "log_likelihood_input_units",
-                                        "aic", "bic", "icl", "weights", "means", "n_iter", "converged", "sizes", "device", "seconds", "sha256",
-                                        "warnings"])
+        self.assertEqual(list(result), ["method", "n_components", "covariance_type", *LIKELIHOODS, "weights", "means", "n_iter", "converged",
+                                        *(f"{name}_input_units" for name in LIKELIHOODS), "sizes", "device", "seconds", "sha256", "warnings"])
         self.assertEqual((result["method"], result["n_components"], result["covariance_type"], result["converged"]), ("gmm", 3, "full", True))
         self.assertEqual(sorted(result["sizes"]), sorted(np.bincount(self.labels).tolist()))
         self.assertEqual(result["weights"], sorted(result["weights"], reverse=True))
         self.assertEqual(np.shape(result["means"]), (3, 4))
-        self.assertEqual(result["log_likelihood_input_units"], result["log_likelihood"])  # no transform
+        for name in LIKELIHOODS:
+            self.assertEqual(result[f"{name}_input_units"], result[name])  # no transform
         parameters = 3 * (4 + 10) + 2
         self.assertAlmostEqual(result["bic"], -2 * result["log_likelihood"] + parameters * np.log(600), delta=1e-6)
         self.assertAlmostEqual(result["aic"], -2 * result["log_likelihood"] + 2 * parameters, delta=1e-6)
@@ -77,6 +80,7 @@ class Contract(Mixture):
                     likelihood = np.logaddexp.reduce(logs, axis=1)
                     probabilities = np.exp(logs - likelihood[:, None])
                     self.assertAlmostEqual(likelihood.sum(), result["log_likelihood"], delta=GRID * 600)
+                    self.assertAlmostEqual(result["icl"], result["bic"] - 2 * np.log(probabilities.max(axis=1)).sum(), delta=GRID * 600)
                     np.testing.assert_array_equal(labels, logs.argmax(axis=1))
                     for name, expected in (("obs/log_likelihood", likelihood), ("obs/segment_probability", probabilities.max(axis=1)),
                                            ("obsm/probabilities", probabilities)):
@@ -90,18 +94,26 @@ class Contract(Mixture):
                    for arguments in (("--threads", 1), ("--threads", 3), ("--threads", 2, "--memory", "64M"))}
         self.assertEqual(len(digests), 1)
 
-    def test_likelihood_in_input_units_only_where_the_transform_is_affine(self):
-        raw = self.gmm("-k", 3, "--reg-covar", 0, "--tol", 1e-10, "--max-iter", 500)
-        scaled = self.gmm("-k", 3, "--reg-covar", 0, "--tol", 1e-10, "--max-iter", 500, transform="zscore")
-        self.assertNotAlmostEqual(raw["log_likelihood"], scaled["log_likelihood"], delta=10)
-        self.assertAlmostEqual(raw["log_likelihood"], scaled["log_likelihood_input_units"], delta=1e-3)  # grids differ
+    def test_likelihoods_in_input_units_only_where_the_transform_is_affine(self):
+        exactly = ("-k", 3, "--reg-covar", 0, "--tol", 1e-10, "--max-iter", 500)
+        raw = self.gmm(*exactly)
+        scaled = self.gmm(*exactly, transform="zscore")
+        for name in LIKELIHOODS:
+            rows = 1 if name == "lower_bound" else 600
+            self.assertNotAlmostEqual(raw[name], scaled[name], delta=rows / 60)
+            self.assertAlmostEqual(raw[name], scaled[f"{name}_input_units"], delta=rows * 2e-6)  # grids differ
         with h5py.File(self.output) as file:
-            self.assertEqual(file["uns/segmentation/model/log_likelihood_input_units"][()], scaled["log_likelihood_input_units"])
+            model = file["uns/segmentation/model"]
+            self.assertEqual(len(model["lower_bound_input_units"]), scaled["n_iter"])
+            self.assertEqual(model["lower_bound_input_units"][-1], scaled["lower_bound_input_units"])
+            for name in LIKELIHOODS[1:]:
+                self.assertEqual(model[f"{name}_input_units"][()], scaled[f"{name}_input_units"])
         write_h5ad(self.input, np.exp(self.x / 10))
         bent = self.gmm("-k", 3, transform="log1p")
-        self.assertIsNone(bent["log_likelihood_input_units"])
         with h5py.File(self.output) as file:
-            self.assertNotIn("log_likelihood_input_units", file["uns/segmentation/model"])
+            for name in LIKELIHOODS:
+                self.assertIsNone(bent[f"{name}_input_units"])
+                self.assertNotIn(f"{name}_input_units", file["uns/segmentation/model"])
 
     def test_outliers_are_the_asked_share_and_assign_keeps_the_threshold(self):
         self.gmm("-k", 3, "--outlier-share", 0.05)
@@ -122,6 +134,41 @@ class Contract(Mixture):
             self.gmm("-k", 3, "--outlier-share", share)
             with h5py.File(self.output) as file:
                 self.assertEqual(file["obs/is_outlier"][:].sum(), expected)
+
+    def test_outliers_are_a_share_of_the_weight(self):
+        generator = np.random.default_rng(7)
+        for name, weight in (("whole", generator.integers(0, 4, 600).astype(float)), ("fractions", generator.random(600))):
+            write_h5ad(self.input, self.x, {"importance": weight})
+            for share in (0, 0.1, 1 / 3, 1):
+                with self.subTest(name, share=share):
+                    self.gmm("-k", 3, "--weight", "importance", "--outlier-share", share)
+                    with h5py.File(self.output) as file:
+                        outlier = file["obs/is_outlier"][:].astype(bool)
+                        logs = log_densities(self.x.astype(float), file["uns/segmentation/model"])
+                        threshold = file["uns/segmentation/model/outlier_log_likelihood"][()]
+                    likelihood = np.logaddexp.reduce(logs, axis=1)
+                    clear = np.abs(likelihood - threshold) > TAIL
+                    np.testing.assert_array_equal(outlier[clear], likelihood[clear] < threshold)
+                    if share == 1:
+                        self.assertTrue(outlier.all())
+                        continue
+                    order = np.argsort(likelihood)
+                    below = np.cumsum(weight[order])
+                    first_kept = order[np.argmax(below > share * weight.sum() + 600 * 2**-23)]  # weights are rounded to 2^-23 of the largest
+                    self.assertAlmostEqual(threshold, likelihood[first_kept], delta=TAIL)
+
+    def test_outliers_take_no_memory_per_customer(self):
+        rows = 1_000_000
+        write_h5ad(self.input, np.random.default_rng(3).normal(size=(rows, 1)).astype(np.float32))
+        budget = ("-k", 1, "--outlier-share", 0.01, "--memory", "17M", "--threads", 1, "--device", "cpu")  # 4 MB of labels, 16 of likelihoods did not fit
+        self.gmm(*budget)
+        with h5py.File(self.output) as file:
+            outlier = file["obs/is_outlier"][:].astype(bool)
+        self.assertAlmostEqual(outlier.sum() / rows, 0.01, delta=1e-6 + 2**-20)  # values on the grid tie
+
+    def test_labels_that_do_not_fit_are_refused_before_the_first_sweep(self):
+        write_h5ad(self.input, np.zeros((4_000_000, 1), np.float32))  # constant: refused by whoever reads it
+        self.refuse(6, ["label of every customer", "--memory"], "cluster", self.input, "-o", self.output, "--memory", "14M", "-k", 2)
 
     def test_assign_repeats_the_labels(self):
         fitted = self.gmm("-k", 3, "--covariance-type", "diag", transform="auto")
@@ -157,6 +204,23 @@ class Contract(Mixture):
         means = self.cluster("-k", 3, "--transform", "none", "--overwrite")
         self.assertEqual(self.gmm("--init", self.output, output="d.h5ad")["sizes"], sorted(means["sizes"], reverse=True))
 
+    def test_goes_on_from_clusters_of_another_transform(self):
+        spread = np.array([1, 100, 0.01, 1], np.float32)
+        write_h5ad(self.input, self.x * spread)
+        self.cluster("-k", 3, "--transform", "zscore")
+        with h5py.File(self.output) as file:
+            model = file["uns/segmentation/model"]
+            centers = model["cluster_centers"][:] * model["transform/scale"][:] + model["transform/center"][:]
+        with h5py.File(self.folder / "start.h5", "w") as file:
+            file["means"] = centers  # in units of the input
+        carried, given = (self.gmm("--init", init, "--max-iter", 1, output=f"{name}.h5ad") for name, init in (("a", self.output), ("b", "start.h5:/means")))
+        np.testing.assert_allclose(carried["means"], given["means"], rtol=1e-5)
+        self.assertAlmostEqual(carried["log_likelihood"], given["log_likelihood"], delta=1e-2)
+        write_h5ad(self.input, np.exp(self.x / 10))
+        self.cluster("-k", 3, "--transform", "zscore", "--overwrite")
+        self.refuse(4, ["feature_0", "in another way", "--transform"], "cluster", self.input, "-o", "c.h5ad", "--method", "gmm", "--init", self.output,
+                    "--transform", "log1p")
+
     def test_start_means_come_from_a_file(self):
         with h5py.File(self.folder / "start.h5", "w") as file:
             file["means"] = np.array([self.x[self.labels == k].mean(axis=0) for k in range(3)])
@@ -177,6 +241,52 @@ class Contract(Mixture):
         self.assertEqual(single["bic"], result["sweep"][1]["bic"])
         with h5py.File(self.output) as file:
             self.assertIn("obs/segment_k3_spherical", file)
+
+    def next_command(self, *arguments):
+        """What `sweep` advises, and the row of what it chose."""
+        done = self.succeed("sweep", self.input, *arguments, "--json")
+        line = next(line for line in done.stderr.splitlines() if line.startswith("Next: "))
+        result = json.loads(done.stdout)
+        chosen = {name: value for name, value in result["choice"].items() if name != "reason"}
+        row = next(row for row in result["sweep"] if all(row[name] == value for name, value in chosen.items()))
+        words = shlex.split(line.removeprefix("Next: "))
+        self.assertEqual(words[:2], ["coterie", "cluster"])
+        return words[1:], row
+
+    def test_the_command_a_sweep_prints_fits_its_model(self):
+        x = self.x.copy()
+        x[np.random.default_rng(5).random(x.shape) < 0.1] = np.nan
+        write_h5ad(self.folder / "it's.h5ad", x, {"weight of it": np.arange(600) % 3 + 1.0, "it's": np.arange(600.0)})
+        self.input = "it's.h5ad"
+        common = ("--k", "2:4", "--weight", "weight of it", "--where", "`it's` < 550 && feature_0 is not missing", "--active",
+                  "feature_0,feature_2,feature_3", "--seed", 7, "--n-init", 2, "--max-iter", 7, "--tol", 1e-9, "--threads", 2)
+        for method in (("--method", "gmm", "--covariance-type", "diag,spherical", "--missing", "mar", "--reg-covar", 1e-3, "--covariance-floor", 1e-3,
+                        "--init", "random"),
+                       ("--init", "random", "--transform", "robust", "--missing", "median")):
+            with self.subTest(method):
+                words, row = self.next_command(*common, *method)
+                again = json.loads(self.succeed(*words, "--json", "--overwrite").stdout)
+                for name in ("n_components", "covariance_type", "log_likelihood", "bic", "icl", "n_clusters", "inertia", "n_iter"):
+                    self.assertEqual(again.get(name), row.get(name))
+        (self.folder / "job.toml").write_text('[sweep]\nseed = 3\nk = "2:3"\nactive = ["feature_1", "feature_2"]\nallow-sensitive = true\n')
+        words, row = self.next_command("--config", "job.toml", "--missing", "median")
+        self.assertEqual(json.loads(self.succeed(*words, "--json", "--overwrite").stdout)["inertia"], row["inertia"])
+
+    def test_sweep_and_run_take_missing_cells_at_random(self):
+        holes = np.random.default_rng(5).random(self.x.shape) < 0.3
+        self.x[holes] = np.nan
+        write_h5ad(self.input, self.x)
+        options = ("--method", "gmm", "--covariance-type", "diag", "--missing", "mar", "--transform", "none", "--json")
+        single = json.loads(self.succeed("cluster", self.input, "-o", self.output, "-k", 3, *options).stdout)
+        swept = json.loads(self.succeed("sweep", self.input, "--k", "2:4", *options).stdout)
+        self.assertEqual([row["log_likelihood"] for row in swept["sweep"] if row["n_components"] == 3], [single["log_likelihood"]])
+        self.assertEqual(swept["choice"]["n_components"], 3)
+        ran = json.loads(self.succeed("run", self.input, "-o", "run.h5ad", *options).stdout)
+        self.assertEqual((ran["n_components"], ran["sha256"]), (3, single["sha256"]))
+        scaled = self.gmm("-k", 3, "--covariance-type", "diag", "--missing", "mar", transform="zscore")
+        self.assertIsNone(scaled["bic_input_units"])  # rows have volumes of their own
+        for verb in (("sweep", self.input), ("run", self.input, "-o", "no.h5ad")):
+            self.refuse(2, ["--missing mar", "--covariance-type diag"], *verb, "--method", "gmm", "--missing", "mar")
 
     def test_run_finds_the_planted_number_of_segments(self):
         result = json.loads(self.succeed("run", self.input, "--method", "gmm", "-o", self.output, "--json").stdout)

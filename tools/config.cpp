@@ -1,6 +1,7 @@
 #include "tools/config.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -77,6 +78,15 @@ class TomlConfig final : public CLI::Config {
   const CLI::App& root_;
 };
 
+// A word as a POSIX shell reads it back.
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,+@%";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 // Numbers and truth values stand bare in TOML, everything else is a quoted string.
 void insert(toml::array& list, const std::string& text) {
   try {
@@ -122,6 +132,24 @@ std::string config_text(const CLI::App& verb) {
   std::ostringstream text;
   text << toml::table{{verb.get_name(), options}} << '\n';
   return text.str();
+}
+
+std::string given_options(const CLI::App& verb, const std::set<std::string>& but) {
+  std::string text;
+  for (const CLI::Option* option : verb.get_options()) {
+    const std::string name = option->get_single_name();
+    if (option->count() == 0 || but.contains(name)) continue;
+    if (option->get_expected_min() == 0) {
+      if (option->as<bool>()) text += " --" + name;
+      continue;
+    }
+    const std::string value = fmt::format("{}", fmt::join(option->results(), ","));
+    if (value == option->get_default_str()) continue;
+    const bool looks_like_option = value.starts_with('-');
+    text += option->get_positional() ? " " + shell_word(value)
+                                     : fmt::format(" --{}{}{}", name, looks_like_option ? '=' : ' ', shell_word(value));
+  }
+  return text;
 }
 
 }  // namespace coterie::tools

@@ -36,20 +36,27 @@ nlohmann::ordered_json fit_json(const kmeans::Model& model, const Transform&) {
 }
 
 nlohmann::ordered_json fit_json(const gaussian_mixture::Model& model, const Transform& transform) {
-  const std::optional<double> in_input_units = io::log_likelihood_in_input_units(model, transform);
-  return {{"method", "gmm"},
-          {"n_components", model.n_components},
-          {"covariance_type", name_of(model.covariance_type)},
-          {"lower_bound", model.lower_bound.back()},
-          {"log_likelihood", model.log_likelihood},
-          {"log_likelihood_input_units", in_input_units ? nlohmann::ordered_json(*in_input_units) : nlohmann::ordered_json()},
-          {"aic", model.aic},
-          {"bic", model.bic},
-          {"icl", model.icl},
-          {"weights", model.weights},
-          {"means", rows_json(model.means, model.n_columns)},
-          {"n_iter", model.n_iter},
-          {"converged", model.converged}};
+  nlohmann::ordered_json json{{"method", "gmm"},
+                              {"n_components", model.n_components},
+                              {"covariance_type", name_of(model.covariance_type)},
+                              {"lower_bound", model.lower_bound.back()},
+                              {"log_likelihood", model.log_likelihood},
+                              {"aic", model.aic},
+                              {"bic", model.bic},
+                              {"icl", model.icl},
+                              {"weights", model.weights},
+                              {"means", rows_json(model.means, model.n_columns)},
+                              {"n_iter", model.n_iter},
+                              {"converged", model.converged}};
+  for (const char* name : {"lower_bound", "log_likelihood", "aic", "bic", "icl"}) json[name + std::string("_input_units")] = nullptr;
+  if (const auto in_input_units = io::likelihoods_in_input_units(model, transform)) {
+    json["lower_bound_input_units"] = in_input_units->lower_bound.back();
+    json["log_likelihood_input_units"] = in_input_units->log_likelihood;
+    json["aic_input_units"] = in_input_units->aic;
+    json["bic_input_units"] = in_input_units->bic;
+    json["icl_input_units"] = in_input_units->icl;
+  }
+  return json;
 }
 
 }  // namespace
@@ -81,6 +88,8 @@ Job::Job(const JobOptions& options, std::vector<std::int32_t> defaults)
                   placement_bytes(most, options.placement.probabilities) + score_bytes(options.propensity.targets.size()),
                   plan_.start_file());
   if (!options.propensity.targets.empty()) output_->expect_more_columns();
+  labels_memory_ = session_.context().memory().reserve("the label of every customer",
+                                                       input_->n_rows() * static_cast<std::int64_t>(sizeof(std::int32_t)));
   clustering_.emplace(session_, *input_, options.transform, most);
 }
 
@@ -144,10 +153,7 @@ io::SegmentationModel Job::model_record(const io::FittedModel& fit) {
 
 std::vector<std::int32_t> Job::place(const io::SegmentationModel& model) {
   const Stopwatch stopwatch(seconds_.predict);
-  const auto n_rows = static_cast<std::size_t>(input_->n_rows());
-  labels_memory_ =
-      session_.context().memory().reserve("the label of every customer", static_cast<std::int64_t>(n_rows * sizeof(std::int32_t)));
-  std::vector<std::int32_t> labels(n_rows);
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(input_->n_rows()));
   const auto placer = make_placer(session_, model.fit, {options_.placement.probabilities, model.outlier_log_likelihood});
   output_->begin_rows(model.segment_names, placer->columns(), options_.placement.probabilities);
   double writing = 0;

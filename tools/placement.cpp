@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include "host/ordered_key.hpp"
 #include "host/passes.hpp"
 #include "io/result_file.hpp"
 
@@ -120,29 +122,33 @@ std::unique_ptr<Placer> make_placer(Session& session, const io::FittedModel& mod
 
 double outlier_log_likelihood(Session& session, TileSource& rows, const gaussian_mixture::Model& model,
                               std::span<const std::int32_t> weight, double share) {
-  struct Row {
-    double log_likelihood;
-    std::int32_t weight;
-  };
-  const Reservation memory =
-      session.context().memory().reserve("the likelihood of every customer", rows.n_rows() * static_cast<std::int64_t>(sizeof(Row)));
-  std::vector<Row> all;
-  all.reserve(static_cast<std::size_t>(rows.n_rows()));
-  std::int64_t total = 0;
+  constexpr int kDigitBits = 16;  // four sweeps; a histogram of half a megabyte
+  constexpr std::uint64_t kDigits = std::uint64_t{1} << kDigitBits;
+  std::vector<std::int64_t> histogram(kDigits);
   const auto predictor = session.backend().gaussian_mixture_predictor(false);
-  map_tiles(session.context(), rows, *predictor, model, [&](std::int64_t, const gaussian_mixture::Prediction& prediction) {
-    for (const double log_likelihood : prediction.log_likelihood) {
-      all.push_back({log_likelihood, weight.empty() ? 1 : weight[all.size()]});
-      total += all.back().weight;
+  double largest = -HUGE_VAL;
+  std::uint64_t prefix = 0;  // what is known of the key that is looked for, from the highest digit on
+  std::int64_t rank = 0;     // weight steps to count from the first row of the prefix
+  for (int shift = 64 - kDigitBits; shift >= 0; shift -= kDigitBits) {
+    std::fill(histogram.begin(), histogram.end(), 0);
+    map_tiles(session.context(), rows, *predictor, model, [&](std::int64_t first_row, const gaussian_mixture::Prediction& prediction) {
+      for (std::size_t i = 0; i < prediction.log_likelihood.size(); ++i) {
+        const std::uint64_t key = ordered_key(prediction.log_likelihood[i]);
+        if ((key ^ prefix) >> shift >> kDigitBits != 0) continue;
+        histogram[(key >> shift) % kDigits] += weight.empty() ? 1 : weight[static_cast<std::size_t>(first_row) + i];
+        largest = std::max(largest, prediction.log_likelihood[i]);
+      }
+    });
+    if (rank == 0) {
+      const std::int64_t total = std::accumulate(histogram.begin(), histogram.end(), std::int64_t{0});
+      rank = static_cast<std::int64_t>(share * static_cast<double>(total)) + 1;  // the first row with more than the share up to it
+      if (rank > total) return std::nextafter(largest, HUGE_VAL);                // a share of 1: everybody
     }
-  });
-  std::sort(all.begin(), all.end(), [](const Row& a, const Row& b) { return a.log_likelihood < b.log_likelihood; });
-  std::int64_t below = 0;
-  for (const Row& row : all) {
-    below += row.weight;
-    if (static_cast<double>(below) > share * static_cast<double>(total)) return row.log_likelihood;
+    std::uint64_t digit = 0;
+    while (rank > histogram[digit]) rank -= histogram[digit++];
+    prefix |= digit << shift;
   }
-  return std::nextafter(all.back().log_likelihood, HUGE_VAL);  // a share of 1: everybody
+  return from_ordered_key<double>(prefix);
 }
 
 }  // namespace coterie::tools

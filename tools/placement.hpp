@@ -39,7 +39,8 @@ struct PlacementDetails {
 std::unique_ptr<Placer> make_placer(Session& session, const io::FittedModel& model, const PlacementDetails& details = {});
 
 // The log-likelihood below which the given share of all weight lies, or a little less where customers tie: the smallest
-// value with more than that share at or below it. weight: (n_rows) steps, or empty. One sweep.
+// value with more than that share at or below it. weight: (n_rows) steps, or empty. Four sweeps, each of which finds 16 bits of the
+// value (as host/quantiles.hpp does): memory does not grow with the rows.
 double outlier_log_likelihood(Session& session, TileSource& rows, const gaussian_mixture::Model& model,
                               std::span<const std::int32_t> weight, double share);
 

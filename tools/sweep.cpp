@@ -6,6 +6,7 @@
 
 #include "host/error.hpp"
 #include "tools/clustering.hpp"
+#include "tools/config.hpp"
 #include "tools/description.hpp"
 #include "tools/frames.hpp"
 #include "tools/granularity.hpp"
@@ -89,15 +90,16 @@ nlohmann::ordered_json sweep_json(std::span<const io::FittedModel> models, const
           {"warnings", session.warnings()}};
 }
 
-// The command that fits what was chosen.
-std::string next_command(const std::string& input, const io::FittedModel& model) {
-  std::string command = fmt::format("coterie cluster {} -o result.h5ad --n-clusters {}", input, io::n_segments(model));
+// The command that fits what was chosen: all that was asked of the sweep, and the chosen model where the sweep had several.
+std::string next_command(const CLI::App& verb, const io::FittedModel& model) {
+  std::string command = fmt::format("coterie cluster{} -o result.h5ad --n-clusters {}",
+                                    given_options(verb, {"k", "covariance-type", "output", "overwrite", "json"}), io::n_segments(model));
   if (const auto* mixture = std::get_if<gaussian_mixture::Model>(&model))
-    command += fmt::format(" --method gmm --covariance-type {}", name_of(mixture->covariance_type));
+    command += fmt::format(" --covariance-type {}", name_of(mixture->covariance_type));
   return command;
 }
 
-void sweep(const SweepOptions& options) {
+void sweep(const SweepOptions& options, const CLI::App& verb) {
   if (options.fit.init && centers_path(*options.fit.init))
     throw ArgumentError("--init: start centers from a file fit one number of segments; use `coterie cluster`.");
   const std::vector<std::int32_t> counts = parse_cluster_counts(options.cluster_counts, "--k");
@@ -129,7 +131,7 @@ void sweep(const SweepOptions& options) {
   }
   print(options.json ? sweep_json(models, comparison, seconds, session).dump() + '\n'
                      : frame_table(comparison.table) + '\n' + comparison.choice.reason + '\n');
-  session.say("Next: " + next_command(options.input.path, models[comparison.choice.index]));
+  session.say("Next: " + next_command(verb, models[comparison.choice.index]));
 }
 
 }  // namespace
@@ -146,7 +148,7 @@ Verb add_sweep(CLI::App& root) {
   add_device(*app, options->resources);
   add_resources(*app, options->resources);
   add_json(*app, options->json);
-  return {app, [options] { sweep(*options); }};
+  return {app, [options, app] { sweep(*options, *app); }};
 }
 
 }  // namespace coterie::tools

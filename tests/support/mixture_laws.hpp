@@ -39,6 +39,20 @@ inline std::vector<double> matrices(const Model& model) {
   return values;
 }
 
+// A model as the reference knows it.
+inline reference::Mixture as_reference(const Model& model) {
+  const std::size_t d = static_cast<std::size_t>(model.n_columns);
+  reference::Mixture mixture{.d = d, .weights = model.weights, .means = {}, .covariances = {}};
+  const std::vector<double> covariances = matrices(model);
+  for (std::size_t k = 0; k < model.weights.size(); ++k) {
+    mixture.means.emplace_back(model.means.begin() + static_cast<std::ptrdiff_t>(k * d),
+                               model.means.begin() + static_cast<std::ptrdiff_t>((k + 1) * d));
+    mixture.covariances.emplace_back(covariances.begin() + static_cast<std::ptrdiff_t>(k * d * d),
+                                     covariances.begin() + static_cast<std::ptrdiff_t>((k + 1) * d * d));
+  }
+  return mixture;
+}
+
 // Lower bounds may fall by what rounding may do to two sweeps, and freely after a component started over.
 inline void expect_never_falls(const Model& model) {
   const double rounding = 2 * model.sweep_tolerance;
