@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cmath>
+#include <cstdio>
 #include <vector>
 
 #include "bench/gpu_stage.cuh"
