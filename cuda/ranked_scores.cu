@@ -134,7 +134,8 @@ struct Strips {
   std::array<Strip, 2> strips;
 
   // For n elements in all.
-  explicit Strips(std::size_t n) : size(std::min(n, kMaxSize)), strips{Strip{PinnedBuffer<T>(size)}, Strip{PinnedBuffer<T>(size)}} {}
+  explicit Strips(std::size_t n)
+      : size(std::min(n, kMaxSize)), strips{Strip{PinnedBuffer<T>(size), {}}, Strip{PinnedBuffer<T>(size), {}}} {}
 };
 std::size_t pinned_bytes(std::size_t n) { return 2 * std::min(n, Strips<double>::kMaxSize) * sizeof(WeightedTie); }
 
