@@ -1,6 +1,6 @@
 // What bench/gpu measures on a GPU: the roofs of the device, then every pass at the shapes of the targets (gpu_bench [all|roofs|kmeans|
-// predict|profile|mixture|regression [SHAPE]]; SHAPE, as 10000000x32x64x1, leaves one of them, for a profiler, or for k-means any other).
-// Some rows are made again on the host and labelled by the definition. One JSON object per line.
+// predict|profile|mixture|regression|judge [SHAPE]]; SHAPE, as 10000000x32x64x1, leaves one of them, for a profiler, or for k-means any
+// other). Some rows are made again on the host and labelled by the definition. One JSON object per line.
 #include <algorithm>
 #include <bit>
 #include <chrono>
@@ -11,6 +11,7 @@
 #include <numeric>
 #include <vector>
 
+#include "bench/gpu_judging_bench.cuh"
 #include "bench/gpu_mixture_bench.cuh"
 #include "bench/gpu_regression_bench.cuh"
 #include "bench/gpu_stage.cuh"
@@ -195,6 +196,11 @@ void measure(Bench& bench, const char* stages) {
       measure_regression(bench, shape, false);
     measure_regression(bench, {10'000'000, 64, 4, 1}, true);
     for (const bool own_products : {false, true}) measure_regression(bench, {1'000'000, 1000, 1, 1}, true, own_products);
+  }
+  if (wanted("judge")) {
+    measure_ranking(bench, {10'000'000, 1, 8, 1}, false);
+    measure_ranking(bench, {10'000'000, 1, 8, 1}, true);
+    measure_ranking(bench, {100'000'000, 1, 0, 1}, false);
   }
 }
 

@@ -3,7 +3,7 @@
 
 namespace coterie::COTERIE_GPU {
 
-std::vector<RankedScores> rank_scores(Context& context, DeviceContext&, const ScoredRows& rows, std::int32_t n_segments) {
+std::vector<RankedScores> rank_scores(Context& context, DeviceContext&, const ScoredRows& rows, std::int32_t n_segments, double*) {
   return coterie::rank_scores(context, rows, n_segments);
 }
 

@@ -1,15 +1,23 @@
 #include "host/ranked_scores.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
+#include <numeric>
 #include <tuple>
 
-#include "host/error.hpp"
 #include "host/statistics.hpp"
 
 namespace coterie {
 namespace {
+
+struct ScoreRecord {  // a row that counts
+  double score;
+  std::int32_t weight;
+  std::int32_t segment_and_outcome;  // 2 * segment + outcome
+
+  std::int32_t segment() const { return segment_and_outcome >> 1; }
+  bool positive() const { return (segment_and_outcome & 1) != 0; }
+};
 
 // Records that compare equal are the same, so the result of a sort does not depend on how it is done.
 bool comes_before(const ScoreRecord& a, const ScoreRecord& b) {
@@ -22,27 +30,17 @@ void check(const ScoredRows& rows) {
     throw ArgumentError("scores, outcomes, weights and labels must have one entry per row");
 }
 
-// Calls f(score, weight, segment, positive) for the rows that count; segment n_segments where a row has none.
-template <class F>
-void for_each_counted(const ScoredRows& rows, std::int32_t n_segments, F&& f) {
-  for (std::size_t row = 0; row < rows.score.size(); ++row) {
-    const std::int32_t weight = rows.weight.empty() ? 1 : rows.weight[row];
-    if (rows.outcome[row] < 0 || weight == 0) continue;
-    if (!std::isfinite(rows.score[row])) throw ArgumentError("a score is infinite or missing");
-    const std::int32_t label = rows.label.empty() ? n_segments : rows.label[row];
-    f(rows.score[row], weight, label < 0 || label >= n_segments ? n_segments : label, rows.outcome[row] == 1);
-  }
-}
+std::int64_t n_pieces(const ScoredRows& rows) { return (std::ssize(rows.score) + kRowsOfPiece - 1) / kRowsOfPiece; }
 
 void add(TiedScore& group, std::int64_t weight, bool positive) {
   (positive ? group.positive_rows : group.negative_rows) += 1;
   (positive ? group.positive_weight : group.negative_weight) += weight;
 }
 
-std::vector<TiedScore> tied(std::span<const ScoreRecord> sorted) {
+UnwrittenVector<TiedScore> tied(std::span<const ScoreRecord> sorted) {
   std::size_t n_groups = 0;
   for (std::size_t i = 0; i < sorted.size(); ++i) n_groups += i == 0 || sorted[i].score != sorted[i - 1].score;
-  std::vector<TiedScore> groups;
+  UnwrittenVector<TiedScore> groups;
   groups.reserve(n_groups);
   for (const ScoreRecord& record : sorted) {
     if (groups.empty() || groups.back().score != record.score) groups.push_back({.score = record.score});
@@ -51,8 +49,20 @@ std::vector<TiedScore> tied(std::span<const ScoreRecord> sorted) {
   return groups;
 }
 
+UnwrittenVector<ScoreRecord> counted_records(Context& context, const ScoredRows& rows, std::int32_t n_segments,
+                                             std::span<const std::int64_t> counted_before) {
+  UnwrittenVector<ScoreRecord> records(static_cast<std::size_t>(counted_before.back()));
+  context.parallel_for(n_pieces(rows), [&](std::int64_t piece, int) {
+    ScoreRecord* record = records.data() + counted_before[static_cast<std::size_t>(piece)];
+    for_each_counted(rows, piece, n_segments, [&](double score, std::int32_t weight, std::int32_t segment, bool positive) {
+      *record++ = {score, weight, 2 * segment + (positive ? 1 : 0)};
+    });
+  });
+  return records;
+}
+
 // Slices are sorted on all threads and merged pairwise.
-void sort_records(Context& context, std::vector<ScoreRecord>& records) {
+void sort_records(Context& context, std::span<ScoreRecord> records) {
   const auto n = std::ssize(records);
   std::int64_t slice = std::max<std::int64_t>(1, (n + context.threads() - 1) / context.threads());
   const auto at = [&](std::int64_t i) { return records.begin() + std::min(i, n); };
@@ -63,8 +73,9 @@ void sort_records(Context& context, std::vector<ScoreRecord>& records) {
     });
 }
 
-std::vector<RankedScores> rank_by_sorting(Context& context, const ScoredRows& rows, std::int32_t n_segments, std::size_t n_counted) {
-  std::vector<ScoreRecord> records = counted_records(rows, n_segments, n_counted);
+std::vector<RankedScores> rank_by_sorting(Context& context, const ScoredRows& rows, std::int32_t n_segments,
+                                          std::span<const std::int64_t> counted_before) {
+  UnwrittenVector<ScoreRecord> records = counted_records(context, rows, n_segments, counted_before);
   sort_records(context, records);
   std::vector<RankedScores> ranked(static_cast<std::size_t>(n_segments) + 1);
   ranked.back().groups = tied(records);
@@ -113,10 +124,13 @@ std::vector<RankedScores> rank_by_histogram(Context& context, const ScoredRows& 
   const Reservation memory =
       context.memory().reserve("the histogram of scores", static_cast<std::int64_t>(n_targets * sizeof(StepSums)) * kSteps);
   StepFinder finder;
-  for_each_counted(rows, n_segments, [&](double score, std::int32_t, std::int32_t, bool) { finder.add(score); });
+  const auto for_each_row = [&](auto&& f) {
+    for (std::int64_t piece = 0; piece < n_pieces(rows); ++piece) for_each_counted(rows, piece, n_segments, f);
+  };
+  for_each_row([&](double score, std::int32_t, std::int32_t, bool) { finder.add(score); });
   const Steps steps = finder.steps();
   std::vector<std::vector<StepSums>> sums(n_targets, std::vector<StepSums>(static_cast<std::size_t>(kSteps)));
-  for_each_counted(rows, n_segments, [&](double score, std::int32_t weight, std::int32_t segment, bool positive) {
+  for_each_row([&](double score, std::int32_t weight, std::int32_t segment, bool positive) {
     const std::size_t step = steps.of(score);
     const double share = steps.width > 0 ? (score - steps.least) / steps.width - static_cast<double>(step) : 0.0;
     const auto put = [&](StepSums& sum) {
@@ -160,6 +174,7 @@ std::vector<double> cuts_by_selection(std::span<const double> score) {
   for (std::int32_t p = 1; p < kPercentiles; ++p)
     if (const std::int64_t rank = last_rank(std::ssize(scores), p); rank > 0) ranks.push_back(rank);
   select_ranks(scores, 0, ranks, cuts.data() + (cuts.size() - ranks.size()));
+  for (double& cut : cuts) cut += 0.0;  // either zero may lie at a rank
   return cuts;
 }
 
@@ -182,29 +197,25 @@ std::vector<double> cuts_by_histogram(std::span<const double> score) {
 
 }  // namespace
 
-std::size_t count_rows(const ScoredRows& rows) {
+std::vector<std::int64_t> count_rows(Context& context, const ScoredRows& rows) {
   check(rows);
-  std::size_t n_counted = 0;
-  for_each_counted(rows, 0, [&](double, std::int32_t, std::int32_t, bool) { ++n_counted; });
-  return n_counted;
-}
-
-std::vector<ScoreRecord> counted_records(const ScoredRows& rows, std::int32_t n_segments, std::size_t n_counted) {
-  check(rows);
-  std::vector<ScoreRecord> records;
-  records.reserve(n_counted);
-  for_each_counted(rows, n_segments, [&](double score, std::int32_t weight, std::int32_t segment, bool positive) {
-    records.push_back({score + 0.0, weight, 2 * segment + (positive ? 1 : 0)});  // -0.0 ties with 0.0
+  std::vector<std::int64_t> before(static_cast<std::size_t>(n_pieces(rows)) + 1);
+  context.parallel_for(n_pieces(rows), [&](std::int64_t piece, int) {
+    std::int64_t counted = 0;
+    for_each_counted(rows, piece, 0, [&](double, std::int32_t, std::int32_t, bool) { ++counted; });
+    before[static_cast<std::size_t>(piece) + 1] = counted;
   });
-  return records;
+  std::partial_sum(before.begin(), before.end(), before.begin());
+  return before;
 }
 
 std::vector<RankedScores> rank_scores(Context& context, const ScoredRows& rows, std::int32_t n_segments) {
-  const std::size_t n_counted = count_rows(rows);
+  const std::vector<std::int64_t> counted_before = count_rows(context, rows);
   // Records, the copy that merging and parting want, and the groups of the population and of all segments.
-  const auto bytes = static_cast<std::int64_t>(n_counted * (2 * sizeof(ScoreRecord) + (n_segments > 0 ? 2 : 1) * sizeof(TiedScore)));
+  const std::int64_t bytes_per_row = 2 * sizeof(ScoreRecord) + (n_segments > 0 ? 2 : 1) * sizeof(TiedScore);
   Reservation memory;
-  if (context.memory().try_reserve(bytes, memory)) return rank_by_sorting(context, rows, n_segments, n_counted);
+  if (context.memory().try_reserve(counted_before.back() * bytes_per_row, memory))
+    return rank_by_sorting(context, rows, n_segments, counted_before);
   return rank_by_histogram(context, rows, n_segments);
 }
 

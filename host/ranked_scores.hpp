@@ -2,11 +2,15 @@
 // Counts and weights are integers, so nothing depends on the order or the threads that brought the rows here.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "host/context.hpp"
+#include "host/error.hpp"
+#include "host/row_array.hpp"
 
 namespace coterie {
 
@@ -24,23 +28,29 @@ struct ScoredRows {
 };
 
 struct RankedScores {
-  std::vector<TiedScore> groups;  // descending scores
+  UnwrittenVector<TiedScore> groups;  // descending scores
   // False: memory held 2^20 equal steps between the least and the largest score only; a step's rows count as tied, at their mean.
   bool exact = true;
 };
 
-struct ScoreRecord {  // a row that counts
-  double score;
-  std::int32_t weight;
-  std::int32_t segment_and_outcome;  // 2 * segment + outcome; segment n_segments: of none
+inline constexpr std::int64_t kRowsOfPiece = 1 << 14;  // that one thread looks through at a time
 
-  constexpr std::int32_t segment() const { return segment_and_outcome >> 1; }
-  constexpr bool positive() const { return (segment_and_outcome & 1) != 0; }
-};
+// Calls f(score, weight, segment, positive) for the rows of a piece that count; -0.0 as 0.0, segment n_segments where a row has none.
+// ArgumentError: an infinite or missing score.
+template <class F>
+void for_each_counted(const ScoredRows& rows, std::int64_t piece, std::int32_t n_segments, F&& f) {
+  const auto last = static_cast<std::size_t>(std::min(std::ssize(rows.score), (piece + 1) * kRowsOfPiece));
+  for (auto row = static_cast<std::size_t>(piece * kRowsOfPiece); row < last; ++row) {
+    const std::int32_t weight = rows.weight.empty() ? 1 : rows.weight[row];
+    if (rows.outcome[row] < 0 || weight == 0) continue;
+    if (!std::isfinite(rows.score[row])) throw ArgumentError("a score is infinite or missing");
+    const std::int32_t label = rows.label.empty() ? n_segments : rows.label[row];
+    f(rows.score[row] + 0.0, weight, label < 0 || label >= n_segments ? n_segments : label, rows.outcome[row] == 1);
+  }
+}
 
-// How many rows count, and those rows: what there is to sort, in the order of the rows, -0.0 as 0.0. ArgumentError as rank_scores().
-std::size_t count_rows(const ScoredRows& rows);
-std::vector<ScoreRecord> counted_records(const ScoredRows& rows, std::int32_t n_segments, std::size_t n_counted);
+// (pieces + 1) How many rows count before each piece; the last: how many there are. ArgumentError as rank_scores().
+std::vector<std::int64_t> count_rows(Context& context, const ScoredRows& rows);
 
 // One entry per segment, then the population. A sort of 16 bytes per row where it and its groups fit the memory ledger,
 // else a histogram. ArgumentError: spans of other lengths, an infinite or missing score. ResourceError: not even the histogram fits.

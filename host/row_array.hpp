@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace coterie {
@@ -37,5 +38,22 @@ struct LineAllocator {
 };
 template <class T>
 using LineVector = std::vector<T, LineAllocator<T>>;
+
+// For vectors that threads write in full: resize() leaves new elements as they are.
+template <class T>
+struct UnwrittenAllocator : LineAllocator<T> {
+  template <class U>
+  struct rebind {
+    using other = UnwrittenAllocator<U>;
+  };
+  template <class U>
+  void construct(U*) noexcept {}
+  template <class U, class... Values>
+  void construct(U* at, Values&&... values) {
+    std::construct_at(at, std::forward<Values>(values)...);
+  }
+};
+template <class T>
+using UnwrittenVector = std::vector<T, UnwrittenAllocator<T>>;
 
 }  // namespace coterie

@@ -80,6 +80,57 @@ TEST_F(RankedScoresTest, MatchesReference) {
     expect_groups(ranked[static_cast<std::size_t>(segment)], expected_groups(columns.rows(), segment));
 }
 
+// Without weights the device moves a byte beside a score, as far as that names segments.
+TEST_F(RankedScoresTest, MatchesReferenceWithoutWeights) {
+  for (const std::int32_t n_segments : {kSegments, 127, 128, 300}) {
+    Columns columns = drawn(3000);
+    columns.weight.clear();
+    for (std::size_t row = 0; row < columns.label.size(); row += 2) columns.label[row] = static_cast<std::int32_t>(row) % n_segments;
+    const auto ranked = backend_->rank_scores(columns.rows(), n_segments);
+    ASSERT_EQ(ranked.size(), static_cast<std::size_t>(n_segments) + 1);
+    expect_groups(ranked.back(), expected_groups(columns.rows(), -1));
+    for (std::int32_t segment = 0; segment < n_segments; ++segment)
+      expect_groups(ranked[static_cast<std::size_t>(segment)], expected_groups(columns.rows(), segment));
+  }
+}
+
+TEST_F(RankedScoresTest, AddsTheLargestWeights) {
+  Columns columns = drawn(5000);
+  columns.weight.assign(5000, std::numeric_limits<std::int32_t>::max());
+  columns.score.assign(5000, -3.5);
+  const auto ranked = backend_->rank_scores(columns.rows(), kSegments);
+  ASSERT_EQ(ranked.back().groups.size(), 1u);
+  expect_groups(ranked.back(), expected_groups(columns.rows(), -1));
+}
+
+// More than two strips of pinned memory, and pieces of which no row counts.
+TEST_F(RankedScoresTest, RanksRowsOfManyStrips) {
+  Columns columns = drawn(16);
+  constexpr std::size_t kRows = 700001;
+  for (std::size_t row = 16; row < kRows; ++row) {
+    const std::uint64_t bits = random_bits(12, Purpose::bootstrap, row);
+    columns.score.push_back(std::ldexp(static_cast<double>(bits >> 44) - 0x1p19, bits % 3 == 0 ? -9 : 900));
+    columns.outcome.push_back(row / kRowsOfPiece % 5 == 1 ? -1 : static_cast<std::int8_t>(bits & 1));
+    columns.label.push_back(static_cast<std::int32_t>(bits >> 1 & 7) % kSegments);
+    columns.weight.push_back(static_cast<std::int32_t>(bits >> 8 & 3));
+  }
+  for (const bool weighted : {true, false}) {
+    if (!weighted) columns.weight.clear();
+    const auto ranked = backend_->rank_scores(columns.rows(), kSegments);
+    expect_groups(ranked.back(), expected_groups(columns.rows(), -1));
+    expect_groups(ranked.front(), expected_groups(columns.rows(), 0));
+  }
+}
+
+TEST_F(RankedScoresTest, BringsZerosWithoutASign) {
+  const Columns columns{.score = {-0.0, 0.0, -0.0, 1}, .outcome = {1, 0, 1, 0}, .weight = {}, .label = {}};
+  const auto ranked = backend_->rank_scores(columns.rows(), 0);
+  ASSERT_EQ(ranked.front().groups.size(), 2u);
+  EXPECT_FALSE(std::signbit(ranked.front().groups.back().score));
+  EXPECT_EQ(ranked.front().groups.back().positive_rows, 2);
+  for (const double cut : backend_->percentile_cuts(std::vector<double>(200, -0.0))) EXPECT_FALSE(std::signbit(cut));
+}
+
 TEST_F(RankedScoresTest, NeedsNeitherWeightsNorSegments) {
   Columns columns = drawn(777);
   columns.weight.clear();
@@ -108,6 +159,17 @@ TEST_F(RankedScoresTest, RefusesInfiniteScores) {
   }
 }
 
+TEST_F(RankedScoresTest, TakesAnyScoreOfRowsThatDoNotCount) {
+  Columns columns = drawn(300);
+  for (std::size_t row = 0; row < 300; row += 3) {
+    (row % 2 == 0 ? columns.outcome[row] = -1 : columns.weight[row] = 0);
+    columns.score[row] = row % 4 == 0 ? std::numeric_limits<double>::quiet_NaN() : -std::numeric_limits<double>::infinity();
+  }
+  Columns clean = columns;
+  for (double& score : clean.score) score = std::isfinite(score) ? score : 7;
+  expect_groups(backend_->rank_scores(columns.rows(), kSegments).back(), expected_groups(clean.rows(), -1));
+}
+
 TEST_F(RankedScoresTest, IgnoresGpuMemory) {
   const Columns columns = drawn(2000);
   const auto small = testing::make_backend(context_, 4096);  // less than the rows take: the host sorts
@@ -116,7 +178,7 @@ TEST_F(RankedScoresTest, IgnoresGpuMemory) {
 }
 
 TEST_F(RankedScoresTest, CutsAreOrderStatistics) {
-  for (const std::int64_t n : {1, 2, 60, 99, 100, 101, 5000}) {
+  for (const std::int64_t n : {1, 2, 60, 99, 100, 101, 5000, 300000}) {
     const std::vector<double> score = drawn(n).score;
     std::vector<double> sorted = score;
     std::sort(sorted.begin(), sorted.end());
