@@ -78,7 +78,7 @@ struct CenterPlace {
   }
 };
 
-// Grid: places of centers by models. Those beyond the last center are zeros infinitely far.
+// Grid: places of centers by models. Those beyond the last center are zeros far away.
 __global__ void __launch_bounds__(kPackThreads, 4) pack_centers_kernel(CenterPacking job) {
   SHARED(of_warps, double[kPackWarps]);
   const auto cluster = static_cast<int>(blockIdx.x), m = static_cast<int>(blockIdx.y);
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kPackThreads, 4) pack_centers_kernel(CenterPac
   if (threadIdx.x != 0) return;
   const double norm = ::sqrt(square);
   CenterPair& bounds = job.pairs[packed.pairs * 2 * 4 + cluster / 2];
-  bounds.half_square[cluster % 2] = exists ? static_cast<float>(square / 2) : __builtin_huge_valf();
+  bounds.half_square[cluster % 2] = exists ? static_cast<float>(square / 2) : kFarAway;
   bounds.norm[cluster % 2] = static_cast<float>(norm * kSlack);
   if (exists) bound_errors(job, m, norm > 0 ? ::sqrt(lost_square) / norm : 0, norm);
 }

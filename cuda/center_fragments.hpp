@@ -23,10 +23,13 @@ struct alignas(16) CenterPair {
   float half_square[2], norm[2];
 };
 
+// |e|^2 / 2 of a center that does not exist: above all others, and finite, for its lowest bits may be written.
+inline constexpr float kFarAway = 0x1p120f;
+
 struct TensorModel {
   std::int64_t fragments;  // first of its (n_pairs, steps, 32), or of what its layout has in that place
   std::int32_t pairs;      // first of its (2 * n_pairs, 4) CenterPairs
-  std::int32_t n_pairs;    // of tiles; the centers that fill up the last one, or the last kTileCenters, are infinitely far
+  std::int32_t n_pairs;    // of tiles; the centers that fill up the last one, or the last kTileCenters, are kFarAway
   // A product sum is within |e_k| * (what the row lost + of_norm * |row| + constant) of the true one.
   float of_norm, constant;
 };

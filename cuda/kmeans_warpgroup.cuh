@@ -45,7 +45,18 @@ inline WarpgroupShape choose_warpgroup_shape(int n_columns, std::size_t shared_l
   return choose_warpgroup_shape(n_columns, sizeof(NamedCenters), shared_limit);
 }
 
-// Labels the lane's row, or lists it.
+// A bound with the number of its center among the lane's of a scan in its lowest bits: instead of one comparison and two choices, a bound
+// costs the writing of the number and two minima. It moves by 2^-18 of itself at most.
+inline constexpr int kNameBits = 5;
+inline constexpr float kNamed = 0x1p-17f;  // of a bound, the rounding of what allows for it included
+static_assert(kTileCenters / 4 == 1 << kNameBits);
+
+__device__ __forceinline__ float name_bound(float bound, int number) {
+  constexpr unsigned kName = (1u << kNameBits) - 1;
+  return __uint_as_float((__float_as_uint(bound) & ~kName) | static_cast<unsigned>(number));
+}
+
+// Labels the lane's row, or lists it. top: of named bounds.
 __device__ inline void label_row(const WarpgroupSweep& sweep, int row, bool exists, const RowNorms& norms, float error,
                                  const LowestTwo& top) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -53,8 +64,9 @@ __device__ inline void label_row(const WarpgroupSweep& sweep, int row, bool exis
   float limit = 0;
   if (exists) {
     const TensorModel& model = sweep.tensor.models[sweep.model];
-    limit = upper_bound(sweep.tensor, norms, error, top.best, norm_of(sweep.tensor.pairs + model.pairs, top.index));
-    is_open = !(top.second > limit) && (sweep.weight == nullptr || sweep.weight[row] > 0);
+    const float best = __fmaf_rn(kNamed, fabsf(top.best), top.best), second = __fmaf_rn(-kNamed, fabsf(top.second), top.second);
+    limit = upper_bound(sweep.tensor, norms, error, best, norm_of(sweep.tensor.pairs + model.pairs, top.index));
+    is_open = !(second > limit) && (sweep.weight == nullptr || sweep.weight[row] > 0);
     if (!is_open) sweep.label[row] = top.index;
   }
   const unsigned all = __ballot_sync(kAllLanes, is_open);
@@ -70,19 +82,24 @@ __device__ inline int count_turns(int n_rows, int rows_of_block) {
   return block < n_tiles ? (n_tiles - block - 1) / grid + 1 : 0;
 }
 
-// Numbers within the sums cost nothing; those among all centers are worth an instruction each.
+// Bounds of kTileCenters centers, named for the time being.
 template <class Sums, int kRows>
 __device__ __forceinline__ void offer_sums(const Sums& sums, int first_tile, LowestTwo (&found)[kRows][1]) {
-  int before[kRows];
-#pragma unroll
-  for (int i = 0; i < kRows; ++i) {
-    before[i] = found[i][0].index;
-    found[i][0].index = -1;
-  }
-  sums.offer_from(0, kTileCenters / 8, found);
   const int first_center = first_tile * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
-  for (int i = 0; i < kRows; ++i) found[i][0].index = found[i][0].index < 0 ? before[i] : first_center + found[i][0].index;
+  for (int i = 0; i < kRows; ++i) {
+    LowestTwo& top = found[i][0];
+    const float before = top.best;
+#pragma unroll
+    for (int tile = 0; tile < kTileCenters / 8; ++tile) {
+      const float *const two = &sums.sum[0][tile][2 * i], a = name_bound(two[0], 2 * tile), b = name_bound(two[1], 2 * tile + 1);
+      const float lower = min(a, b);
+      top.second = min(min(top.second, max(a, b)), max(top.best, lower));
+      top.best = min(top.best, lower);
+    }
+    const int number = static_cast<int>(__float_as_uint(top.best) & ((1u << kNameBits) - 1));
+    if (top.best != before) top.index = first_center + number / 2 * 8 + number % 2;
+  }
 }
 
 template <class Tile>
