@@ -55,33 +55,51 @@ HWY_INLINE void clear(D d, Accumulators<D, kVectors>& sum) {
     for (auto& cell : of_rows) cell = hn::Zero(d);
 }
 
+// Rows that are turned into columns at a time.
+template <class T>
+constexpr std::size_t kTurned = 16 / sizeof(T);
+
+// cells: (n_columns, stride), from the first of kTurned rows on; rows: (kTurned, row_stride). Columns that are not whole vectors take what
+// rows have beyond their end.
+template <class T>
+HWY_INLINE void turn_rows(const T* rows, std::size_t row_stride, std::size_t n_columns, T* cells, std::size_t stride) {
+#if HWY_TARGET != HWY_SCALAR
+  const hn::FixedTag<T, kTurned<T>> d;
+  for (std::size_t j = 0; j < n_columns; j += kTurned<T>) {
+    const auto store = [&](std::size_t column, auto cell) HWY_ATTR {
+      if (j + column < n_columns) hn::StoreU(cell, d, cells + (j + column) * stride);
+    };
+    if constexpr (sizeof(T) == sizeof(float)) {
+      coterie::HWY_NAMESPACE::transpose_4x4(rows + j, row_stride, store);
+    } else {
+      const auto first = hn::LoadU(d, rows + j), second = hn::LoadU(d, rows + row_stride + j);
+      store(0, hn::InterleaveLower(d, first, second));
+      store(1, hn::InterleaveUpper(d, first, second));
+    }
+  }
+#else
+  for (std::size_t j = 0; j < n_columns; ++j)
+    for (std::size_t i = 0; i < kTurned<T>; ++i) cells[j * stride + i] = rows[i * row_stride + j];
+#endif
+}
+
+// Rows first, one after the other as memory has them, then their columns.
 template <class T>
 void pack_target(const float* x, const std::int32_t* weight, std::int64_t n_rows, std::span<const float> center, Stretch<T>& stretch) {
-  const std::size_t n = center.size(), rows = static_cast<std::size_t>(n_rows), stride = static_cast<std::size_t>(stretch.stride);
-  std::size_t whole_rows = 0, whole_columns = 0;
+  const std::size_t n = center.size(), rows = static_cast<std::size_t>(n_rows), stride = static_cast<std::size_t>(stretch.stride),
+                    row_stride = static_cast<std::size_t>(stretch.row_stride);
   T* const cells = stretch.cells.data();
-#if HWY_TARGET != HWY_SCALAR
-  const hn::FixedTag<float, 4> d;
-  whole_rows = rows / 4 * 4;
-  whole_columns = n / 4 * 4;
-  for (std::size_t i = 0; i < whole_rows; i += 4)
-    for (std::size_t j = 0; j < whole_columns; j += 4)
-      coterie::HWY_NAMESPACE::transpose_4x4(x + i * n + j, n, [&](std::size_t column, auto cell) HWY_ATTR {
-        T* const to = cells + (j + column) * stride + i;
-        if constexpr (sizeof(T) == sizeof(float)) {
-          hn::StoreU(hn::Sub(cell, hn::Set(d, center[j + column])), d, to);
-        } else {
-          HWY_ALIGN float lanes[4];
-          hn::Store(cell, d, lanes);
-          for (std::size_t lane = 0; lane < 4; ++lane) to[lane] = static_cast<T>(lanes[lane]) - static_cast<T>(center[j + column]);
-        }
-      });
-#endif
-  for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t j = i < whole_rows ? whole_columns : 0; j < n; ++j)
-      cells[j * stride + i] = static_cast<T>(x[i * n + j]) - static_cast<T>(center[j]);
-    T* const row = stretch.rows.data() + i * static_cast<std::size_t>(stretch.row_stride);
-    for (std::size_t j = 0; j < n; ++j) row[j] = static_cast<T>(x[i * n + j]) - static_cast<T>(center[j]);
+  for (std::size_t i = 0; i < rows; i += kTurned<T>) {
+    const std::size_t end = std::min(rows, i + kTurned<T>);
+    T* const first = stretch.rows.data() + i * row_stride;
+    for (std::size_t r = i; r < end; ++r)
+      for (std::size_t j = 0; j < n; ++j) first[(r - i) * row_stride + j] = static_cast<T>(x[r * n + j]) - static_cast<T>(center[j]);
+    if (end - i == kTurned<T>) {
+      turn_rows(first, row_stride, n, cells + i, stride);
+    } else {
+      for (std::size_t r = i; r < end; ++r)
+        for (std::size_t j = 0; j < n; ++j) cells[j * stride + r] = first[(r - i) * row_stride + j];
+    }
   }
   for (std::size_t j = 0; j < n; ++j) std::fill(cells + j * stride + rows, cells + (j + 1) * stride, T{0});
   for (std::size_t i = 0; i < rows; ++i) stretch.weight[i] = weight != nullptr ? static_cast<T>(weight[i]) : T{1};

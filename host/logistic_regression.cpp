@@ -167,7 +167,7 @@ void plan_next(Model& model, double decrement, StepSource& by, double total_curv
   const bool carries = may_carry(model, by, total_curvature);
   if (by.smallest_pivot < kIllConditioned) search.precise = true;
   ask_for_hessian(model);
-  const bool is_cheap = model.n_columns < kCheapColumns * (search.hessian_every / search.rows_every);
+  const bool is_cheap = model.n_columns <= kCheapColumns * (search.hessian_every / search.rows_every);
   if (carries && !is_cheap) carry_factor(search, by.maker.lower(), std::move(by.secants));
 }
 
