@@ -15,7 +15,7 @@ std::string_view file_stem(std::string_view path) {
 }  // namespace
 
 void throw_device_error(cudaError_t status, std::source_location where) {
-  (void)cudaGetLastError();  // the runtime remembers errors; the next launch must not report this one
+  (void)cudaGetLastError();  // the runtime remembers errors; the next launch must not report one that passes
   const std::string what =
       fmt::format("{} ({}), at {}:{}", cudaGetErrorName(status), cudaGetErrorString(status), file_stem(where.file_name()), where.line());
   if (status == cudaErrorMemoryAllocation) {

@@ -10,12 +10,6 @@
 
 namespace coterie::COTERIE_GPU {
 
-// Apart from other device errors because it can be answered: smaller tiles, fewer models per sweep.
-class OutOfDeviceMemory : public DeviceError {
- public:
-  using DeviceError::DeviceError;
-};
-
 // OutOfDeviceMemory or DeviceError that names the CUDA error and the place of the call.
 [[noreturn]] void throw_device_error(cudaError_t status, std::source_location where);
 
