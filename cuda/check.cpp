@@ -23,7 +23,7 @@ void throw_device_error(const std::string& what, bool is_out_of_memory) {
 }
 
 void throw_device_error(cudaError_t status, std::source_location where) {
-  (void)cudaGetLastError();  // the runtime remembers errors; the next launch must not report this one
+  (void)cudaGetLastError();  // the runtime remembers errors; the next launch must not report one that passes
   const std::string what =
       fmt::format("{} ({}), at {}:{}", cudaGetErrorName(status), cudaGetErrorString(status), file_stem(where.file_name()), where.line());
   throw_device_error(what, status == cudaErrorMemoryAllocation);

@@ -10,12 +10,6 @@
 
 namespace coterie::COTERIE_GPU {
 
-// Apart from other device errors because it can be answered: smaller tiles, fewer models per sweep.
-class OutOfDeviceMemory : public DeviceError {
- public:
-  using DeviceError::DeviceError;
-};
-
 // OutOfDeviceMemory or DeviceError with what went wrong, and what to do.
 [[noreturn]] void throw_device_error(const std::string& what, bool is_out_of_memory);
 // One that names the CUDA error and the place of the call.

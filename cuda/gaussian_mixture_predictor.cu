@@ -123,6 +123,11 @@ class GaussianMixturePredictor final : public gaussian_mixture::Predictor {
     return {{index, n}, {index + n, n}, {value, n}, {value + n, n}, {value + 2 * n, n}, {value + 3 * n, n_probabilities}};
   }
 
+  std::int64_t rows_at_once() const override {
+    const std::size_t n_probabilities = all_probabilities_ ? static_cast<std::size_t>(mixture_.view().n_components) : 0;
+    return rows_of_results(device_, 2 * sizeof(std::int32_t) + (3 + n_probabilities) * sizeof(double));
+  }
+
  private:
   DeviceContext& device_;
   bool all_probabilities_;

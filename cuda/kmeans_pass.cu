@@ -320,6 +320,8 @@ class KMeansPredictor final : public kmeans::Predictor {
     return {{index, n}, {index + n, n}, {distance, n}, {distance + n, n}};
   }
 
+  std::int64_t rows_at_once() const override { return rows_of_results(device_, 2 * (sizeof(std::int32_t) + sizeof(double))); }
+
  private:
   void predict_into(const Tile& tile, const ExactOutput& output) const {
     const SweepShape shape = fit_rows(shape_, tile.n_rows);

@@ -171,6 +171,12 @@ class LogisticRegressionPredictor final : public logistic_regression::Predictor 
     return {{numbers, n_cells}, {numbers + n_cells, n_cells}, {host_reason_.data(), n_reasons}, {numbers + 2 * n_cells, n_reasons}};
   }
 
+  std::int64_t rows_at_once() const override {
+    const std::size_t reason_bytes = sizeof(double) + sizeof(std::int32_t);
+    return rows_of_results(
+        device_, static_cast<std::size_t>(models_.n_models) * (2 * sizeof(double) + static_cast<std::size_t>(n_reasons_) * reason_bytes));
+  }
+
  private:
   cudaStream_t stream() const { return device_.compute.get(); }
 

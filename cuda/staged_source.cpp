@@ -55,10 +55,31 @@ class StagedSource final : public TileSource {
   bool is_wide() const override { return source_.is_wide(); }
   std::int32_t n_targets() const override { return source_.n_targets(); }
 
+  RowRange in_flight() const override { return in_flight_; }
+
+  // First rows no longer stay on the device, then tiles shrink.
+  bool hold_less() override {
+    if (!allocated_ || (!resident_ && slot_rows_ == kBlockRows)) return false;
+    device_.compute.synchronize();
+    device_.copies.synchronize();
+    handed_out_ = allocated_ = false;
+    if (std::exchange(resident_, false)) {
+      may_stay_ = false;
+      reservation_.release();
+      reserve_slots();
+    } else {
+      slot_rows_ = whole_blocks(slot_rows_ / 2);
+    }
+    free_slots();
+    return true;
+  }
+
   void rewind() override {
-    if (!std::exchange(allocated_, true)) allocate();
+    if (!allocated_) allocate();
     mark_consumed();
     served_ = 0;
+    in_flight_ = {};
+    last_pieces_ = {};
     pending_ = nullptr;
     from_device_ = resident_ && stored_ == n_rows();
     if (from_device_) {
@@ -112,6 +133,7 @@ class StagedSource final : public TileSource {
     for (;; slot_rows_ = whole_blocks(slot_rows_ / 2)) {
       try {
         allocate_slots();
+        allocated_ = true;
         break;
       } catch (const OutOfDeviceMemory&) {
         free_slots();
@@ -123,7 +145,7 @@ class StagedSource final : public TileSource {
   }
 
   void try_resident() {
-    if (row_bytes() * n_rows() > device_.memory_bytes / 5 * 4) return;
+    if (!may_stay_ || row_bytes() * n_rows() > device_.memory_bytes / 5 * 4) return;
     try {
       rows_ = Columns<DeviceBuffer>(n_rows(), row_width());
       resident_ = true;
@@ -150,6 +172,7 @@ class StagedSource final : public TileSource {
     const std::int64_t count = std::min(kResidentTileRows, n_rows() - served_);
     serve(served_, served_, count);
     served_ += count;
+    in_flight_.end = served_;
     return &tile_;
   }
 
@@ -163,6 +186,9 @@ class StagedSource final : public TileSource {
       slot.copied.synchronize();
       slot.consumed.hold(device_.copies);
     }
+    const std::int64_t row = pending_->first_row - first_row() + taken_;
+    in_flight_ = {last_pieces_[2], row + count};  // what this slot held came when kernels had left what it had held before
+    last_pieces_ = {row, last_pieces_[0], last_pieces_[1]};
     has_weight_ = pending_->weight != nullptr;
     has_label_ = pending_->label != nullptr;
     has_target_ = pending_->target != nullptr;
@@ -176,7 +202,7 @@ class StagedSource final : public TileSource {
     slot.copied.record(device_.copies);
     slot.copied.hold(device_.compute);
     slot.used = true;
-    serve(to, pending_->first_row - first_row() + taken_, count);
+    serve(to, row, count);
     taken_ += count;
     stored_ += count;
     handed_out_ = true;
@@ -215,8 +241,9 @@ class StagedSource final : public TileSource {
   DeviceContext& device_;
   TileSource& source_;
   Reservation reservation_;
-  bool resident_ = false;
-  bool allocated_ = false;
+  bool resident_ = false;   // rows_ holds all of them
+  bool may_stay_ = true;    // unless they have left no room for what passes need
+  bool allocated_ = false;  // rows_ and slots_
   std::int64_t slot_rows_ = 0;
   Columns<DeviceBuffer> rows_;  // all rows, or two slots
   std::array<Slot, 2> slots_;
@@ -228,6 +255,8 @@ class StagedSource final : public TileSource {
   std::int64_t taken_ = 0;  // rows of the pending tile that were copied
   bool has_weight_ = false, has_label_ = false, has_target_ = false, has_fold_ = false;
   bool handed_out_ = false;
+  RowRange in_flight_;
+  std::array<std::int64_t, 3> last_pieces_{};  // their first rows, the last one's first
   Tile tile_;
 };
 

@@ -1,6 +1,6 @@
 // A source's tiles on the device. When all rows fit, they are copied during the first sweep and stay; else two tiles are
 // in flight: while kernels read one, the other is copied through pinned memory. Smaller tiles than the source's when the
-// device runs short; rows, their order and so every result stay the same.
+// device runs short, and rows stay no longer where a sweep then finds no memory; rows, their order and so every result stay the same.
 #pragma once
 
 #include <memory>

@@ -50,6 +50,12 @@ using DeviceError = ErrorWithCode<ExitCode::device>;
 using DistributedError = ErrorWithCode<ExitCode::distributed>;
 using PolicyError = ErrorWithCode<ExitCode::policy>;
 
+// Apart from other device errors because it can be answered: smaller tiles, rows that do not stay on the device.
+class OutOfDeviceMemory : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
+};
+
 // Thrown inside a sweep after Context::cancel(); carries 130 or 143.
 class Cancelled : public Error {
  public:

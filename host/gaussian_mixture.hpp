@@ -147,6 +147,7 @@ class Predictor {
   virtual ~Predictor() = default;
   virtual void begin(const Model& model) = 0;
   virtual Prediction predict(const Tile& tile) = 0;
+  virtual std::int64_t rows_at_once() const { return kAllRows; }  // of a tile; the more, the more memory results take
 };
 
 std::unique_ptr<Pass> make_cpu_pass(Context& context, const Grid& grid, const GridMoments& moments);

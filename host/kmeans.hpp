@@ -95,6 +95,7 @@ class Predictor {
   virtual ~Predictor() = default;
   virtual void begin(const Model& model) = 0;
   virtual Assignment predict(const Tile& tile) = 0;
+  virtual std::int64_t rows_at_once() const { return kAllRows; }  // of a tile; the more, the more memory results take
 };
 
 // Margin of a row: 1 - a / b of the distances a to the own and b to the second center, in [0, 1]; also the row's

@@ -9,6 +9,8 @@ namespace coterie {
 // block never straddles two tiles. 4096 rows keep float32 block sums below 1e-8 relative error (research: 7e-9).
 inline constexpr std::int64_t kBlockRows = 4096;
 
+inline constexpr std::int64_t kAllRows = INT64_MAX;  // of a tile, however many
+
 enum class Memory { host, device };
 
 // Exactly one of `x` and `wide` is set. Raw tiles hold what the file holds: float32, or float64 where the file has more
@@ -26,6 +28,22 @@ struct Tile {
   std::int32_t n_targets = 0;
   Memory memory = Memory::host;
 };
+
+// Of a tile, the n_rows rows from global row first_row on.
+inline Tile rows_of(const Tile& tile, std::int64_t first_row, std::int64_t n_rows) {
+  const std::int64_t skipped = first_row - tile.first_row;
+  const auto after = [](auto* p, std::int64_t n) { return p != nullptr ? p + n : p; };
+  Tile rows = tile;
+  rows.x = after(tile.x, skipped * tile.n_columns);
+  rows.wide = after(tile.wide, skipped * tile.n_columns);
+  rows.weight = after(tile.weight, skipped);
+  rows.label = after(tile.label, skipped);
+  rows.target = after(tile.target, skipped * tile.n_targets);
+  rows.fold = after(tile.fold, skipped);
+  rows.first_row = first_row;
+  rows.n_rows = static_cast<std::int32_t>(n_rows);
+  return rows;
+}
 
 // Calls f with the typed pointer of a tile, so that one template serves both precisions.
 template <class F>

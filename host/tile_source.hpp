@@ -9,6 +9,11 @@
 
 namespace coterie {
 
+// Of a source, from 0 on.
+struct RowRange {
+  std::int64_t first = 0, end = 0;
+};
+
 class TileSource {
  public:
   virtual ~TileSource() = default;
@@ -19,6 +24,11 @@ class TileSource {
   virtual std::int32_t n_targets() const { return 0; }  // of the tiles' outcomes
   virtual void rewind() = 0;
   virtual const Tile* next() = 0;  // valid until the following call; nullptr after the last tile
+
+  // Of a source that holds rows on a device: those of this sweep that may still be on their way there or read there; and whether it holds
+  // less from the next rewind on, after which no device reads what it has handed out.
+  virtual RowRange in_flight() const { return {}; }
+  virtual bool hold_less() { return false; }
 };
 
 // Rows that already lie in memory. Does not copy; the span must outlive the source.

@@ -288,30 +288,6 @@ TEST_P(GaussianMixtureOnDeviceBits, IgnoreTheOrderOfThreadsAndBlocks) {
 
 INSTANTIATE_TEST_SUITE_P(Types, GaussianMixtureOnDeviceBits, ::testing::ValuesIn(kTypes));
 
-#ifdef COTERIE_EMULATED
-
-// Whatever call fails, the error is one of ours, nothing leaks, and the next run is right.
-TEST(GaussianMixtureOnDeviceErrors, AreReportedWhereverTheyOccur) {
-  const Case c{.type = CovarianceType::full, .n_rows = 30, .n_columns = 2, .n_components = 2};
-  const Result expected = on_device(c, in_float);
-  const std::size_t memory_used = emulated::emulator().memory_used;
-  std::int64_t failures = 0;
-  for (std::int64_t nth = 1;; ++nth) {
-    emulated::FreshEmulator device;
-    device->fail_call(nth, emulated::cudaErrorLaunchFailure);
-    try {
-      EXPECT_TRUE(same_bits(on_device(c, in_float), expected));
-      break;
-    } catch (const DeviceError&) {
-      ++failures;
-    }
-    EXPECT_EQ(device->memory_used, memory_used) << "call " << nth;
-  }
-  EXPECT_GT(failures, 50);
-}
-
-#endif
-
 TEST(GaussianMixtureOnDeviceMemory, RefusesWhatFitsIntoNoBlock) {
   Context context(options());
   const auto backend = testing::make_backend(context);

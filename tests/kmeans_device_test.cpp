@@ -262,26 +262,6 @@ TEST(KMeansOnDeviceOrder, OfThreadsAndBlocksIsIgnored) {
   }
 }
 
-// Whatever call fails, the error is one of ours, nothing leaks, and the next run is right.
-TEST(KMeansOnDeviceErrors, AreReportedWhereverTheyOccur) {
-  const Case c{.n_rows = 300, .n_columns = 3, .n_clusters = 2};
-  const Result expected = run_on_device(c);
-  const std::size_t memory_used = emulated::emulator().memory_used;
-  std::int64_t failures = 0;
-  for (std::int64_t nth = 1;; ++nth) {
-    emulated::FreshEmulator device;
-    device->fail_call(nth, emulated::cudaErrorLaunchFailure);
-    try {
-      EXPECT_EQ(run_on_device(c), expected);
-      break;
-    } catch (const DeviceError&) {
-      ++failures;
-    }
-    EXPECT_EQ(device->memory_used, memory_used) << "call " << nth;
-  }
-  EXPECT_GT(failures, 50);
-}
-
 #endif
 
 }  // namespace

@@ -1,10 +1,16 @@
 // What a backend's stage() hands out: every row once per sweep, in order, with its side columns. Values are the passes' business.
 #include <gtest/gtest.h>
 
+#include "host/error.hpp"
+#include "host/passes.hpp"
 #include "tests/support/backends.hpp"
 
 namespace coterie {
 namespace {
+
+struct Nothing {
+  void for_each_field(FieldVisitor&) {}
+};
 
 // gpu_memory_bytes 0: the rows stay on the device after the first sweep.
 template <class Cell>
@@ -49,6 +55,80 @@ TEST(StagedSource, YieldsEveryRowOnceWhereAllFit) {
 TEST(StagedSource, YieldsEveryRowOnceWhereTwoTilesFit) {
   expect_every_row_once<float>(kTwoTiles);
   expect_every_row_once<double>(kTwoTiles);
+}
+
+// A pass whose device is lost in a tile of the sweep, or after the last.
+struct LostPass {
+  std::int64_t tiles_left;
+  std::int64_t begin_works = 1;
+
+  void begin(int) {
+    if (begin_works == 0) throw DeviceError("Lost.");
+  }
+  void accumulate(const Tile&) {
+    if (tiles_left-- == 0) throw DeviceError("Lost.");
+  }
+  Nothing finish() { throw DeviceError("Lost."); }
+};
+
+std::string message_of(Context& context, TileSource& source, LostPass pass) {
+  try {
+    (void)reduce_tiles(context, source, pass, 0);
+  } catch (const DeviceError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// Kernels may still read what the two slots held before, beside what they hold; rows that stay, all of them.
+TEST(StagedSource, NamesTheRowsInFlight) {
+  constexpr std::int64_t kRows = 8 * kBlockRows + 5;
+  const std::vector<float> x(kRows);
+  Context context({.threads = 1});
+  MemoryTileSource rows(x, 1, 16 * kBlockRows, 8 * kBlockRows);
+  const auto small = testing::make_backend(context, 2 * kBlockRows * (4 + 8)), large = testing::make_backend(context);
+  const auto streamed = small->stage(rows), resident = large->stage(rows);
+  for (int sweep = 0; sweep < 2; ++sweep) {
+    EXPECT_EQ(message_of(context, *streamed, {0}), "Lost. Rows 1 to 4096 of 32773 were in flight.");
+    EXPECT_EQ(message_of(context, *streamed, {5}), "Lost. Rows 8193 to 24576 of 32773 were in flight.");
+    EXPECT_EQ(message_of(context, *streamed, {100}), "Lost. Rows 20481 to 32773 of 32773 were in flight.");
+    EXPECT_EQ(message_of(context, *streamed, {0, 0}), "Lost.");
+    EXPECT_EQ(message_of(context, *resident, {100}), "Lost. Rows 1 to 32773 of 32773 were in flight.");
+  }
+}
+
+// The first pass that finds no memory has resident rows give way, the next ones have tiles shrink; each sweep begins anew.
+struct HungryPass {
+  std::int64_t refusals;
+  std::int64_t n_rows = 0;
+  std::vector<std::int64_t> tile_rows{};
+
+  void begin(int) {
+    n_rows = 0;
+    tile_rows.clear();
+  }
+  void accumulate(const Tile& tile) {
+    if (n_rows > 0 && refusals > 0 && refusals--) throw OutOfDeviceMemory("No room.");
+    n_rows += tile.n_rows;
+    tile_rows.push_back(tile.n_rows);
+  }
+  Nothing finish() { return {}; }
+};
+
+TEST(StagedSource, HoldsLessWhereMemoryRunsOut) {
+  constexpr std::int64_t kRows = 8 * kBlockRows + 5;
+  const std::vector<float> x(kRows);
+  Context context({.threads = 1});
+  MemoryTileSource rows(x, 1, 4 * kBlockRows);
+  const auto backend = testing::make_backend(context);
+  const auto staged = backend->stage(rows);
+  HungryPass pass{.refusals = 3};
+  (void)reduce_tiles(context, *staged, pass, 0);
+  EXPECT_EQ(pass.n_rows, kRows);
+  EXPECT_EQ(pass.refusals, 0);
+  EXPECT_EQ(pass.tile_rows.front(), 2 * kBlockRows);
+  pass.refusals = 100;
+  EXPECT_THROW((void)reduce_tiles(context, *staged, pass, 0), OutOfDeviceMemory);
 }
 
 }  // namespace

@@ -13,12 +13,12 @@ namespace coterie::tools {
 
 namespace {
 
-std::string devices_json(const Backend& cpu, int threads, const gpu::Devices& gpus) {
+std::string devices_json(const Backend& cpu, int threads, const COTERIE_GPU::Devices& gpus) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   list.push_back({{"device", cpu.name()}, {"description", cpu.description()}, {"threads", threads}});
-  for (const gpu::Device& gpu : gpus.usable)
+  for (const COTERIE_GPU::Device& gpu : gpus.usable)
     list.push_back({{"device", fmt::format("cuda:{}", gpu.index)},
-                    {"description", gpu::describe(gpu)},
+                    {"description", COTERIE_GPU::describe(gpu)},
                     {"name", gpu.name},
                     {"compute_capability", fmt::format("{}.{}", gpu.compute_major, gpu.compute_minor)},
                     {"memory_bytes", gpu.memory_bytes}});
@@ -28,13 +28,14 @@ std::string devices_json(const Backend& cpu, int threads, const gpu::Devices& gp
 void list_devices(const ResourceOptions& options, bool json) {
   Session session(options);
   const auto cpu = make_cpu_backend(session.context());
-  const gpu::Devices gpus = gpu::probe();
+  const COTERIE_GPU::Devices gpus = COTERIE_GPU::probe();
   if (json) return print(devices_json(*cpu, session.context().threads(), gpus));
   Table table;
   table.add_column("DEVICE", Align::left);
   table.add_column("WHAT IT IS", Align::left);
   table.add_row({cpu->name(), cpu->description()});
-  for (const gpu::Device& gpu : gpus.usable) table.add_row({fmt::format("cuda:{}", gpu.index), printable(gpu::describe(gpu))});
+  for (const COTERIE_GPU::Device& gpu : gpus.usable)
+    table.add_row({fmt::format("cuda:{}", gpu.index), printable(COTERIE_GPU::describe(gpu))});
   print(table.text());
   if (!gpus.reason.empty()) session.say(gpus.reason);
 }

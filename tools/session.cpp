@@ -68,9 +68,9 @@ Backend& Session::backend() {
 
 std::unique_ptr<Backend> Session::make_backend() {
   if (options_.device == "cpu") return make_cpu_backend(context_);
-  if (options_.device != "auto") return gpu::make_backend(context_, cuda_index(), options_.gpu_memory_bytes);
-  const gpu::Devices devices = gpu::probe();
-  if (!devices.usable.empty()) return gpu::make_backend(context_, devices.usable.front().index, options_.gpu_memory_bytes);
+  if (options_.device != "auto") return COTERIE_GPU::make_backend(context_, cuda_index(), options_.gpu_memory_bytes);
+  const COTERIE_GPU::Devices devices = COTERIE_GPU::probe();
+  if (!devices.usable.empty()) return COTERIE_GPU::make_backend(context_, devices.usable.front().index, options_.gpu_memory_bytes);
   const std::string line = fmt::format("Device: cpu ({}).", devices.reason);
   if (devices.gpu_present)
     warn(line);
@@ -81,7 +81,7 @@ std::unique_ptr<Backend> Session::make_backend() {
 
 int Session::cuda_index() const {
   if (options_.device == "cuda") {
-    const gpu::Devices devices = gpu::probe();
+    const COTERIE_GPU::Devices devices = COTERIE_GPU::probe();
     if (devices.usable.empty())
       throw DeviceError("--device cuda cannot be used: " + devices.reason + ". Nothing was read or written. Use --device cpu or auto.");
     return devices.usable.front().index;

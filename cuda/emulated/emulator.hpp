@@ -27,11 +27,12 @@ struct Emulator {
   std::size_t memory_bytes = std::size_t{1} << 30;
   std::uint64_t seed = 0;  // order of blocks, and of threads at every switch; 0: in order
 
-  // The nth call of a runtime function from now on (1: the next) fails with `error`, once.
-  void fail_call(std::int64_t nth, cudaError_t error);
+  // The nth call of a runtime function from now on (1: the next) fails with `error`: once, or with all that follow and the work that waits.
+  void fail_call(std::int64_t nth, cudaError_t error, bool sticky = false);
   std::int64_t calls = 0;          // runtime calls so far
   std::int64_t failing_call = -1;  // absolute number of the call that will fail
   cudaError_t failing_error = cudaSuccess;
+  bool sticky = false;                // failing_error
   std::size_t memory_used = 0;        // by cudaMalloc
   std::int64_t launches = 0;          // kernels that ran
   std::int64_t copied_to_device = 0;  // bytes

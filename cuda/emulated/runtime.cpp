@@ -22,14 +22,7 @@ struct EmulatedStream {
     work.push_back(std::move(task));
     ++enqueued;
   }
-  void run_until(std::uint64_t count) {
-    while (finished < count) {
-      const std::function<void()> task = std::move(work.front());
-      work.pop_front();
-      ++finished;
-      task();
-    }
-  }
+  void run_until(std::uint64_t count);
 };
 
 struct EmulatedEvent {
@@ -61,12 +54,18 @@ cudaError_t remember(cudaError_t error) {
   return error;
 }
 
+// Whether an error that stays has occurred.
+bool is_lost() { return emulator().sticky && emulator().failing_call > 0 && emulator().calls >= emulator().failing_call; }
+
 // Counts a call, and fails it when a test asked for that.
 cudaError_t enter_call() {
   Emulator& device = emulator();
   ++device.calls;
-  return remember(device.calls == device.failing_call ? device.failing_error : cudaSuccess);
+  return remember(device.calls == device.failing_call || is_lost() ? device.failing_error : cudaSuccess);
 }
+
+// What a call that frees something answers: it fails with the device, but never by itself.
+cudaError_t leave_call() { return is_lost() ? emulator().failing_error : cudaSuccess; }
 
 bool contains(const std::map<std::uintptr_t, std::size_t>& memory, const void* address, std::size_t bytes) {
   const auto begin = reinterpret_cast<std::uintptr_t>(address);
@@ -109,9 +108,19 @@ bool copy_is_sound(const void* to, const void* from, std::size_t bytes, cudaMemc
 
 Emulator& emulator() { return state().emulator; }
 
-void Emulator::fail_call(std::int64_t nth, cudaError_t error) {
+void Emulator::fail_call(std::int64_t nth, cudaError_t error, bool stays) {
   failing_call = calls + nth;
   failing_error = error;
+  sticky = stays;
+}
+
+void EmulatedStream::run_until(std::uint64_t count) {
+  while (finished < count) {
+    const std::function<void()> task = std::move(work.front());
+    work.pop_front();
+    ++finished;
+    if (!is_lost()) task();
+  }
 }
 
 FreshEmulator::FreshEmulator() { *this->operator->() = Emulator{}; }
@@ -140,7 +149,10 @@ const char* cudaGetErrorName(cudaError_t error) {
 
 const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : "reported by the emulated device"; }
 
-cudaError_t cudaGetLastError() { return std::exchange(state().last_error, cudaSuccess); }
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = std::exchange(state().last_error, cudaSuccess);
+  return is_lost() ? emulator().failing_error : error;
+}
 
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = emulator().driver_version;
@@ -195,7 +207,7 @@ cudaError_t cudaFree(void* address) {
   if (!state().device_memory.contains(reinterpret_cast<std::uintptr_t>(address))) return remember(cudaErrorInvalidValue);
   run_everything();
   emulator().memory_used -= release(state().device_memory, address);
-  return cudaSuccess;
+  return leave_call();
 }
 
 cudaError_t cudaHostAlloc(void** address, std::size_t bytes, unsigned) {
@@ -208,7 +220,7 @@ cudaError_t cudaFreeHost(void* address) {
   if (!state().pinned_memory.contains(reinterpret_cast<std::uintptr_t>(address))) return remember(cudaErrorInvalidValue);
   run_everything();
   release(state().pinned_memory, address);
-  return cudaSuccess;
+  return leave_call();
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
@@ -244,7 +256,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (!known(stream)) return remember(cudaErrorInvalidResourceHandle);
   stream->run_until(stream->enqueued);
   state().streams.erase(stream);
-  return cudaSuccess;
+  return leave_call();
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
@@ -277,7 +289,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
-  return cudaSuccess;
+  return leave_call();
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
