@@ -331,7 +331,8 @@ TEST(GaussianMixtureOnDeviceSweep, AllocatesNothingInsideAndDoesNotWait) {
       change(models.front(), grid, moments);
       const Model* const pointers[] = {&models.front()};
       const auto staged = backend->stage(source);
-      testing::expect_no_stop_inside_a_sweep(*staged, *backend->gaussian_mixture_pass(grid, moments), std::span<const Model* const>(pointers));
+      testing::expect_no_stop_inside_a_sweep(*staged, *backend->gaussian_mixture_pass(grid, moments),
+                                             std::span<const Model* const>(pointers));
     }
   }
 }

@@ -21,7 +21,7 @@ constexpr std::size_t kStackBytes = 64 * 1024;
 // A fiber orders all that ran on it. What earlier launches did is ordered anyway, but races between blocks of one launch show only if
 // they run on different fibers: on several sets of them, each of which ThreadSanitizer takes a while to create and a megabyte to keep.
 #if defined(COTERIE_TSAN)
-constexpr std::size_t kFibers = 1024, kLeastSets = 2;
+constexpr std::size_t kFibers = 512, kLeastSets = 2;
 #else
 constexpr std::size_t kFibers = 0, kLeastSets = 1;
 #endif
@@ -93,7 +93,8 @@ void Scheduler::start_threads() {
   const dim3 block = grid_.block_dim;
   const auto n = static_cast<unsigned>(block.count());
   const std::size_t n_sets = std::max(kFibers / n, kLeastSets), round = n_blocks_ / n_sets;
-  const std::size_t first_fiber = (n_blocks_++ + round * n_launches_) % n_sets * n;  // blocks that share a set in a launch rarely do so again
+  const std::size_t first_fiber =
+      (n_blocks_++ + round * n_launches_) % n_sets * n;  // blocks that share a set in a launch rarely do so again
   while (fibers_.size() < first_fiber + n) fibers_.push_back(std::make_unique<Fiber>(kStackBytes));
   threads_.clear();
   threads_.resize(n);

@@ -1,4 +1,5 @@
-// A square root within a relative 2^-22, 0 for what lies within 2^-126 of 0 (sqrt.approx.ftz, sm_80). PTX ISA, "Floating Point Instructions: sqrt".
+// A square root within a relative 2^-22, 0 for what lies within 2^-126 of 0 (sqrt.approx.ftz, sm_80). PTX ISA, "Floating Point
+// Instructions: sqrt".
 #pragma once
 
 #include "cuda/kernel.hpp"
