@@ -397,7 +397,7 @@ TEST_F(Instructions, SquareRootsAreWithinTheirBound) {
 }
 
 TEST_F(Instructions, SquareRootsOfSubnormalsAreZeroAndOfWhatHasNoneAreNaN) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity(), kSubnormal = 0x1.fffffep-127f, kLeast = 0x1p-149f;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity(), kSubnormal = 0x1.fffffcp-127f, kLeast = 0x1p-149f;
   for (const float root : square_roots({0.0f, -0.0f, kSubnormal, -kSubnormal, kLeast, -kLeast})) EXPECT_EQ(root, 0.0f);
   EXPECT_EQ(square_roots({kInfinity}).front(), kInfinity);
   for (const float root : square_roots({-0x1p-126f, -1.0f, -kInfinity, std::numeric_limits<float>::quiet_NaN()}))
