@@ -84,6 +84,15 @@ __device__ __forceinline__ T peek(const T* address) {
   return *static_cast<const volatile T*>(address);
 #endif
 }
+// The same value from several lanes at a time.
+template <class T>
+__device__ __forceinline__ void poke(T* address, T value) {
+#ifdef COTERIE_EMULATED
+  std::atomic_ref<T>(*address).store(value, std::memory_order_relaxed);
+#else
+  *address = value;
+#endif
+}
 #endif
 
 }  // namespace coterie::COTERIE_GPU

@@ -306,7 +306,7 @@ __device__ void decide_turns(Tile& tile, const WarpgroupSweep& sweep, const Tens
       const OpenRow open = sweep.open[min(at, n_open - 1)];
       cells[i] = sweep.row(open.row);
       limit[i] = at < n_open ? open.limit : -__builtin_huge_valf();
-      named.row_of_tile[i * 8 + threadIdx.x % 32 / 4] = open.row;
+      poke(&named.row_of_tile[i * 8 + threadIdx.x % 32 / 4], open.row);
       n_rows += __popc(__ballot_sync(kAllLanes, at < n_open)) / 4;
     }
     tile.load_rows(cells, norms);

@@ -20,7 +20,7 @@ constexpr std::int64_t kFewRows = std::int64_t{1} << 16;
 constexpr std::int64_t kRowsPerParameter = 256;
 constexpr std::int64_t kLeastRowsPerParameter = 16;  // with fewer a sample would lead astray
 constexpr std::int64_t kMostSparse = 16;             // blocks of which one is taken
-constexpr std::int64_t kSparserAtFirst = 4;          // where all rows of the sample have the same curvature, none is lost on the rarer outcome
+constexpr std::int64_t kSparserAtFirst = 4;  // where all rows of the sample have the same curvature, none is lost on the rarer outcome
 // Log-odds that have moved by so much, squared and on average, leave a Hessian that is still good for a digit per step; by so much more
 // after the sample, one that with secants costs fewer sweeps than a new one of all rows costs time.
 constexpr double kMostDrift = 1.0 / 64, kMostDriftOfAll = 1.0 / 4;

@@ -251,6 +251,31 @@ TEST(EmulatedDevice, FailsTheCallItWasToldTo) {
   EXPECT_NO_THROW(DeviceBuffer<int>(1));
 }
 
+TEST(EmulatedDevice, CountsWhatTheHostAsksFor) {
+  FreshEmulator device;
+  Stream stream;
+  Event event;
+  DeviceBuffer<int> values(32);
+  PinnedBuffer<int> pinned(32);
+  EXPECT_EQ(device->allocations, 2);
+  fill_zero(values.data(), 32, stream.get());
+  launch(add_one_kernel, {1, 32, 0, stream.get()}, values.data());
+  copy_to_host(pinned.data(), values.data(), 32, stream.get());
+  event.record(stream);
+  event.hold(stream);
+  EXPECT_EQ(device->operations, 3);
+  EXPECT_EQ(device->waits, 0);
+  event.synchronize();
+  stream.synchronize();
+  EXPECT_EQ(device->waits, 2);
+  std::vector<int> pageable(32);
+  copy_to_device(values.data(), pageable.data(), 32, stream.get());
+  EXPECT_EQ(device->waits, 3);
+  values = DeviceBuffer<int>(64);  // and gives the old one back
+  EXPECT_EQ(device->allocations, 3);
+  EXPECT_EQ(device->waits, 4);
+}
+
 TEST(EmulatedDevice, RefusesLaunchesBeyondItsLimits) {
   FreshEmulator device;
   Stream stream;

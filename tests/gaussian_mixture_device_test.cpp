@@ -13,6 +13,7 @@
 
 #ifdef COTERIE_EMULATED
 #include "cuda/emulated/emulator.hpp"
+#include "tests/support/second_sweep.hpp"
 #endif
 
 namespace coterie::gaussian_mixture {
@@ -287,6 +288,32 @@ TEST_P(GaussianMixtureOnDeviceBits, IgnoreTheOrderOfThreadsAndBlocks) {
 #endif
 
 INSTANTIATE_TEST_SUITE_P(Types, GaussianMixtureOnDeviceBits, ::testing::ValuesIn(kTypes));
+
+#ifdef COTERIE_EMULATED
+
+TEST(GaussianMixtureOnDeviceSweep, AllocatesNothingInsideAndDoesNotWait) {
+  for (const CovarianceType type : kTypes) {
+    for (const Change& change : {Change(in_double), Change(in_float)}) {
+      const Case c{.type = type, .n_rows = 300, .n_columns = 5, .n_components = 3, .weighted = true};
+      SCOPED_TRACE(::testing::PrintToString(c));
+      const Problem problem = problem_of(c);
+      Context context(options());
+      const auto backend = testing::make_backend(context);
+      MemoryTileSource rows(problem.rows.x, c.n_columns);
+      ZippedSource source(rows, {.weight = problem.weights.steps, .label = {}});
+      const Grid grid = problem.grid();
+      const GridMoments moments = kmeans::measure_moments(context, source, grid, c.n_components);
+      std::vector<Model> models = seed(context, grid, moments, problem.params.front());
+      change(models.front(), grid, moments);
+      const Model* const pointers[] = {&models.front()};
+      const auto staged = backend->stage(source);
+      testing::expect_no_stop_inside_a_sweep(*staged, *backend->gaussian_mixture_pass(grid, moments),
+                                             std::span<const Model* const>(pointers));
+    }
+  }
+}
+
+#endif
 
 TEST(GaussianMixtureOnDeviceMemory, RefusesWhatFitsIntoNoBlock) {
   Context context(options());

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "cuda/instructions/copy_async.hpp"
 #include "cuda/instructions/half.hpp"
 #include "cuda/instructions/mma.hpp"
+#include "cuda/instructions/square_root.hpp"
 #include "cuda/instructions/warpgroup_mma.hpp"
 #include "cuda/stream.hpp"
 
@@ -129,6 +131,29 @@ TEST_F(Instructions, AsynchronousCopiesArriveWhenWaitedFor) {
   DeviceBuffer<int> device_in(in.size()), device_out(out.size());
   copy_to_device(device_in.data(), in.data(), in.size(), stream.get());
   launch(copy_kernel, {1, 32, 0, stream.get()}, device_in.data(), device_out.data());
+  copy_to_host(out.data(), device_out.data(), out.size(), stream.get());
+  stream.synchronize();
+  EXPECT_EQ(out, expected);
+}
+
+// As above in words; odd ones are switched off. in: (33), out: (32).
+__global__ void copy_words_kernel(const int* in, int* out) {
+  SHARED(words, int[32]);
+  words[threadIdx.x] = -1;
+  copy_async<4>(words + threadIdx.x, in + 1 + threadIdx.x, threadIdx.x % 2 == 0);
+  commit_copies();
+  wait_copies<0>();
+  out[threadIdx.x] = words[threadIdx.x];
+}
+
+TEST_F(Instructions, AsynchronousCopiesOfWordsNeedNoWiderAlignment) {
+  std::vector<int> in(33), out(32), expected(32, 0);
+  std::iota(in.begin(), in.end(), 1);
+  for (std::size_t i = 0; i < 32; i += 2) expected[i] = in[i + 1];
+  Stream stream;
+  DeviceBuffer<int> device_in(in.size()), device_out(out.size());
+  copy_to_device(device_in.data(), in.data(), in.size(), stream.get());
+  launch(copy_words_kernel, {1, 32, 0, stream.get()}, device_in.data(), device_out.data());
   copy_to_host(out.data(), device_out.data(), out.size(), stream.get());
   stream.synchronize();
   EXPECT_EQ(out, expected);
@@ -336,6 +361,47 @@ TEST_F(Instructions, BfloatsAreRoundedToTheNearestAndTiesToEven) {
     wrong += bits != expected[i] || std::bit_cast<std::uint32_t>(unpacked[i]) != bits << 16;
   }
   EXPECT_EQ(wrong, 0u);
+}
+
+// in, out: (n)
+__global__ void square_root_kernel(const float* in, int n, float* out) {
+  const auto i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < n) out[i] = approximate_square_root(in[i]);
+}
+
+std::vector<float> square_roots(const std::vector<float>& in) {
+  std::vector<float> out(in.size());
+  Stream stream;
+  DeviceBuffer<float> device_in(in.size()), device_out(in.size());
+  copy_to_device(device_in.data(), in.data(), in.size(), stream.get());
+  launch(square_root_kernel, {static_cast<unsigned>((in.size() + 255) / 256), 256, 0, stream.get()}, device_in.data(),
+         static_cast<int>(in.size()), device_out.data());
+  copy_to_host(out.data(), device_out.data(), out.size(), stream.get());
+  stream.synchronize();
+  return out;
+}
+
+// Fractions spread over both parities of every exponent that a normal number may have, and the ends of that range.
+TEST_F(Instructions, SquareRootsAreWithinTheirBound) {
+  std::vector<float> in = {0x1p-126f, std::numeric_limits<float>::max()};
+  for (int exponent = -126; exponent <= 127; ++exponent) {
+    for (int i = 0; i < 64; ++i) in.push_back(std::ldexp(1 + static_cast<float>(i * 131071 % (1 << 23)) * 0x1p-23f, exponent));
+  }
+  const std::vector<float> roots = square_roots(in);
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const double expected = std::sqrt(static_cast<double>(in[i]));
+    wrong += !(std::abs(roots[i] - expected) <= 0x1p-22 * expected);
+  }
+  EXPECT_EQ(wrong, 0u);
+}
+
+TEST_F(Instructions, SquareRootsOfSubnormalsAreZeroAndOfWhatHasNoneAreNaN) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity(), kSubnormal = 0x1.fffffcp-127f, kLeast = 0x1p-149f;
+  for (const float root : square_roots({0.0f, -0.0f, kSubnormal, -kSubnormal, kLeast, -kLeast})) EXPECT_EQ(root, 0.0f);
+  EXPECT_EQ(square_roots({kInfinity}).front(), kInfinity);
+  for (const float root : square_roots({-0x1p-126f, -1.0f, -kInfinity, std::numeric_limits<float>::quiet_NaN()}))
+    EXPECT_TRUE(std::isnan(root)) << root;
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 
 #ifdef COTERIE_EMULATED
 #include "cuda/emulated/emulator.hpp"
+#include "tests/support/second_sweep.hpp"
 #endif
 
 namespace coterie::kmeans {
@@ -250,6 +251,30 @@ TEST(KMeansOnDeviceMemory, ShrinksTilesWhereItRunsOut) {
   emulated::FreshEmulator device;
   device->memory_bytes = 900000;
   EXPECT_EQ(run_on_device(c), expected);
+}
+
+// Narrow rows and wide ones: centers up and into place, a sweep, sums home, one wait for them. Many centers take a few launches more.
+TEST(KMeansOnDeviceSweep, OfRowsOnTheDeviceAllocatesNothingAndWaitsOnce) {
+  for (const Case& c : {Case{600, 8, 5}, Case{700, 16, 17, kBlockRows, true}, Case{300, 130, 20}, Case{700, 6, 300}}) {
+    SCOPED_TRACE(::testing::PrintToString(c));
+    Context context(options());
+    const auto backend = testing::make_backend(context);
+    const testing::GridRows data = rows_of(c);
+    MemoryTileSource rows(data.x, c.n_columns);
+    const std::vector<std::int32_t> weight(c.weighted ? static_cast<std::size_t>(c.n_rows) : 0, 3);
+    ZippedSource source(rows, {.weight = weight, .label = {}});
+    const auto staged = backend->stage(source);
+    const auto pass = backend->kmeans_pass(data.grid, c.n_columns);
+    Model model{.n_clusters = c.n_clusters, .n_columns = c.n_columns};
+    model.cluster_centers.assign(data.x.begin(), data.x.begin() + c.n_clusters * c.n_columns);
+    const Model* const models[] = {&model};
+    const testing::SecondSweep sweep = testing::measure_second_sweep(*staged, *pass, models);
+    EXPECT_EQ(sweep.by_all.allocations, 0);
+    EXPECT_EQ(sweep.by_all.waits, 1);
+    EXPECT_EQ(sweep.by_accumulate.waits, 0);
+    EXPECT_LE(sweep.by_all.operations, c.n_clusters < 100 ? 4 : 7);
+    EXPECT_GT(sweep.by_accumulate.operations, 0);
+  }
 }
 
 TEST(KMeansOnDeviceOrder, OfThreadsAndBlocksIsIgnored) {

@@ -5,6 +5,10 @@
 #include "host/logistic_regression_quanta.hpp"
 #include "tests/support/outcomes.hpp"
 
+#ifdef COTERIE_EMULATED
+#include "tests/support/second_sweep.hpp"
+#endif
+
 namespace coterie::logistic_regression {
 namespace {
 
@@ -100,6 +104,26 @@ TEST(LogisticRegressionDevice, IgnoresTileRows) {
     }
   }
 }
+
+#ifdef COTERIE_EMULATED
+
+TEST(LogisticRegressionDevice, AllocatesNothingInsideASweepAndDoesNotWait) {
+  for (const std::int32_t d : {6, 132}) {  // of narrow and of wide rows
+    const Problem problem = weighted_problem(300, d);
+    const std::vector<Model> models = models_of(problem);
+    std::vector<const Model*> pointers;
+    for (const Model& model : models) pointers.push_back(&model);
+    Context context({.threads = 1});
+    const auto backend = testing::make_backend(context);
+    MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns);
+    ZippedSource source(rows, problem.side_columns());
+    const GridMoments moments = kmeans::measure_moments(context, source, problem.grid(), 1);
+    const auto staged = backend->stage(source);
+    testing::expect_no_stop_inside_a_sweep(*staged, *backend->logistic_regression_pass(problem.grid(), moments), pointers);
+  }
+}
+
+#endif
 
 TEST(LogisticRegressionDevice, FitsWhatTheCpuFits) {
   for (const auto& [n, d] : {std::pair{2000, 4}, {600, 515}}) {  // by kernels, and by cuBLAS

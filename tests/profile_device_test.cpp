@@ -10,6 +10,7 @@
 
 #ifdef COTERIE_EMULATED
 #include "cuda/emulated/emulator.hpp"
+#include "tests/support/second_sweep.hpp"
 #endif
 
 namespace coterie::profile {
@@ -116,6 +117,25 @@ TEST(ProfileOnDevice, CountsMoreColumnsThanABlockHasThreads) {
 }
 
 #ifdef COTERIE_EMULATED
+
+TEST(ProfileOnDevice, AllocatesNothingInsideASweepAndDoesNotWait) {
+  const auto rows = awkward_rows<float>(kBlockRows + 9, RowWeights::steps);
+  Context context({.threads = 1});
+  const auto backend = testing::make_backend(context);
+  MemoryTileSource source(std::span<const float>(rows.x), rows.n_columns);
+  ZippedSource labelled(source, {rows.weight, rows.label});
+  const auto staged = backend->stage(labelled);
+  const SegmentScope scope{rows.n_segments, 0, rows.n_columns};
+  const Frame frame{scope, std::vector<double>(scope.n_cells()), std::vector<std::int32_t>(scope.n_cells(), 60),
+                    std::vector<std::int32_t>(scope.n_cells(), 40)};
+  const Passes passes = backend->profile_passes();
+  testing::expect_no_stop_inside_a_sweep(*staged, *passes.counts, scope);
+  testing::expect_no_stop_inside_a_sweep(*staged, *passes.moments, frame);
+  quantiles::Search search = quantiles::start(scope, {100, 500, 900}, false);
+  testing::expect_no_stop_inside_a_sweep(*staged, *passes.quantiles, search);
+  quantiles::update(search, reduce_tiles(context, *staged, *passes.quantiles, search));
+  testing::expect_no_stop_inside_a_sweep(*staged, *passes.quantiles, search);
+}
 
 TEST(ProfileOnDevice, IgnoresTheOrderOfThreadsAndBlocks) {
   const auto rows = awkward_rows<float>(2 * kBlockRows + 9, RowWeights::steps);

@@ -34,9 +34,10 @@ struct Emulator {
   cudaError_t failing_error = cudaSuccess;
   bool sticky = false;                // failing_error
   std::size_t memory_used = 0;        // by cudaMalloc
-  std::int64_t launches = 0;          // kernels that ran
   std::int64_t copied_to_device = 0;  // bytes
-  std::int64_t copied_to_host = 0;    // bytes
+  std::int64_t allocations = 0;       // of device memory and of pinned memory
+  std::int64_t operations = 0;        // launches, copies and fills
+  std::int64_t waits = 0;             // of the host for what is in streams: asked for, or because memory is pageable or given back
 };
 
 Emulator& emulator();

@@ -106,12 +106,7 @@ void Fiber::start(Entry entry, void* argument) {
   argument_ = argument;
   fake_stack_ = nullptr;
 #if defined(COTERIE_TSAN)
-  // A new one for every block: a fiber orders all that ran on it, and would hide races between blocks.
-  if (race_fiber_ != nullptr) __tsan_destroy_fiber(race_fiber_);
-  race_fiber_ = __tsan_create_fiber(0);
-  // Nor may the new one meet what the old one left on this stack; a fresh mapping is untouched (see UntouchedMemory).
-  void* stack = mapping_ + (mapping_bytes_ - stack_bytes_);
-  if (mmap(stack, stack_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != stack) throw std::bad_alloc();
+  if (race_fiber_ == nullptr) race_fiber_ = __tsan_create_fiber(0);  // a millisecond, so once
 #endif
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(stack_, stack_bytes_);  // red zones of frames that never returned

@@ -76,6 +76,7 @@ bool contains(const std::map<std::uintptr_t, std::size_t>& memory, const void* a
 }
 
 cudaError_t allocate(std::map<std::uintptr_t, std::size_t>& memory, void** address, std::size_t bytes) {
+  ++emulator().allocations;
   constexpr std::size_t kAlignment = 256;  // as cudaMalloc
   void* p = ::operator new (std::max<std::size_t>(bytes, 1), std::align_val_t{kAlignment});
   std::memset(p, static_cast<int>(kPoison), bytes);
@@ -92,7 +93,13 @@ std::size_t release(std::map<std::uintptr_t, std::size_t>& memory, void* address
   return bytes;
 }
 
+void wait_for(EmulatedStream* stream, std::uint64_t count) {  // by the host
+  ++emulator().waits;
+  stream->run_until(count);
+}
+
 void run_everything() {
+  ++emulator().waits;
   for (auto& [stream, owner] : state().streams) stream->run_until(stream->enqueued);
 }
 
@@ -228,11 +235,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   if (!known(stream)) return remember(cudaErrorInvalidResourceHandle);
   if (!copy_is_sound(to, from, bytes, kind)) return remember(cudaErrorInvalidValue);
   if (kind == cudaMemcpyHostToDevice) emulator().copied_to_device += static_cast<std::int64_t>(bytes);
-  if (kind == cudaMemcpyDeviceToHost) emulator().copied_to_host += static_cast<std::int64_t>(bytes);
+  ++emulator().operations;
   stream->add([=] { std::memcpy(to, from, bytes); });
   const void* host = kind == cudaMemcpyHostToDevice ? from : to;
   const bool pageable = kind != cudaMemcpyDeviceToDevice && !contains(state().pinned_memory, host, bytes);
-  if (pageable) stream->run_until(stream->enqueued);  // as the real one does
+  if (pageable) wait_for(stream, stream->enqueued);  // as the real one does
   return cudaSuccess;
 }
 
@@ -240,6 +247,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
   if (const cudaError_t error = enter_call(); error != cudaSuccess) return error;
   if (!known(stream)) return remember(cudaErrorInvalidResourceHandle);
   if (!contains(state().device_memory, to, bytes)) return remember(cudaErrorInvalidValue);
+  ++emulator().operations;
   stream->add([=] { std::memset(to, value, bytes); });
   return cudaSuccess;
 }
@@ -262,7 +270,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = enter_call(); error != cudaSuccess) return error;
   if (!known(stream)) return remember(cudaErrorInvalidResourceHandle);
-  stream->run_until(stream->enqueued);
+  wait_for(stream, stream->enqueued);
   return cudaSuccess;
 }
 
@@ -301,7 +309,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (const cudaError_t error = enter_call(); error != cudaSuccess) return error;
-  if (known(event->stream)) event->stream->run_until(event->count);
+  if (known(event->stream)) wait_for(event->stream, event->count);
   return cudaSuccess;
 }
 
@@ -331,8 +339,8 @@ void enqueue_launch(const void* kernel, dim3 grid, dim3 block, std::size_t share
     remember(cudaErrorInvalidConfiguration);
     return;
   }
+  ++emulator().operations;
   stream->add([=, body = std::move(body)]() mutable {
-    ++emulator().launches;
     Scheduler::get().run([](void* task) { (*static_cast<std::function<void()>*>(task))(); }, &body, grid, block, shared_bytes);
   });
 }

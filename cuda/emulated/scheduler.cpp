@@ -18,6 +18,13 @@ constexpr std::size_t kStackBytes = 256 * 1024;  // red zones and instrumented f
 #else
 constexpr std::size_t kStackBytes = 64 * 1024;
 #endif
+// A fiber orders all that ran on it. What earlier launches did is ordered anyway, but races between blocks of one launch show only if
+// they run on different fibers: on several sets of them, each of which ThreadSanitizer takes a while to create and a megabyte to keep.
+#if defined(COTERIE_TSAN)
+constexpr std::size_t kFibers = 512, kLeastSets = 2;
+#else
+constexpr std::size_t kFibers = 0, kLeastSets = 1;
+#endif
 constexpr std::size_t kTags = 4096;  // barriers until a tag is used again
 
 }  // namespace
@@ -54,6 +61,8 @@ void Scheduler::run(Kernel kernel, void* argument, dim3 grid, dim3 block, std::s
   if (random_state_ != 0) {
     for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
   }
+  ++n_launches_;
+  n_blocks_ = 0;
   release_memory(&launch_tag_);
   for (const std::uint64_t i : order) {
     grid_.block_index = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
@@ -63,7 +72,9 @@ void Scheduler::run(Kernel kernel, void* argument, dim3 grid, dim3 block, std::s
   }
   acquire_memory(&end_tag_);
   running_ = nullptr;
-  if (error_) std::rethrow_exception(error_);
+  if (!error_) return;
+  fibers_.clear();  // some threads have not ended
+  std::rethrow_exception(error_);
 }
 
 void Scheduler::run_block(std::size_t dynamic_shared_bytes) {
@@ -81,8 +92,10 @@ void Scheduler::run_block(std::size_t dynamic_shared_bytes) {
 void Scheduler::start_threads() {
   const dim3 block = grid_.block_dim;
   const auto n = static_cast<unsigned>(block.count());
-  for (Thread& thread : threads_) fibers_.push_back(std::move(thread.fiber));
-  while (fibers_.size() < n) fibers_.push_back(std::make_unique<Fiber>(kStackBytes));
+  const std::size_t n_sets = std::max(kFibers / n, kLeastSets), round = n_blocks_ / n_sets;
+  const std::size_t first_fiber =
+      (n_blocks_++ + round * n_launches_) % n_sets * n;  // blocks that share a set in a launch rarely do so again
+  while (fibers_.size() < first_fiber + n) fibers_.push_back(std::make_unique<Fiber>(kStackBytes));
   threads_.clear();
   threads_.resize(n);
   warps_.clear();
@@ -101,8 +114,7 @@ void Scheduler::start_threads() {
     thread.linear = i;
     thread.lane = i % kWarpSize;
     thread.warp = i / kWarpSize;
-    thread.fiber = std::move(fibers_.back());
-    fibers_.pop_back();
+    thread.fiber = fibers_[first_fiber + i].get();
     thread.fiber->start(&Scheduler::run_thread, this);
     make_ready(i);
   }
@@ -148,7 +160,7 @@ void Scheduler::resume_next(Fiber& from, bool from_ends) {
     return;
   }
   current_ = &threads_[next_ready()];
-  if (current_->fiber.get() != &from) Fiber::switch_to(from, *current_->fiber, from_ends);
+  if (current_->fiber != &from) Fiber::switch_to(from, *current_->fiber, from_ends);
 }
 
 void Scheduler::wait(const char* what) {

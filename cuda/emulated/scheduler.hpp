@@ -50,7 +50,7 @@ struct PhaseState {  // of a PhaseBarrier
 struct Thread {
   uint3 index;
   unsigned linear = 0, lane = 0, warp = 0;
-  std::unique_ptr<Fiber> fiber;  // which of the stacks it runs on in this block
+  Fiber* fiber = nullptr;  // which of the stacks it runs on in this block
   bool ended = false;
   const char* waits_for = "";
   std::vector<std::vector<PendingCopy>> copy_groups;  // committed, oldest first
@@ -124,7 +124,7 @@ class Scheduler {
   Grid grid_;
   Fiber host_;
   std::vector<Thread> threads_;
-  std::vector<std::unique_ptr<Fiber>> fibers_;  // not in use by a thread
+  std::vector<std::unique_ptr<Fiber>> fibers_;  // set after set
   std::vector<Warp> warps_;
   std::vector<unsigned> ready_;  // a ring
   std::size_t first_ready_ = 0, n_ready_ = 0;
@@ -140,6 +140,7 @@ class Scheduler {
   std::vector<std::uint64_t> tags_;
   std::size_t next_tag_ = 0;
   std::uint64_t launch_tag_ = 0, end_tag_ = 0;
+  std::size_t n_launches_ = 0, n_blocks_ = 0;  // so far, and of the launch
 };
 
 }  // namespace coterie::emulated

@@ -17,15 +17,15 @@ constexpr std::size_t kGap = 64;                                           // by
 constexpr std::size_t kArenaBytes = 2 * SharedMemory::kBlockBytes + 4096;  // room for gaps
 
 // A fresh mapping in place of the old one: ThreadSanitizer then knows that no thread has touched these bytes.
-std::byte* map_arena(void* where) {
-  void* mapping = mmap(where, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (where != nullptr ? MAP_FIXED : 0), -1, 0);
+std::byte* map_arena(void* where, std::size_t bytes) {
+  void* mapping = mmap(where, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (where != nullptr ? MAP_FIXED : 0), -1, 0);
   if (mapping == MAP_FAILED) throw std::bad_alloc();
   return static_cast<std::byte*>(mapping);
 }
 
 }  // namespace
 
-SharedMemory::SharedMemory() : arena_(map_arena(nullptr)) {}
+SharedMemory::SharedMemory() : arena_(map_arena(nullptr, kArenaBytes)) {}
 
 SharedMemory::~SharedMemory() {
 #if defined(__SANITIZE_ADDRESS__)
@@ -36,7 +36,7 @@ SharedMemory::~SharedMemory() {
 
 void SharedMemory::clear() {
 #if defined(COTERIE_TSAN)
-  map_arena(arena_);
+  if (used_ > 0) map_arena(arena_, used_);
 #endif
 #if defined(__SANITIZE_ADDRESS__)
   __asan_poison_memory_region(arena_, kArenaBytes);

@@ -56,6 +56,8 @@ void finish_products(std::size_t groups_left) {
     const UntouchedMemory bookkeeping;
     groups.erase(groups.begin());
   }
+  Scheduler::running().meet(kAllLanes, "wgmma.wait_group", nullptr, nullptr,
+                            true);  // .sync.aligned: what one lane says next, all have done
 }
 
 }  // namespace coterie::emulated

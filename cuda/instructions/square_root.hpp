@@ -1,4 +1,5 @@
-// A square root within a relative 2^-22, 0 for what is below 2^-126 (sqrt.approx.ftz, sm_80). PTX ISA, "Floating Point Instructions: sqrt".
+// A square root within a relative 2^-22, 0 for what lies within 2^-126 of 0 (sqrt.approx.ftz, sm_80). PTX ISA, "Floating Point
+// Instructions: sqrt".
 #pragma once
 
 #include "cuda/kernel.hpp"
@@ -7,7 +8,7 @@ namespace coterie::COTERIE_GPU {
 
 #ifdef COTERIE_EMULATED
 
-inline float approximate_square_root(float x) { return x < 0x1p-126f ? 0.0f : std::sqrt(x); }
+inline float approximate_square_root(float x) { return std::sqrt(std::abs(x) < 0x1p-126f ? 0.0f : x); }
 
 #elif defined(__CUDACC__)
 
