@@ -132,6 +132,18 @@ TEST(LogisticRegressionTable, IrisVersicolorAgainstVirginica) {
                    {2.394301018535, 4.479564566601, 4.737207700317, 9.742612139827, 25.707660833162});
 }
 
+// As R prints summary(glm(type ~ ., binomial, Pima.tr)), to the digits it prints.
+TEST(LogisticRegressionTable, WaldRowsOfPima) {
+  if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
+  const Model model = fit_one(as_problem(read_table("pima_tr.csv", {0, 1, 2, 3, 4, 5, 6}, 7), Penalty::none));
+  constexpr double kZ[] = {1.595, 4.732, -0.257, -0.085, 1.953, 2.735, 1.864},
+                   kP[] = {.11073, 2.22e-6, .79707, .93211, .05087, .00623, .06228};
+  for (std::size_t j = 0; j < 7; ++j) {
+    EXPECT_NEAR(wald(model.estimates, j).z, kZ[j], 6e-4) << "parameter " << j;
+    EXPECT_NEAR(wald(model.estimates, j).p_value, kP[j], j == 1 ? 1e-8 : 1e-5) << "parameter " << j;
+  }
+}
+
 // Grouped counts are rows with weights: what the grouped deviance leaves out is that of the saturated model.
 TEST(LogisticRegressionTable, GroupedMenarche) {
   if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
