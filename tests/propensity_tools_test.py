@@ -1,7 +1,9 @@
 """End-to-end tests of propensities: COTERIE=build/release/coterie /usr/bin/python3 tests/propensity_tools_test.py [Class]."""
 
 import csv
+import importlib.util
 import json
+import math
 import sys
 import unittest
 
@@ -72,6 +74,63 @@ class Published(PropensityCase):
             self.assertAlmostEqual(by_name[name]["coef"], coefficient, delta=STANDARD_ERRORS * standard_error, msg=name)
             self.assertAlmostEqual(by_name[name]["std_err"] / standard_error, 1, delta=STD_ERR, msg=name)
             self.assertAlmostEqual(by_name[name]["raw_coef"], by_name[name]["coef"], delta=1e-9 * abs(coefficient), msg=name)
+
+    def test_wald_rows_of_r(self):
+        """z and p as R prints summary(glm(type ~ ., binomial, Pima.tr))."""
+        path = self.imported(SHARED / "fixtures/pima_tr.csv", "--outcome", "type")
+        rows = {row["feature"]: row for row in self.maximum_likelihood(path, "type")["coefficients"]}
+        for name, z, p in (("(intercept)", -5.520, 3.38e-8), ("npreg", 1.595, .11073), ("glu", 4.732, 2.22e-6), ("bp", -.257, .79707),
+                           ("skin", -.085, .93211), ("bmi", 1.953, .05087), ("ped", 2.735, .00623), ("age", 1.864, .06228)):
+            self.assertAlmostEqual(rows[name]["z"], z, delta=5e-4 + 1e-5, msg=name)
+            self.assertAlmostEqual(rows[name]["p_value"], p, delta=max(5e-6 + 1e-6, .003 * p) if p > 1e-3 else .005 * p, msg=name)
+
+    def test_ridge_of_scikit_learn(self):
+        """The default penalty on standardised columns: LogisticRegression(C, newton-cholesky) of scikit-learn 1.2.1, converged."""
+        path = self.imported(SHARED / "fixtures/pima_tr.csv", "--outcome", "type")
+        for arguments, log_likelihood, intercept, coefficients in (
+                ((), -89.2396869071, -.93896194,
+                 (.3355793907, .9704966464, -.0365453658, .0008119098, .4769966494, .5291802231, .4359810555)),
+                (("--C", .01), -104.6842056633, -.71076378,
+                 (.1269969790, .2684709639, .0723689862, .0886121475, .1330666110, .1296597753, .1714717089))):
+            fit = self.fit(path, "--target", "type", "--holdout", 0, "--transform", "zscore", *arguments)
+            self.assertAlmostEqual(fit["log_likelihood"] / log_likelihood, 1, delta=LIKELIHOOD)
+            self.assertAlmostEqual(fit["intercept"], intercept, delta=STANDARD_ERRORS * fit["intercept_std_err"])
+            for coefficient, expected, standard_error in zip(fit["coef"], coefficients, fit["std_err"]):
+                self.assertAlmostEqual(coefficient, expected, delta=STANDARD_ERRORS * standard_error)
+
+    @unittest.skipUnless(importlib.util.find_spec("sklearn"), "no scikit-learn, whose data this is")
+    def test_ridge_of_breast_cancer(self):
+        """C = 1, converged (a gradient of 1e-12); its lbfgs stops at .2145657, 3e-6 short in the likelihood."""
+        from sklearn.datasets import load_breast_cancer
+        data = load_breast_cancer()
+        write_h5ad(self.input, (data.data - data.data.mean(0)) / data.data.std(0), {"benign": data.target.astype(float)})
+        fit = self.fit(self.input, "--target", "benign", "--holdout", 0, "--transform", "none")
+        self.assertAlmostEqual(fit["log_likelihood"] / -30.37996691876642, 1, delta=LIKELIHOOD)
+        self.assertAlmostEqual(fit["intercept"], .21450272, delta=STANDARD_ERRORS * fit["intercept_std_err"])
+        for coefficient, expected, standard_error in zip(fit["coef"], (-.36309253, -.38767544, -.35106212, -.4356098, -.1618311), fit["std_err"]):
+            self.assertAlmostEqual(coefficient, expected, delta=STANDARD_ERRORS * standard_error)
+
+    def test_pima_model_judged_on_those_it_has_not_seen(self):
+        """Both files in one, parted by its column `split`: the published evaluation and gains of Pima.te."""
+        lines = [(SHARED / f"fixtures/pima_{name}.csv").read_text().splitlines() for name in ("tr", "te")]
+        (self.folder / "both.csv").write_text("\n".join(
+            [lines[0][0] + ",split"] + [line + ",train" for line in lines[0][1:]] + [line + ",test" for line in lines[1][1:]]) + "\n")
+        path = self.imported("both.csv", "--outcome", "type")
+        fit = self.fit(path, "-o", "r.h5ad", "--target", "type", "--penalty", "none", "--transform", "none", "--calibration", "none",
+                       "--min-events", 50)
+        self.assertEqual((fit["n_fit"], fit["n_judged"], len(fit["features"])), (200, 332, 7))
+        self.assertAlmostEqual(fit["log_likelihood"] / -89.195333233035, 1, delta=LIKELIHOOD)
+        for field, expected in (("auc", .86588225614), ("auc_variance", .000406712847996), ("brier", .139310593981), ("log_loss", .440698584138),
+                                ("ks", .5849755215), ("calibration_intercept", -.0881742545334), ("calibration_slope", .9533818773467)):
+            self.assertAlmostEqual(fit[field], expected, delta=LIKELIHOOD if field[:3] in ("bri", "log", "cal") else 5e-11, msg=field)
+        gains = {name: [row[name] for row in fit["gains"]] for name in fit["gains"][0]}
+        self.assertEqual(gains["n"], [33, 33, 33, 33, 34, 33, 33, 33, 33, 34])
+        self.assertEqual(gains["positives"], [29, 24, 18, 13, 13, 4, 6, 1, 1, 0])
+        for name, expected in (
+                ("score", [.903402, .737307, .553876, .402958, .277960, .191321, .136190, .094431, .057430, .028932]),
+                ("cumulative_capture_rate", [.266055, .486239, .651376, .770642, .889908, .926606, .981651, .990826, 1, 1]),
+                ("lift", [2.676675, 2.215179, 1.661384, 1.199889, 1.164598, .369197, .553795, .092299, .092299, 0])):
+            np.testing.assert_allclose(gains[name], expected, atol=1e-6, err_msg=name)
 
     def test_glm_of_r(self):
         for expected in PUBLISHED:
@@ -148,6 +207,10 @@ class Goldens(PropensityCase):
         self.assertEqual(fit["n_parameters"], 5)
         self.assertAlmostEqual(fit["auc"], .81303, delta=5e-6)
         self.assertAlmostEqual(fit["deviance"], 6325.810, delta=5e-4)
+        self.assertAlmostEqual(fit["brier"], .14645, delta=5e-6)
+        best = fit["gains"][0]  # of two equal scores at its end the tenth takes both, R the first
+        self.assertEqual(best["n"], 705)
+        self.assertAlmostEqual(best["positives"] / 704 / fit["evaluation"][0]["base_rate"], 2.698, delta=5e-4)
         expected = {"tenure": -.0668518, "MonthlyCharges": .0284155, "TotalCharges": .00014375, "SeniorCitizen": .6332999,
                     "(intercept)": -1.6032877}
         for row in fit["coefficients"]:
@@ -162,6 +225,12 @@ class Goldens(PropensityCase):
         self.assertAlmostEqual(fit["auc"], .82935, delta=5e-6 + 20 * 3.3e-7)
         self.assertAlmostEqual(fit["deviance"], 3156.495, delta=5e-4)
         self.assertAlmostEqual(fit["brier"], .09596, delta=5e-6)
+        self.assertAlmostEqual(fit["gains"][0]["lift"], 3.593, delta=5e-4)
+
+    def test_nothing_in_them_is_called_a_leak(self):
+        churn = self.imported(SHARED / "data/mlc_churn/mlc_churn.csv", "--outcome", "churn=yes", name="mlc.h5ad")
+        for path, target in ((self.telco(), "Churn"), (churn, "churn")):
+            self.assertNotIn("only afterwards", " ".join(self.fit(path, "--target", target)["warnings"]))
 
     def test_where_fits_what_a_file_of_the_chosen_would(self):
         chosen = self.fit(self.telco(), "-o", "r.h5ad", "--target", "Churn", "--where", "tenure > 12")
@@ -256,7 +325,8 @@ class Refusals(PropensityCase):
                  "side": np.where(np.arange(n) < 2000, "train", "test").astype(object)}
         numbers = {"churn": churn, "one": np.ones(n), "half": churn / 2, "levels": np.arange(n) % 4 / 1.0, "unknown": np.full(n, np.nan),
                    "infinite": np.where(np.arange(n) == 7, np.inf, churn), "some": np.where(np.arange(n) % 5 == 0, np.nan, churn),
-                   "rare": (np.arange(n) < 60).astype(float)}
+                   "rare": (np.arange(n) < 60).astype(float), "hundred": (np.arange(n) % 30 == 0).astype(float),
+                   "few": (np.arange(n) % 10 == 0).astype(float), "enough": (np.arange(n) % 6 == 0).astype(float)}
         write_h5ad(self.input, x, {**texts, **numbers}, ["a", "b", "c", "written_later"])
 
     def test_missing_cells_are_not_kept(self):
@@ -320,19 +390,75 @@ class Refusals(PropensityCase):
         self.assertNotIn("judged on the customers it was fitted on", " ".join(self.fit(self.input, *arguments)["warnings"]))
 
     def test_floor(self):
-        done = self.succeed("propensity", self.input, "-o", "few.h5ad", "--target", "rare", "--ignore", "written_later", "--holdout", 0)
+        done = self.succeed("propensity", self.input, "--target", "rare")
         self.assertIn("too few to score", done.stderr)
-        self.assertFalse(any(name.startswith("rare") for name in anndata.read_h5ad(self.folder / "few.h5ad").obs))
-        self.refuse(10, ["rare", "--min-events"], "propensity", self.input, "-o", "r.h5ad", "--csv", "r.csv", "--target", "rare")
-        self.refuse(10, ["rare"], "assign", self.input, "--model", "few.h5ad", "-o", "r.h5ad")
+        self.assertIn("everybody", done.stdout)
+        for verb in ("propensity", "run"):
+            done = self.succeed(verb, self.input, "-o", f"{verb}.h5ad", "--target", "rare")
+            self.assertIn("too few to score", done.stderr)
+            self.assertFalse(any(name.startswith("rare") for name in anndata.read_h5ad(self.folder / f"{verb}.h5ad").obs))
+            self.refuse(10, ["rare has 60", "--min-events 60"], verb, self.input, "-o", "r.h5ad", "--csv", "r.csv", "--target", "rare")
+        self.refuse(10, ["rare"], "assign", self.input, "--model", "propensity.h5ad", "-o", "r.h5ad")
         self.succeed("propensity", self.input, "-o", "r.h5ad", "--csv", "r.csv", "--target", "rare", "--min-events", 20)
         self.assertIn("rare_probability", (self.folder / "r.csv").read_text().splitlines()[0])
+
+    def test_rare_targets_leave_scores_to_the_others(self):
+        for verb, arguments in (("propensity", []), ("run", ["-k", 2])):
+            done = self.succeed(verb, self.input, "-o", "r.h5ad", "--csv", "r.csv", "--overwrite", "--target", "churn,rare", *arguments)
+            self.assertIn("rare: 60 customers of the rarer outcome are too few to score", done.stderr)
+            self.assertIn("churn_probability", (self.folder / "r.csv").read_text().splitlines()[0])
+            obs = anndata.read_h5ad(self.folder / "r.h5ad").obs
+            for names in ((self.folder / "r.csv").read_text().splitlines()[0].split(","), list(obs)):
+                self.assertEqual([name for name in names if name.startswith("rare")], [])
+            self.succeed("export", "r.h5ad", "--table", "rare/coefficients")
+            self.assertNotIn("rare_probability", self.succeed("assign", self.input, "--model", "r.h5ad", "-o", "new.h5ad", "--csv", "-",
+                                                              "--overwrite").stdout)
+
+    def test_floors_count_everybody_whose_outcome_is_known(self):
+        """Not only the four fifths that are fitted."""
+        arguments = ["--active", "a,b,c", "--overwrite", "-o", "r.h5ad"]
+        self.assertTrue(self.fit(self.input, "--target", "hundred", *arguments)["scored"])
+        for target, words in (("few", "only 300 customers of the rarer outcome; fewer than 500"), ("hundred", "only 100 customers")):
+            self.assertIn(words, " ".join(self.fit(self.input, "--target", target, *arguments)["warnings"]))
+        self.assertNotIn("leave scores uncertain", " ".join(self.fit(self.input, "--target", "enough", *arguments)["warnings"]))
 
     def test_a_leak_is_called_out_by_name(self):
         warnings = " ".join(self.fit(self.input, "--target", "churn")["warnings"])
         self.assertIn("column written_later alone tells the outcomes apart", warnings)
         self.assertNotIn("column a alone", warnings)
         self.assertNotIn("alone tells", " ".join(self.fit(self.input, "--target", "churn", "--active", "a,b,c")["warnings"]))
+
+    def leaking(self, columns, texts, *arguments):
+        generator = np.random.default_rng(8)
+        x = generator.normal(size=(3000, 2))
+        buys = (generator.uniform(size=3000) < 1 / (1 + np.exp(1 - x[:, 0]))).astype(float)
+        told = (buys == 1) & (generator.uniform(size=3000) < .8)
+        wrong = generator.uniform(size=3000) < .03
+        made = {"refund": np.where(told, 5 + generator.exponential(size=3000), 0), "returned": np.where(told, 1.0, np.nan),
+                "nearly": np.where(wrong, 1 - buys, buys), "status": np.where(told, "cancelled", np.array(["open", "paid"])[np.arange(3000) % 2])}
+        write_h5ad(self.folder / "leak.h5ad", np.column_stack([x, *(made[name] for name in columns)]),
+                   {"buys": buys, **{name: made[name].astype(object) for name in texts}}, ["a", "b", *columns])
+        return self.fit("leak.h5ad", "--target", "buys", *arguments)
+
+    def test_a_column_written_for_most_of_one_outcome_is_a_leak(self):
+        for column, is_text in (("refund", False), ("returned", False), ("nearly", False), ("status", True)):
+            with self.subTest(column):
+                fit = self.leaking([] if is_text else [column], [column] if is_text else [])
+                leaks = [warning for warning in fit["warnings"] if "only afterwards" in warning and "one end of column" in warning]
+                self.assertEqual(len(leaks), 1, fit["warnings"])
+                self.assertIn(f"leave it out: --ignore {column}", leaks[0])
+                self.assertNotIn("one end", " ".join(self.leaking([], [])["warnings"]))
+
+    def test_an_area_too_good_to_be_true_names_what_tells_most(self):
+        """Columns that are no leak alone, and the truth together."""
+        x = np.random.default_rng(9).normal(size=(3000, 4))
+        write_h5ad(self.folder / "sum.h5ad", x, {"buys": (x.sum(axis=1) > 0).astype(float)}, ["a", "b", "c", "d"])
+        fit = self.fit("sum.h5ad", "--target", "buys")
+        self.assertGreater(fit["auc"], .99)
+        warnings = [warning for warning in fit["warnings"] if "only afterwards" in warning]
+        self.assertEqual(len(warnings), 1, fit["warnings"])
+        z = {row["feature"]: abs(row["z"]) for row in fit["coefficients"][:-1]}
+        self.assertRegex(warnings[0], rf"an AUC of (0\.99|1\.0).* column {max(z, key=z.get)} tells most.*--ignore {max(z, key=z.get)}")
 
     def test_kinds_of_targets_mean_the_same(self):
         arguments = ["--ignore", "written_later", "--active", "a,b,c"]
@@ -347,6 +473,29 @@ class Refusals(PropensityCase):
     def test_given_split(self):
         fit = self.fit(self.input, "--target", "churn", "--split", "side", "--active", "a,b,c")
         self.assertEqual((fit["n_fit"], fit["n_judged"]), (2000, 1000))
+
+    def test_the_split_of_a_file_is_taken(self):
+        """obs/split without --split: fitted where it says train, and no predictor whatever becomes of it."""
+        with h5py.File(self.input, "r+") as file:
+            file["obs"].move("side", "split")
+            file["obs"].attrs["column-order"] = np.array([{"side": "split"}.get(name, name) for name in file["obs"].attrs["column-order"]],
+                                                         dtype=h5py.string_dtype())
+        done = self.succeed("propensity", self.input, "--target", "churn", "--json")
+        fit = json.loads(done.stdout)
+        self.assertEqual((fit["n_fit"], fit["n_judged"], fit["judged"]), (2000, 1000, "held-out"))
+        self.assertIn("Column split: 2000 customers of level train are fitted, the other 1000 judge", done.stderr)
+        self.assertEqual(fit["coef"], self.fit(self.input, "--target", "churn", "--split", "split")["coef"])
+        everybody = self.fit(self.input, "--target", "churn", "--holdout", 0)
+        self.assertEqual(everybody["n_fit"], 3000)
+        for features in (fit["features"], everybody["features"]):
+            self.assertEqual([name for name in features if name.startswith("split")], [])
+        done = self.succeed("run", self.input, "-o", "r.h5ad", "-k", 2, "--target", "churn")
+        self.assertIn("Column split", done.stderr)
+        self.assertEqual((anndata.read_h5ad(self.folder / "r.h5ad").obs["propensity_split"] == "fit").sum(), 2000)
+        with h5py.File(self.input, "r+") as file:
+            file["obs/split"][:] = "train"
+        fit = self.fit(self.input, "--target", "churn", "--active", "a,b,c")
+        self.assertTrue(500 < fit["n_judged"] < 700)  # a column of one level parts nobody
 
     def test_a_split_may_come_from_csv(self):
         rows = [f"{i},{i % 7},{(i * 5) % 11},{'train' if i % 3 else 'test'},{'yes' if i * 7919 % 13 < 6 else 'no'}" for i in range(900)]
@@ -376,6 +525,144 @@ class Refusals(PropensityCase):
         self.succeed("propensity", self.input, "-o", "r.h5ad", "--target", "churn")
         self.assertEqual(digest(self.input), before)
         self.refuse(7, ["r.h5ad"], "propensity", self.input, "-o", "r.h5ad", "--target", "churn")
+
+
+class Numbers(PropensityCase):
+    """Every number of a result, computed anew from what the file holds: weights, two segments, a third of the customers held out."""
+
+    def setUp(self):
+        super().setUp()
+        generator = np.random.default_rng(6)
+        n = 6000
+        self.x = generator.normal(size=(n, 4)).astype(np.float32)
+        self.weight = generator.integers(1, 4, n).astype(float)
+        self.buys = (generator.uniform(size=n) < 1 / (1 + np.exp(1 - 1.5 * self.x[:, 0] + self.x[:, 1]))).astype(float)
+        self.fitted = np.arange(n) % 3 > 0
+        write_h5ad(self.input, self.x, {"buys": self.buys, "stays": (generator.uniform(size=n) < .4).astype(float), "w": self.weight,
+                                        "side": np.where(self.fitted, "train", "test").astype(object)}, ["a", "b", "c", "d"])
+        self.succeed("cluster", self.input, "-o", "s.h5ad", "-k", 2, "--weight", "w")
+        self.result = self.fit(self.input, "-o", "r.h5ad", "--target", "buys,stays", "--weight", "w", "--split", "side", "--segments", "s.h5ad",
+                               "--segment-effects", "none", "--transform", "zscore", "--goal", "buys:3:20")
+        self.buyers = self.result["targets"][0]
+        self.file = anndata.read_h5ad(self.folder / "r.h5ad")
+        self.obs = self.file.obs
+        self.p = self.obs["buys_probability"].to_numpy()
+        self.segment = anndata.read_h5ad(self.folder / "s.h5ad").obs["segment"].to_numpy()
+
+    def segments(self):
+        return [("S1", self.segment == "S1"), ("S2", self.segment == "S2"), ("everybody", np.full(len(self.p), True))]
+
+    def tenths(self, rows):
+        """Rows of each tenth of those held out, likeliest first."""
+        rows = np.flatnonzero(rows & ~self.fitted)
+        rows = rows[np.argsort(-self.p[rows], kind="stable")]
+        return [rows[len(rows) * i // 10:len(rows) * (i + 1) // 10] for i in range(10)]
+
+    def mean(self, values, rows):
+        return np.average(values[rows], weights=self.weight[rows])
+
+    def test_of_each_customer(self):
+        z = (self.x - self.x.mean(0, dtype=float)) / self.x.std(0, dtype=float, ddof=1)
+        contributions = np.array(self.buyers["coef"]) * (z - np.average(z, axis=0, weights=self.weight))
+        log_odds = np.log(self.p / (1 - self.p))
+        self.assertEqual(self.buyers["calibration"][:4], "none")
+        base = self.mean(self.buys, self.fitted)
+        score = 100 / (1 + np.exp(-(log_odds - np.log(base / (1 - base)))))
+        np.testing.assert_allclose(self.obs["buys_score"], score, atol=1e-4)
+        stored = self.obs["buys_score"].to_numpy()
+        np.testing.assert_array_equal(self.obs["buys_band"], np.where(stored < 25, "low", np.where(stored < 75, "medium", "high")))
+        self.assertGreater(min(np.sum(self.obs["buys_band"] == band) for band in ("low", "medium", "high")), 100)
+        percentile = 1 + 100 * np.argsort(np.argsort(self.p, kind="stable")) // len(self.p)
+        np.testing.assert_array_equal(self.obs["buys_percentile"], percentile)
+        np.testing.assert_array_equal(self.obs["buys_decile"], 1 + (100 - percentile) // 10)
+        self.assertEqual((self.obs["buys_decile"].min(), self.obs["buys_decile"].max()), (1, 10))
+        order = np.argsort(-abs(contributions), axis=1)
+        for rank in range(3):
+            at = (np.arange(len(self.p)), order[:, rank])
+            np.testing.assert_allclose(self.obs[f"buys_reason{rank + 1}_contribution"], contributions[at], atol=2e-5)
+            expected = [f"{'abcd'[j]} {'raises' if contribution > 0 else 'lowers'}" for j, contribution in zip(at[1], contributions[at])]
+            same = np.array(expected) == self.obs[f"buys_reason{rank + 1}"].to_numpy().astype(str)
+            gap = abs(abs(contributions[at]) - abs(np.take_along_axis(contributions, np.roll(order, -1, axis=1), 1)[:, rank]))
+            self.assertTrue(np.all(same | (gap < 1e-4) | (abs(contributions[at]) < 1e-4)))
+            self.assertGreater(same.mean(), .99)
+
+    def test_of_goals(self):
+        cells = self.result["segment_goals"]
+        for cell, (name, rows) in zip(cells[:3], self.segments()):
+            self.assertEqual((cell["segment"], cell["goal"], cell["n"]), (name, "buys", rows.sum()))
+            self.assertAlmostEqual(cell["mean_probability"], self.mean(self.p, rows), delta=1e-12)
+            self.assertAlmostEqual(cell["index"], 100 * self.mean(self.p, rows) / self.mean(self.p, self.p > 0), delta=1e-9)
+            self.assertAlmostEqual(cell["expected"], np.sum((self.weight * self.p)[rows]), delta=1e-8)
+            self.assertAlmostEqual(cell["break_even"], 3 / 20)
+            paying = rows & (self.p > 3 / 20)
+            self.assertEqual(cell["worthwhile"], paying.sum())
+            self.assertTrue(100 < paying.sum() < rows.sum() - 100)
+            self.assertAlmostEqual(cell["expected_profit"], np.sum((self.weight * (20 * self.p - 3))[paying]), delta=1e-7)
+        for cell in cells[3:]:  # nobody said what a contact costs
+            self.assertEqual((cell["goal"], cell["break_even"], cell["worthwhile"], cell["expected_profit"]), ("stays", None, None, None))
+        half = self.fit(self.input, "--target", "buys", "--goal", "buys:5")["segment_goals"][0]
+        self.assertEqual((half["break_even"], half["worthwhile"], half["expected_profit"]), (None, None, None))
+        never = self.fit(self.input, "--target", "buys", "--goal", "buys:5:0")["segment_goals"][0]
+        self.assertEqual((never["worthwhile"], never["expected_profit"]), (0, 0))
+
+    def test_of_coefficients(self):
+        for row in self.buyers["coefficients"]:
+            self.assertAlmostEqual(row["z"], row["coef"] / row["std_err"], delta=1e-12 * abs(row["z"]))
+            for p_value, std_err in ((row["p_value"], row["std_err"]), (row["robust_p_value"], row["robust_std_err"])):
+                expected = math.erfc(abs(row["coef"] / std_err) / math.sqrt(2))
+                self.assertAlmostEqual(p_value, expected, delta=1e-9 * expected)
+            self.assertNotEqual(row["p_value"], row["robust_p_value"])
+            for name, side in (("low", -1), ("high", 1)):
+                self.assertAlmostEqual(row[name], row["coef"] + side * 1.959963984540054 * row["std_err"], delta=1e-12)
+            self.assertAlmostEqual(row["odds_ratio"], math.exp(row["coef"]), delta=1e-12 * row["odds_ratio"])
+
+    def test_of_evaluations(self):
+        for cell, (name, rows) in zip(self.buyers["evaluation"], self.segments()):
+            judged = np.flatnonzero(rows & ~self.fitted)
+            w, p, y = self.weight[judged], self.p[judged], self.buys[judged]
+            base = np.average(y, weights=w)
+            self.assertEqual((cell["segment"], cell["n"], cell["positives"]), (name, len(judged), y.sum()))
+            parts = [(self.weight[t].sum() / w.sum(), self.mean(self.p, t), self.mean(self.buys, t)) for t in self.tenths(rows)]
+            for field, expected in (("base_rate", base), ("mean_probability", np.average(p, weights=w)),
+                                    ("brier", np.average((p - y) ** 2, weights=w)),
+                                    ("log_loss", -np.average(np.where(y == 1, np.log(p), np.log(1 - p)), weights=w)),
+                                    ("reliability", sum(share * (mean - rate) ** 2 for share, mean, rate in parts)),
+                                    ("resolution", sum(share * (rate - base) ** 2 for share, _, rate in parts)),
+                                    ("uncertainty", base * (1 - base)),
+                                    ("calibration_error", sum(share * abs(mean - rate) for share, mean, rate in parts))):
+                self.assertAlmostEqual(cell[field], expected, delta=1e-12, msg=(name, field))
+
+    def test_of_gains_and_calibration(self):
+        gains = iter(self.buyers["gains"])
+        calibration = csv.DictReader(self.succeed("export", "r.h5ad", "--table", "buys/calibration").stdout.splitlines())
+        for name, rows in self.segments():
+            tenths = self.tenths(rows)
+            judged = np.concatenate(tenths)
+            base, positive, negative = (f(judged) for f in (lambda t: self.mean(self.buys, t), lambda t: (self.weight * self.buys)[t].sum(),
+                                                            lambda t: (self.weight * (1 - self.buys))[t].sum()))
+            for i, tenth in enumerate(tenths):
+                row, bin_row, upto = next(gains), next(calibration), np.concatenate(tenths[:i + 1])
+                rate, cumulative_rate = self.mean(self.buys, tenth), self.mean(self.buys, upto)
+                capture, cumulative_capture = ((self.weight * self.buys)[t].sum() / positive for t in (tenth, upto))
+                expected = {"cumulative_data_fraction": self.weight[upto].sum() / self.weight[judged].sum(), "lower_threshold": self.p[tenth].min(),
+                            "lift": rate / base, "cumulative_lift": cumulative_rate / base, "response_rate": rate,
+                            "score": self.mean(self.p, tenth), "cumulative_response_rate": cumulative_rate,
+                            "cumulative_score": self.mean(self.p, upto), "capture_rate": capture, "cumulative_capture_rate": cumulative_capture,
+                            "gain": 100 * (rate / base - 1), "cumulative_gain": 100 * (cumulative_rate / base - 1),
+                            "kolmogorov_smirnov": cumulative_capture - (self.weight * (1 - self.buys))[upto].sum() / negative}
+                self.assertEqual((row["segment"], row["group"], row["n"], row["positives"]), (name, i + 1, len(tenth), self.buys[tenth].sum()))
+                self.assertEqual(set(row), {"segment", "group", "n", "positives", *expected})
+                for field, value in expected.items():
+                    self.assertAlmostEqual(row[field], value, delta=1e-11, msg=(name, i, field))
+                n, q = len(tenth), 1.959963984540054 ** 2
+                middle = (rate + q / (2 * n)) / (1 + q / n)
+                half = math.sqrt(q * (rate * (1 - rate) / n + q / (4 * n * n))) / (1 + q / n)
+                self.assertEqual((bin_row["segment"], int(bin_row["bin"]), int(bin_row["n"])), (name, i + 1, n))
+                for field, value in (("mean_pred", self.mean(self.p, tenth)), ("observed", rate), ("lo", middle - half), ("hi", middle + half)):
+                    self.assertAlmostEqual(float(bin_row[field]), value, delta=1e-11, msg=(name, i, field))
+
+    def test_profiles_are_elsewhere(self):
+        self.refuse(4, ["r.h5ad", "propensities", "--segments"], "profile", "r.h5ad")
 
 
 class Choices(PropensityCase):
@@ -479,6 +766,7 @@ class Truth(PropensityCase):
         for target in fit["targets"]:
             everybody = target["evaluation"][-1]
             self.assertAlmostEqual(everybody["calibration_slope"], 1, delta=.02)
+            self.assertGreaterEqual(max(row["positives"] for row in target["evaluation"][:-1]), 1000)
             for row in target["evaluation"][:-1]:
                 if row["positives"] >= 1000:
                     self.assertAlmostEqual(row["calibration_slope"], 1, delta=.1, msg=row["segment"])

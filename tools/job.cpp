@@ -84,6 +84,8 @@ Job::Job(const JobOptions& options, std::vector<std::int32_t> defaults)
   const Stopwatch stopwatch(seconds_.read);
   const std::int32_t most = plan_.most_segments();
   input_.emplace(session_, options.input);
+  if (const PropensityOptions& of = options.propensity; !of.targets.empty() && !options.output.csv.empty())
+    Targets(session_, *input_, of.targets, of.positive).require_events(of.min_events, options.output.csv);
   output_.emplace(session_.context(), options.output, *input_,
                   placement_bytes(most, options.placement.probabilities) + score_bytes(options.propensity.targets.size()),
                   plan_.start_file());

@@ -1,6 +1,7 @@
 #include "tools/predictors.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -18,7 +19,6 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 
 std::string indicator_name(const std::string& column, const std::string& level) { return column + "=" + level; }
 
-constexpr double kLeakAuc = 0.99;
 constexpr std::int64_t kLeakRows = 20;
 
 // Cells of one raw column in the sample as scores; missing cells below all others.
@@ -30,6 +30,52 @@ std::vector<double> sampled_scores(const ColumnSurvey& survey, std::int32_t colu
     scores.push_back(std::isfinite(cell) ? cell : (std::isfinite(below) ? below : 0));
   }
   return scores;
+}
+
+// Rows by class.
+using ClassCounts = std::array<std::int64_t, 2>;
+
+bool is_suspicious(const ClassCounts& beyond, const ClassCounts& all, std::size_t of) {
+  constexpr double kParted = 0.9, kTail = 0.25, kOther = 0.01, kImpure = 0.05;
+  const auto own = static_cast<double>(beyond[of]), other = static_cast<double>(beyond[1 - of]);
+  const double share = own / static_cast<double>(all[of]), other_share = other / static_cast<double>(all[1 - of]);
+  if (beyond[of] < kLeakRows) return false;
+  return share - other_share >= kParted ||
+         (share >= kTail && other_share <= kOther && other <= kImpure * own && all[of] <= 2 * all[1 - of]);
+}
+
+// `leak` with its widest suspicious cut, if there is one.
+void find_cut(const std::vector<double>& score, std::span<const std::int8_t> outcome, std::span<const std::int32_t> order, Leak& leak) {
+  const ClassCounts all = {std::count(outcome.begin(), outcome.end(), 0), std::count(outcome.begin(), outcome.end(), 1)};
+  ClassCounts below = {0, 0};
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const auto row = static_cast<std::size_t>(order[i]);
+    if (outcome[row] >= 0) ++below[static_cast<std::size_t>(outcome[row])];
+    if (i + 1 == order.size() || score[row] == score[static_cast<std::size_t>(order[i + 1])]) continue;
+    for (const ClassCounts& beyond : {below, ClassCounts{all[0] - below[0], all[1] - below[1]}})
+      for (const std::size_t of : {0u, 1u}) {
+        const double share = static_cast<double>(beyond[of]) / static_cast<double>(all[of]);
+        const double other_share = static_cast<double>(beyond[1 - of]) / static_cast<double>(all[1 - of]);
+        if (is_suspicious(beyond, all, of) && share - other_share > leak.share - leak.other_share) {
+          leak.share = share;
+          leak.other_share = other_share;
+        }
+      }
+  }
+}
+
+// (n_columns) the active ones, and of texts with an active level the level that was left out.
+std::vector<bool> telling_columns(const Predictors& predictors, const std::vector<RawColumn>& columns) {
+  std::set<std::string> texts;
+  for (std::size_t i = 0; i < columns.size(); ++i)
+    if (columns[i].active) texts.insert(predictors.columns()[i].onehot_of);
+  std::vector<bool> telling;
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const io::FeatureColumn& column = predictors.columns()[i];
+    telling.push_back(columns[i].active ||
+                      (!column.onehot_of.empty() && column.role != io::Role::ignore && texts.contains(column.onehot_of)));
+  }
+  return telling;
 }
 
 }  // namespace
@@ -110,8 +156,8 @@ std::vector<RawColumn> chosen_predictors(const Predictors& predictors, bool only
   return chosen;
 }
 
-std::vector<std::vector<Leak>> find_leaks(Context& context, const ColumnSurvey& survey, const std::vector<RawColumn>& columns,
-                                          const Targets& targets) {
+std::vector<std::vector<Leak>> find_leaks(Context& context, const ColumnSurvey& survey, const Predictors& predictors,
+                                          const std::vector<RawColumn>& columns, const Targets& targets) {
   const std::size_t n_targets = static_cast<std::size_t>(targets.size());
   std::vector<std::vector<std::int8_t>> outcomes(n_targets);  // by target; empty where a class has too few rows
   for (std::size_t t = 0; t < n_targets; ++t) {
@@ -121,22 +167,27 @@ std::vector<std::vector<Leak>> find_leaks(Context& context, const ColumnSurvey& 
     if (std::count(outcome.begin(), outcome.end(), 1) < kLeakRows || std::count(outcome.begin(), outcome.end(), 0) < kLeakRows)
       outcome.clear();
   }
-  std::vector<std::vector<double>> areas(n_targets, std::vector<double>(columns.size(), 0.5));
+  const std::vector<bool> telling = telling_columns(predictors, columns);
+  std::vector<std::vector<Leak>> measured(n_targets);
+  for (std::vector<Leak>& of_target : measured)
+    for (const RawColumn& column : columns) of_target.push_back({column.name, 0.5});
   context.parallel_for(std::ssize(columns), [&](std::int64_t column, int) {
-    if (!columns[static_cast<std::size_t>(column)].active) return;
+    if (!telling[static_cast<std::size_t>(column)]) return;
     const std::vector<double> score = sampled_scores(survey, static_cast<std::int32_t>(column));
     std::vector<std::int32_t> order(score.size());
     std::iota(order.begin(), order.end(), 0);
     std::sort(order.begin(), order.end(),
               [&](std::int32_t a, std::int32_t b) { return score[static_cast<std::size_t>(a)] < score[static_cast<std::size_t>(b)]; });
-    for (std::size_t t = 0; t < n_targets; ++t)
-      if (!outcomes[t].empty()) areas[t][static_cast<std::size_t>(column)] = evaluation::area_under_roc(score, outcomes[t], order);
+    for (std::size_t t = 0; t < n_targets; ++t) {
+      if (outcomes[t].empty()) continue;
+      Leak& leak = measured[t][static_cast<std::size_t>(column)];
+      leak.auc = evaluation::area_under_roc(score, outcomes[t], order);
+      find_cut(score, outcomes[t], order, leak);
+    }
   });
-  std::vector<std::vector<Leak>> leaks(n_targets);
-  for (std::size_t t = 0; t < n_targets; ++t)
-    for (std::size_t column = 0; column < columns.size(); ++column)
-      if (const double area = areas[t][column]; area >= kLeakAuc || area <= 1 - kLeakAuc) leaks[t].push_back({columns[column].name, area});
-  return leaks;
+  for (std::vector<Leak>& of_target : measured)
+    std::erase_if(of_target, [](const Leak& leak) { return !leak.by_area() && leak.share == 0; });
+  return measured;
 }
 
 }  // namespace coterie::tools

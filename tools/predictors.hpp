@@ -44,14 +44,20 @@ std::vector<RawColumn> chosen_predictors(const Predictors& predictors, bool only
 // Text columns whose indicators would have been used if they were not sensitive.
 std::set<std::string> barred_texts(const Predictors& predictors, bool only_active, const std::vector<std::string>& excluded);
 
-// Columns that alone tell an outcome apart: the area under the ROC curve of their sampled cells (missing ones as lowest) is at least
-// 0.99 or at most 0.01, with at least 20 sampled rows of each class. Behaviour before an outcome hardly ever does; a column that
-// was written after it, or because of it, does.
+// Columns that alone tell an outcome apart, with at least 20 sampled rows of each class. Behaviour before an outcome hardly ever does; a
+// column that was written after it, or because of it, does. Either the area under the ROC curve of its sampled cells (missing ones as
+// lowest) is at least 0.99 or at most 0.01; or beyond one cut lie at least 20 sampled rows of one class, and of it 0.9 more than of
+// the other, or a quarter of it nearly alone: 1 % of the other class at most and one row in twenty. The last is asked of classes of up to
+// two thirds of the rows only: in a larger one, honest columns are as pure (who never visits never buys).
+inline constexpr double kLeakAuc = 0.99;
 struct Leak {
   std::string column;
   double auc;
+  double share = 0, other_share = 0;  // of the classes beyond the cut; 0 where there is none such
+  bool by_area() const { return auc >= kLeakAuc || auc <= 1 - kLeakAuc; }
 };
-std::vector<std::vector<Leak>> find_leaks(Context& context, const ColumnSurvey& survey, const std::vector<RawColumn>& columns,
-                                          const Targets& targets);  // by target
+// By target, of columns of `predictors` that are active, and of the level that the others of its text are compared with.
+std::vector<std::vector<Leak>> find_leaks(Context& context, const ColumnSurvey& survey, const Predictors& predictors,
+                                          const std::vector<RawColumn>& columns, const Targets& targets);
 
 }  // namespace coterie::tools

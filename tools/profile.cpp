@@ -81,6 +81,11 @@ std::vector<std::string> chosen_segments(const io::DataFrame& segments, const st
 void profile(const ProfileOptions& options) {
   const io::ResultReader reader(options.path);
   constexpr char kProfileTable[] = "uns/segmentation/profile_table";
+  if (!reader.contains(kProfileTable) && reader.contains("uns/propensity"))
+    throw ContentsError(
+        fmt::format("file '{}' holds propensities and no profiles. Those of its segments lie in the result of `coterie run` or "
+                    "`coterie cluster` that --segments named: give that file.",
+                    options.path));
   if (!reader.contains(kProfileTable))
     throw ContentsError(fmt::format("file '{}' holds no profiles ({}). They are written by `coterie run` and `coterie cluster`.",
                                     options.path, kProfileTable));

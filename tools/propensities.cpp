@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "host/error.hpp"
 #include "host/passes.hpp"
@@ -23,8 +24,9 @@ constexpr double kCalibrationLevel = 0.05;
 
 std::vector<std::string> excluded_names(const Input& input, const PropensityOptions& options) {
   std::vector<std::string> names = input.roles().outcomes;
-  names.insert(names.end(), {input.roles().value, input.roles().weight, options.split.column, input.file().id_name()});
-  if (!options.split.column.empty()) names.push_back(options.split.column + "=train");
+  names.insert(names.end(), {input.roles().value, input.roles().weight, input.file().id_name()});
+  for (const std::string& split : {options.split.column, options.split.found})
+    if (!split.empty()) names.insert(names.end(), {split, split + "=train"});
   for (const std::string& target : options.targets) {
     names.push_back(target);
     names.push_back(target.substr(0, target.find('=')));
@@ -109,7 +111,7 @@ Propensities::Propensities(Session& session, Input& input, const PropensityOptio
   fit(options);
   score();
   const Stopwatch stopwatch(seconds_.judge);
-  std::vector<std::vector<Leak>> leaks = find_leaks(session_.context(), survey_, raw_columns_, targets_);
+  std::vector<std::vector<Leak>> leaks = find_leaks(session_.context(), survey_, predictors_, raw_columns_, targets_);
   for (std::int32_t t = 0; t < targets_.size(); ++t) {
     results_[static_cast<std::size_t>(t)].leaks = std::move(leaks[static_cast<std::size_t>(t)]);
     calibrate(options, t);
@@ -255,23 +257,51 @@ void Propensities::evaluate(std::int32_t t) {
     result.evaluations.push_back(evaluation::evaluate(session_.context(), ranked, result.calibrator));
 }
 
+void Propensities::warn_about_leaks(const Propensity& result) {
+  const auto warn = [&](const std::string& what, const std::string& column) {
+    session_.warn(fmt::format("{}: {}; if it is known only afterwards, leave it out: --ignore {}", result.target.name, what, column));
+  };
+  std::set<std::string> named;  // once, whatever the levels of a text
+  for (const Leak& leak : result.leaks) {
+    const std::string text = text_of(predictors_, leak.column);
+    if (!named.insert(text).second) continue;
+    if (leak.by_area())
+      warn(fmt::format("column {} alone tells the outcomes apart (AUC {:.3f})", leak.column, std::max(leak.auc, 1 - leak.auc)), text);
+    else
+      warn(fmt::format("one end of column {} holds {} of one outcome and {} of the other", leak.column, percent(leak.share),
+                       percent(leak.other_share)),
+           text);
+  }
+  if (!(result.everybody().auc >= kLeakAuc)) return;
+  std::size_t most = 0;
+  double largest = 0;
+  for (std::size_t i = 0; i < chosen_.transform.columns.size(); ++i)
+    if (const double z = std::abs(logistic_regression::wald(result.model.estimates, i).z); z > largest) {
+      largest = z;
+      most = i;
+    }
+  if (largest == 0) return;
+  const std::string& column = raw_columns_[static_cast<std::size_t>(chosen_.transform.columns[most].source)].name;
+  warn(fmt::format("an AUC of {:.3f} is hardly ever had from what is known beforehand; column {} tells most", result.everybody().auc,
+                   column),
+       text_of(predictors_, column));
+}
+
 void Propensities::warn_about(std::int32_t t, std::int64_t min_events) {
   Propensity& result = results_[static_cast<std::size_t>(t)];
   const std::string& name = result.target.name;
   const auto warn = [&](const std::string& text) { session_.warn(name + ": " + text); };
   for (const std::string& warning : logistic_regression::warnings_about(result.model, chosen_.transform.names)) warn(warning);
-  for (const Leak& leak : result.leaks)
-    warn(fmt::format("column {} alone tells the outcomes apart (AUC {:.3f}); if it is known only afterwards, leave it out: --ignore {}",
-                     leak.column, std::max(leak.auc, 1 - leak.auc), text_of(predictors_, leak.column)));
-  result.scored = result.events() >= min_events;
+  warn_about_leaks(result);
+  const std::int64_t events = result.target.events();
+  result.scored = events >= min_events;
   if (!result.scored)
     warn(
         fmt::format("{} customers of the rarer outcome are too few to score single customers ({} are needed): models and tables only. "
                     "--min-events {} scores them all the same",
-                    result.events(), min_events, result.events()));
-  else if (result.events() < kFewEvents)
-    warn(fmt::format("only {} customers of the rarer outcome; fewer than {} leave scores uncertain", with_separators(result.events()),
-                     kFewEvents));
+                    events, min_events, events));
+  else if (events < kFewEvents)
+    warn(fmt::format("only {} customers of the rarer outcome; fewer than {} leave scores uncertain", with_separators(events), kFewEvents));
   if (judged_ == Judged::cross_fitted && !has_every_fold(t))
     warn("not judged on every fold, because without some folds one of the outcomes is missing; ask for fewer with --folds");
   if (judged_ == Judged::cross_fitted && result.calibrator.method != calibration::Method::none)
@@ -292,7 +322,7 @@ io::PropensityModels Propensities::models() const {
     stored.calibrator = result.calibrator;
     stored.percentile_cuts = result.percentile_cuts;
     stored.base_rate = result.base_rate();
-    stored.events = result.events();
+    stored.events = result.target.events();
     stored.min_events = min_events_;
     models.targets.push_back(std::move(stored));
   }

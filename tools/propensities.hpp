@@ -42,7 +42,6 @@ struct Propensity {  // of one target
   bool scored = true;  // enough events to score customers
 
   const evaluation::Evaluation& everybody() const { return evaluations.back(); }
-  std::int64_t events() const { return std::min(model.rows[0], model.rows[1]); }
   double base_rate() const { return model.weight[1] / (model.weight[0] + model.weight[1]); }
 };
 
@@ -76,6 +75,7 @@ class Propensities {
   const logistic_regression::Model& fold_model(std::int32_t t, std::int32_t fold) const;
   bool has_every_fold(std::int32_t t) const;  // a model that is fitted
   void warn_about(std::int32_t t, std::int64_t min_events);
+  void warn_about_leaks(const Propensity& result);
 
   Session& session_;
   Input& input_;

@@ -72,16 +72,6 @@ void read_segments(Session& session, const Input& input, const std::string& path
   segments.view = {reader.frame("uns/segmentation/segments").index, segments.labels, effects};
 }
 
-void refuse_csv_of_few(const PropensityRequest& request, const Propensities& propensities) {
-  if (request.output.csv.empty()) return;
-  for (const Propensity& propensity : propensities.results())
-    if (!propensity.scored)
-      throw PolicyError(
-          fmt::format("--csv {}: {} has {} customers of the rarer outcome, too few to score single customers ({} are needed). Nothing "
-                      "was written. Leave --csv out for models and tables, or say --min-events {}.",
-                      request.output.csv, propensity.target.name, propensity.events(), request.propensity.min_events, propensity.events()));
-}
-
 // The most telling columns, for people.
 io::DataFrame strongest(const Propensity& propensity, const Transform& transform) {
   constexpr std::size_t kMost = 10;
@@ -145,12 +135,15 @@ void propensity(PropensityRequest request) {
   std::optional<PropensityOutput> output;
   if (!request.output.path.empty())
     output.emplace(session.context(), request.output, input, request.propensity.targets.size(), request.segments);
+  if (!request.output.csv.empty())
+    Targets(session, input, request.propensity.targets, request.propensity.positive)
+        .require_events(request.propensity.min_events, request.output.csv);
+  find_split(session, input, request.propensity.split);
   GivenSegments segments;
   if (!request.segments.empty()) read_segments(session, input, request.segments, request.effects, segments);
   Propensities propensities(session, input, request.propensity, segments.view);
   Seconds seconds = propensities.seconds();
   const io::DataFrame goals = goals_frame(propensities, input.weights());
-  refuse_csv_of_few(request, propensities);
   if (output) {
     const Stopwatch stopwatch(seconds.write);
     output->write(session, propensities, goals);
@@ -192,8 +185,9 @@ Verb add_propensity(CLI::App& root) {
   add_json(*app, request->json);
   app->footer(
       app->get_footer() +
-      "\n\nBelow --min-events the model and its tables are printed and written, but no customer is scored: the result holds no scores,\n"
-      "and what asks for nothing else (--csv, `coterie assign` where there are no segments) ends with exit code 10.");
+      "\n\nBelow --min-events the model and its tables are printed and written, but no customer is scored: the result holds scores of the\n"
+      "other targets only, and what asks for scores where there are none (--csv, also of `run --target`, and `coterie assign` where there\n"
+      "are no segments) ends with exit code 10.");
   return {app, [request] { propensity(*request); }};
 }
 

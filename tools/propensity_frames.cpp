@@ -66,8 +66,9 @@ double lift(const SegmentTenth& row, double rate) { return rate / row.whole->bas
 
 struct GoalCell {
   std::string segment, goal;
-  std::int64_t n = 0, worthwhile = 0;
-  double mean_probability = kNan, break_even = 0, expected = 0, profit = 0;
+  std::int64_t n = 0;
+  double mean_probability = kNan, expected = 0;
+  double break_even = kNan, worthwhile = kNan, profit = kNan;  // NaN without a cost and a value
 };
 
 // Of one goal, for every segment and everybody.
@@ -79,7 +80,7 @@ std::vector<GoalCell> goal_cells(const Propensities& propensities, const Goal& g
   std::vector<GoalCell> cells;
   for (const std::string& name : names) cells.push_back({.segment = name, .goal = goal.name, .break_even = break_even});
   std::vector<ExactSum> expected(names.size()), profit(names.size());
-  std::vector<std::int64_t> weight(names.size());
+  std::vector<std::int64_t> weight(names.size()), worthwhile(names.size());
   const auto labels = propensities.segments().labels;
   const std::span<const double> log_odds = propensities.log_odds(static_cast<std::int32_t>(t));
   for (std::size_t row = 0; row < log_odds.size(); ++row) {
@@ -89,8 +90,8 @@ std::vector<GoalCell> goal_cells(const Propensities& propensities, const Goal& g
       ++cells[s].n;
       weight[s] += steps;
       expected[s].add(p, steps);
-      if (p <= break_even) return;
-      ++cells[s].worthwhile;
+      if (!(p > break_even)) return;
+      ++worthwhile[s];
       profit[s].add(p * goal.value - goal.cost, steps);
     };
     count(everybody);
@@ -99,6 +100,8 @@ std::vector<GoalCell> goal_cells(const Propensities& propensities, const Goal& g
   for (std::size_t s = 0; s < cells.size(); ++s) {
     cells[s].mean_probability = expected[s].value() / static_cast<double>(weight[s]);
     cells[s].expected = expected[s].value() * weights.step;
+    if (std::isnan(goal.cost) || std::isnan(goal.value)) continue;
+    cells[s].worthwhile = static_cast<double>(worthwhile[s]);
     cells[s].profit = profit[s].value() * weights.step;
   }
   return cells;

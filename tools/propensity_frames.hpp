@@ -24,7 +24,8 @@ io::DataFrame evaluation_frame(const Propensity& propensity, const std::vector<s
 io::DataFrame gains_frame(const Propensity& propensity, const std::vector<std::string>& segments);
 // segment, bin, n, mean_pred, observed, lo, hi
 io::DataFrame calibration_frame(const Propensity& propensity, const std::vector<std::string>& segments);
-// In long form by segment and goal: what contacts there are worth.
+// In long form by segment and goal: what contacts there are worth; break_even (the probability that pays for a contact), worthwhile
+// (customers above it) and expected_profit (of contacting these) are NaN for goals without a cost and a value.
 io::DataFrame goals_frame(const Propensities& propensities, const Weights& weights);
 
 // poor, fair, good or excellent: by the AUC (below 0.65, 0.75, 0.85), one less where probabilities are not to be taken at their

@@ -30,11 +30,13 @@ void add_propensity_options(CLI::App& app, PropensityOptions& options) {
   app.add_option("--positive", options.positive, "The level that counts as 1 in targets without one of their own");
   add_choice<Penalty>(app, "--penalty", options.params.penalty, {{"l2", Penalty::l2}, {"none", Penalty::none}, {"firth", Penalty::firth}},
                       "l2, none, or firth (finite estimates where a column separates the outcomes)");
-  add_number(app, "--C", options.params.C, 1e-12, 1e12, "Inverse strength of the l2 penalty, in clustering units");
+  add_number(app, "--C", options.params.C, 1e-12, 1e12,
+             "Inverse strength of the l2 penalty, of columns as --transform leaves them: standardised, but as they are with none");
   add_number(app, "--holdout", options.split.holdout, 0.0, 0.9,
              "Share of the customers, by a hash of seed and id, that no fit sees and that judge it; 0: judged in sample, which flatters");
   app.add_option("--split", options.split.column,
-                 "Column beside the matrix with a given split: fitted where it says train, held out elsewhere");
+                 "Column with a given split: fitted where it says train, held out elsewhere; a column `split` is taken without it unless "
+                 "--holdout is 0");
   add_number(app, "--folds", options.split.folds, 0, 100,
              "Folds of cross-fitting; 0: 5 where a calibration needs them, 1: none. With --holdout 0 they judge the fit");
   add_choice<CalibrationChoice>(app, "--calibration", options.calibration,
@@ -45,7 +47,8 @@ void add_propensity_options(CLI::App& app, PropensityOptions& options) {
                                 "Of probabilities, on cross-fitted scores: none, platt, isotonic, or auto (platt where it is needed)");
   add_number<std::int64_t>(app, "--min-events", options.min_events, 1, std::int64_t{1} << 40,
                            "Customers of the rarer outcome that scores of single customers need; below it models and tables only");
-  app.add_option("--goal", options.goals, "What a contact costs and a success is worth, NAME:COST:VALUE, for the segment x goal table")
+  app.add_option("--goal", options.goals,
+                 "What a contact costs and a success is worth, NAME:COST:VALUE, for break-even and profit in the segment x goal table")
       ->delimiter(',');
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,9 @@ enum class CalibrationChoice { automatic, none, platt, isotonic };
 inline constexpr std::int64_t kFewestEvents = 100;
 inline constexpr std::int64_t kFewEvents = 500;
 
-struct Goal {  // what a contact costs and what a success is worth
+struct Goal {  // what a contact costs and what a success is worth; NaN where nobody said
   std::string name;
-  double cost = 0, value = 1;
+  double cost = std::numeric_limits<double>::quiet_NaN(), value = std::numeric_limits<double>::quiet_NaN();
 };
 
 struct PropensityOptions {

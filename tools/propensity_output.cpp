@@ -87,7 +87,9 @@ void append_scores(Session& session, const ScoreFile& to, TileSource& rows, cons
 }
 
 void add_propensities(Session& session, Input& input, const PropensityJob& job, io::H5adWriter& file, io::DataFrame& table) {
-  Propensities propensities(session, input, job.options, job.segments);
+  PropensityOptions options = job.options;
+  find_split(session, input, options.split);
+  Propensities propensities(session, input, options, job.segments);
   const io::DataFrame goals = goals_frame(propensities, input.weights());
   const io::PropensityModels models = propensities.models();
   append_scores(session, {file, input.selection()}, propensities.rows(), models, propensities.folds());

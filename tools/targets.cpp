@@ -241,6 +241,39 @@ Targets::Targets(Session& session, Input& input, const std::vector<std::string>&
   }
 }
 
+void Targets::require_events(std::int64_t min_events, const std::string& csv) const {
+  std::int64_t most = 0;
+  std::vector<std::string> counts;
+  for (const Target& target : targets_) {
+    most = std::max(most, target.events());
+    counts.push_back(fmt::format("{} has {}", target.name, target.events()));
+  }
+  if (most >= min_events) return;
+  throw PolicyError(fmt::format(
+      "--csv {}: single customers are scored from {} customers of the rarer outcome on, and {}. Nothing was written. Leave --csv "
+      "out for models and tables, or say --min-events {}.",
+      csv, min_events, fmt::join(counts, ", "), most));
+}
+
+void find_split(Session& session, Input& input, SplitOptions& options) {
+  static const std::string kSplit = "split";
+  const auto& columns = input.columns();
+  const auto& obs = input.file().obs();
+  if (std::none_of(columns.begin(), columns.end(), [](const io::FeatureColumn& c) { return c.name == kSplit + "=train"; }) &&
+      std::none_of(obs.begin(), obs.end(), [](const io::ObsColumn& c) { return c.name == kSplit && c.is_category; }))
+    return;
+  const std::vector<bool> fitted = is_train(session, input, kSplit);
+  const auto n_fitted = std::count(fitted.begin(), fitted.end(), true);
+  if (n_fitted == 0 || n_fitted == std::ssize(fitted)) return;
+  options.found = kSplit;
+  if (!options.column.empty() || options.holdout == 0) return;
+  options.column = kSplit;
+  session.say(
+      fmt::format("Column split: {} customers of level train are fitted, the other {} judge. --split names another column, --holdout 0 "
+                  "fits everybody.",
+                  n_fitted, std::ssize(fitted) - n_fitted));
+}
+
 std::vector<std::int8_t> split_rows(Session& session, Input& input, const SplitOptions& options) {
   constexpr std::int64_t kRowsAtOnce = 1 << 16;
   const std::int64_t n_rows = input.file().n_rows();

@@ -31,6 +31,16 @@ inline reference::LogisticProblem as_reference(const Problem& problem, const Par
   return plain;
 }
 
+// z, its two tails and the 95 % interval of a coefficient and standard error that have been compared.
+inline void expect_wald(const Wald& wald) {
+  constexpr double kQuantile = 1.959963984540054;
+  EXPECT_NEAR(wald.z, wald.value / wald.std_err, kRounding * std::abs(wald.z));
+  const double p_value = reference::both_tails(wald.value / wald.std_err);
+  EXPECT_NEAR(wald.p_value, p_value, kRounding * p_value);
+  EXPECT_NEAR(wald.low, wald.value - kQuantile * wald.std_err, kRounding * wald.std_err);
+  EXPECT_NEAR(wald.high, wald.value + kQuantile * wald.std_err, kRounding * wald.std_err);
+}
+
 inline void expect_same_fit(const Model& model, const reference::LogisticFit& expected) {
   EXPECT_TRUE(model.converged);
   const std::size_t n = expected.beta.size();
@@ -40,6 +50,7 @@ inline void expect_same_fit(const Model& model, const reference::LogisticFit& ex
     EXPECT_NEAR(wald(model.estimates, i).std_err, std_err, kParameters * std_err) << "parameter " << i;
     const double robust = std::sqrt(expected.robust[i * n + i]);
     EXPECT_NEAR(wald(model.estimates, i, true).std_err, robust, kParameters * robust) << "parameter " << i;
+    for (const bool is_robust : {false, true}) expect_wald(wald(model.estimates, i, is_robust));
   }
   EXPECT_NEAR(model.log_likelihood, expected.log_likelihood, kRounding * std::abs(expected.log_likelihood));
 }
