@@ -1,7 +1,6 @@
 """End-to-end tests of propensities: COTERIE=build/release/coterie /usr/bin/python3 tests/propensity_tools_test.py [Class]."""
 
 import csv
-import importlib.util
 import json
 import math
 import sys
@@ -11,6 +10,7 @@ import anndata
 import h5py
 import numpy as np
 import pandas
+from sklearn.datasets import load_breast_cancer
 
 from tools_test import SHARED, Case, digest, write_h5ad
 
@@ -98,10 +98,8 @@ class Published(PropensityCase):
             for coefficient, expected, standard_error in zip(fit["coef"], coefficients, fit["std_err"]):
                 self.assertAlmostEqual(coefficient, expected, delta=STANDARD_ERRORS * standard_error)
 
-    @unittest.skipUnless(importlib.util.find_spec("sklearn"), "no scikit-learn, whose data this is")
     def test_ridge_of_breast_cancer(self):
         """C = 1, converged (a gradient of 1e-12); its lbfgs stops at .2145657, 3e-6 short in the likelihood."""
-        from sklearn.datasets import load_breast_cancer
         data = load_breast_cancer()
         write_h5ad(self.input, (data.data - data.data.mean(0)) / data.data.std(0), {"benign": data.target.astype(float)})
         fit = self.fit(self.input, "--target", "benign", "--holdout", 0, "--transform", "none")
