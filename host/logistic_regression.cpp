@@ -122,14 +122,17 @@ bool step_back(Model& model, const Point& point, double objective) {
 }
 
 // Squared length of the step after one of `decrement`, in standard errors: steps shrink at a steady rate or, with new Hessians of all
-// rows, ever faster. Twice as much as they did is allowed for, twice that with a Hessian that was right where they began and is as far
-// off all the way since. With Firth's penalty and segment effects a step also answers to what changes beside it.
-double next_decrement(const Model& model, double decrement) {
-  const Search& search = model.search;
+// rows, ever faster. Twice as much as they did is allowed for. An earlier Hessian is right where its steps began and off all the way since,
+// so twice that, and secants may have been lucky once, so the slower of two steps counts. With Firth's penalty and segment effects a step
+// also answers to what changes beside it.
+double next_decrement(Model& model, double decrement) {
+  Search& search = model.search;
   const bool steady = search.rows_every == 1 && search.halvings == 0 && search.effects.empty() && model.penalty != Penalty::firth;
+  const double before = search.rate;
+  search.rate = search.decrement > 0 ? decrement / search.decrement : 1;
   if (!steady || !(decrement < search.decrement)) return decrement;
-  const double allowance = search.factor.empty() ? 2 : 4;
-  return std::min(1.0, allowance * decrement / search.decrement) * decrement;
+  const double shrinks_by = search.factor.empty() ? 2 * search.rate : 4 * std::max(search.rate, before);
+  return std::min(1.0, shrinks_by) * decrement;
 }
 
 // Columns that move by more than a tenth of their spread while the likelihood stands still tell the outcomes apart.

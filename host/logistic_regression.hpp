@@ -82,6 +82,7 @@ struct Search {
   std::vector<double> gradient;    // (n) penalised, before the last step; or empty: of other rows than the next sweep's
   double objective = 0;            // penalised log-likelihood before the last step
   double decrement = 0;            // squared length of the last step in standard errors
+  double rate = 1;                 // times that of the one before
   std::int32_t halvings = 0;       // of the last step
   double damping = 0;              // share of its diagonal that was added to the Hessian
   std::int64_t rows_every = 1;     // the next sweep takes every so many blocks of kBlockRows: on the way only
