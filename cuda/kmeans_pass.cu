@@ -201,6 +201,7 @@ class KMeansPass final : public kmeans::Pass {
                                .tensor = fragments_.on_device(packed_),
                                .model = static_cast<int>(m),
                                .certain_ratio = 1 + 8 * (n_columns_ + 8) * 0x1p-53,
+                               .kept_bits = kKeptBits,
                                .label = label_.data(),
                                .open = open_.data(),
                                .n_open = n_open_.data(),

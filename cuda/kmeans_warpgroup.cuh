@@ -13,6 +13,13 @@ struct OpenRow {
   float limit;  // upper bound of the nearest center
 };
 
+// A bound with the number of its center among the lane's of a scan in its lowest bits: instead of one comparison and two choices, a bound
+// costs the writing of the number and two minima. It moves by 2^-18 of itself at most.
+inline constexpr int kNameBits = 5;
+inline constexpr float kNamed = 0x1p-17f;  // of a bound, the rounding of what allows for it included
+static_assert(kTileCenters / 4 == 1 << kNameBits);
+inline constexpr unsigned kKeptBits = ~0u << kNameBits;
+
 struct WarpgroupSweep {
   WarpgroupShape shape;
   TileRows tile;
@@ -22,6 +29,7 @@ struct WarpgroupSweep {
   TensorCenters tensor;
   int model;                // of tensor.models
   double certain_ratio;     // as nearest::Certainty, of sums in double
+  unsigned kept_bits;       // kKeptBits
   std::int32_t* label;      // (n_rows) of rows with a weight
   OpenRow* open;            // (n_rows)
   int* n_open;              // 0
@@ -45,15 +53,9 @@ inline WarpgroupShape choose_warpgroup_shape(int n_columns, std::size_t shared_l
   return choose_warpgroup_shape(n_columns, sizeof(NamedCenters), shared_limit);
 }
 
-// A bound with the number of its center among the lane's of a scan in its lowest bits: instead of one comparison and two choices, a bound
-// costs the writing of the number and two minima. It moves by 2^-18 of itself at most.
-inline constexpr int kNameBits = 5;
-inline constexpr float kNamed = 0x1p-17f;  // of a bound, the rounding of what allows for it included
-static_assert(kTileCenters / 4 == 1 << kNameBits);
-
-__device__ __forceinline__ float name_bound(float bound, int number) {
-  constexpr unsigned kName = (1u << kNameBits) - 1;
-  return __uint_as_float((__float_as_uint(bound) & ~kName) | static_cast<unsigned>(number));
+// kept: all bits but those of a name, in a register, because one instruction does both but takes one constant.
+__device__ __forceinline__ float name_bound(float bound, unsigned kept, int number) {
+  return __uint_as_float((__float_as_uint(bound) & kept) | static_cast<unsigned>(number));
 }
 
 // Labels the lane's row, or lists it. top: of named bounds.
@@ -84,7 +86,7 @@ __device__ inline int count_turns(int n_rows, int rows_of_block) {
 
 // Bounds of kTileCenters centers, named for the time being.
 template <class Sums, int kRows>
-__device__ __forceinline__ void offer_sums(const Sums& sums, int first_tile, LowestTwo (&found)[kRows][1]) {
+__device__ __forceinline__ void offer_sums(const Sums& sums, unsigned kept, int first_tile, LowestTwo (&found)[kRows][1]) {
   const int first_center = first_tile * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
@@ -92,12 +94,13 @@ __device__ __forceinline__ void offer_sums(const Sums& sums, int first_tile, Low
     const float before = top.best;
 #pragma unroll
     for (int tile = 0; tile < kTileCenters / 8; ++tile) {
-      const float *const two = &sums.sum[0][tile][2 * i], a = name_bound(two[0], 2 * tile), b = name_bound(two[1], 2 * tile + 1);
+      const float *const two = &sums.sum[0][tile][2 * i], a = name_bound(two[0], kept, 2 * tile),
+                         b = name_bound(two[1], kept, 2 * tile + 1);
       const float lower = min(a, b);
       top.second = min(min(top.second, max(a, b)), max(top.best, lower));
       top.best = min(top.best, lower);
     }
-    const int number = static_cast<int>(__float_as_uint(top.best) & ((1u << kNameBits) - 1));
+    const int number = static_cast<int>(__float_as_uint(top.best) & ~kept);
     if (top.best != before) top.index = first_center + number / 2 * 8 + number % 2;
   }
 }
@@ -105,6 +108,7 @@ __device__ __forceinline__ void offer_sums(const Sums& sums, int first_tile, Low
 template <class Tile>
 __device__ void label_turns(Tile& tile, const WarpgroupSweep& sweep, const TensorModel& model, int n_turns) {
   Tile::take_all_registers();
+  const unsigned kept = sweep.kept_bits;
   for (int turn = 0; turn < n_turns; ++turn) {
     const std::int64_t first = (std::int64_t{turn} * gridDim.x + blockIdx.x) * sweep.shape.rows(), last = sweep.tile.n_rows - 1;
     const float* cells[Tile::kRows];
@@ -117,7 +121,7 @@ __device__ void label_turns(Tile& tile, const WarpgroupSweep& sweep, const Tenso
     tile.load_rows(cells, norms);
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) error[i] = bound_error(model, norms[i]);
-    tile.scan(error, [&](int first_tile, const typename Tile::Sums& sums) { offer_sums(sums, first_tile, found); });
+    tile.scan(error, [&](int first_tile, const typename Tile::Sums& sums) { offer_sums(sums, kept, first_tile, found); });
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) {
       LowestTwo& top = found[i][0];
