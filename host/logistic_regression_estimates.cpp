@@ -15,39 +15,43 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// values: coefficients, then the log-odds of the origin; new coefficients are factor times old ones, and the new origin
-// lies at `origin` in old units less ... the intercept moves by -coefficients . shift.
-Matrix change_of_units(std::span<const double> factor, std::span<const double> shift) {
-  const Eigen::Index d = static_cast<Eigen::Index>(factor.size());
-  Matrix map = Matrix::Zero(d + 1, d + 1);
-  for (Eigen::Index j = 0; j < d; ++j) {
-    const std::size_t column = static_cast<std::size_t>(j);
-    map(j, j) = factor[column];
-    map(d, j) = -factor[column] * shift[column];
-  }
-  map(d, d) = 1;
-  return map;
-}
+// New coefficients are factor times old ones, and the new intercept is the old one less shift . new coefficients: a matrix that scales
+// and has one row more than its diagonal, which is never written down.
+struct Units {
+  Vector factor, shift;  // (n_columns + 1) of the intercept 1 and 0
 
-std::vector<double> moved(const std::vector<double>& covariance, const Matrix& map) {
+  Units(std::span<const double> factors, std::span<const double> shifts)
+      : factor(Vector::Ones(std::ssize(factors) + 1)), shift(Vector::Zero(std::ssize(factors) + 1)) {
+    std::copy(factors.begin(), factors.end(), factor.begin());
+    std::copy(shifts.begin(), shifts.end(), shift.begin());
+  }
+};
+
+std::vector<double> moved(const std::vector<double>& covariance, const Units& units) {
   if (covariance.empty()) return {};
-  const Eigen::Index n = map.rows();
+  const Eigen::Index n = units.factor.size(), intercept = n - 1;
   using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  RowMajor old = Eigen::Map<const RowMajor>(covariance.data(), n, n);
+  RowMajor result = Eigen::Map<const RowMajor>(covariance.data(), n, n);
   std::vector<Eigen::Index> aliased;
   for (Eigen::Index i = 0; i < n; ++i)
-    if (std::isnan(old(i, i))) aliased.push_back(i);
-  for (const Eigen::Index i : aliased) old.row(i).setZero(), old.col(i).setZero();
-  RowMajor result = map * old * map.transpose();
+    if (std::isnan(result(i, i))) aliased.push_back(i);
+  for (const Eigen::Index i : aliased) result.row(i).setZero(), result.col(i).setZero();
+  result.array().colwise() *= units.factor.array();
+  result.array().rowwise() *= units.factor.transpose().array();
+  const Vector with_shift = result * units.shift;
+  result.row(intercept) -= with_shift.transpose();
+  result.col(intercept) -= with_shift;
+  result(intercept, intercept) += units.shift.dot(with_shift);
   for (const Eigen::Index i : aliased) result.row(i).setConstant(kNaN), result.col(i).setConstant(kNaN);
   return {result.data(), result.data() + n * n};
 }
 
-Estimates moved(const Estimates& estimates, const Matrix& map) {
-  const Vector values = map * Eigen::Map<const Vector>(estimates.values.data(), map.rows());
+Estimates moved(const Estimates& estimates, const Units& units) {
+  Vector values = Eigen::Map<const Vector>(estimates.values.data(), units.factor.size()).cwiseProduct(units.factor);
+  values[values.size() - 1] -= units.shift.dot(values);
   return {.values = {values.begin(), values.end()},
-          .covariance = moved(estimates.covariance, map),
-          .robust_covariance = moved(estimates.robust_covariance, map)};
+          .covariance = moved(estimates.covariance, units),
+          .robust_covariance = moved(estimates.robust_covariance, units)};
 }
 
 std::vector<double> without_aliased(const Model& model, const Matrix& covariance) {
@@ -84,7 +88,7 @@ void set_estimates(Model& model, const Point& point, const Vector& precision, st
                          .covariance = without_aliased(model, covariance),
                          .robust_covariance = without_aliased(model, robust)};
   const std::vector<double> factors(scales.begin(), scales.end());
-  model.estimates = moved(scaled, change_of_units(factors, model.center));
+  model.estimates = moved(scaled, Units(factors, model.center));
   model.segment_std_errs.clear();
   for (Eigen::Index s = n; s < n + n_segments; ++s) model.segment_std_errs.push_back(std::sqrt(inverse(s, s)));
 }
@@ -133,7 +137,7 @@ std::optional<Estimates> in_raw_units(const Estimates& estimates, const Transfor
     factor.push_back(1 / column.scale);
     shift.push_back(column.center);
   }
-  return moved(estimates, change_of_units(factor, shift));
+  return moved(estimates, Units(factor, shift));
 }
 
 }  // namespace coterie::logistic_regression
