@@ -24,8 +24,8 @@ constexpr std::int64_t kSparserAtFirst = 4;  // where all rows of the sample hav
 // Log-odds that have moved by so much, squared and on average, leave a Hessian that is still good for a digit per step; by so much more
 // after the sample, one that with secants costs fewer sweeps than a new one of all rows costs time.
 constexpr double kMostDrift = 1.0 / 64, kMostDriftOfAll = 1.0 / 4;
-// Columns up to which a Hessian of all rows of a sweep costs about a quarter of the rest of it on a CPU.
-constexpr std::int64_t kCheapColumns = 4;
+// Columns up to which a Hessian of all rows of a sweep costs about as much as the rest of it on a CPU.
+constexpr std::int64_t kCheapColumns = 16;
 // Pivots below it leave sums in float32, and a GPU's products that err by 2^-17, no digits to find a good step with.
 constexpr double kIllConditioned = 1e-4;
 // Squared share of a column that the ones before it do not explain and rounding of sums of doubles could have left.
@@ -170,7 +170,7 @@ void plan_next(Model& model, double decrement, StepSource& by, double total_curv
   const bool carries = may_carry(model, by, total_curvature);
   if (by.smallest_pivot < kIllConditioned) search.precise = true;
   ask_for_hessian(model);
-  const bool is_cheap = model.n_columns <= kCheapColumns * (search.hessian_every / search.rows_every);
+  const bool is_cheap = model.n_columns < kCheapColumns * (search.hessian_every / search.rows_every);
   if (carries && !is_cheap) carry_factor(search, by.maker.lower(), std::move(by.secants));
 }
 
