@@ -114,7 +114,7 @@ struct Room {
 // For as many of `n_rows` as fit, and what else a pass needs.
 Room make_room(Context& context, std::int64_t n_rows, std::int64_t row_bytes) {
   const std::int64_t fit = (context.memory().available() - kPassBytes) / row_bytes;
-  const std::int64_t rows = std::min(std::max({fit, kFewestRows, std::int64_t{1}}), n_rows);
+  const std::int64_t rows = std::min(std::max(fit, kFewestRows), n_rows);
   return {context.memory().reserve("ranking the scores", kPassBytes + rows * row_bytes), static_cast<std::size_t>(rows)};
 }
 
