@@ -20,6 +20,7 @@
 #include <array>
 #include <chrono>
 #include <limits>
+#include <memory>
 #include <new>
 #include <string>
 
@@ -294,19 +295,20 @@ struct Need {
   std::size_t device_bytes, host_bytes;
 };
 
-// f(), or what `otherwise` gives where memory does not allow it.
+// f(the host memory), or what `otherwise` gives where memory does not allow it.
 template <class F, class Otherwise>
 auto if_it_fits(Context& context, const DeviceContext& device, const Need& need, F&& f, Otherwise&& otherwise) {
   if (need.device_bytes > static_cast<std::size_t>(device.memory_bytes)) return otherwise();
-  Reservation memory;
-  if (!context.memory().try_reserve(static_cast<std::int64_t>(need.host_bytes), memory)) return otherwise();
+  auto memory = std::make_shared<Reservation>();
+  if (!context.memory().try_reserve(static_cast<std::int64_t>(need.host_bytes), *memory)) return otherwise();
   try {
-    return f();
+    return f(memory);
   } catch (const OutOfDeviceMemory&) {
   } catch (const std::bad_alloc&) {  // Thrust's, for scratch
   } catch (const thrust::system_error& error) {
     throw DeviceError(std::string("sorting scores on the device failed: ") + error.what() + ". Nothing was written. Use --device cpu");
   }
+  memory.reset();
   return otherwise();
 }
 
@@ -317,9 +319,10 @@ std::vector<RankedScores> rank_by(Context& context, DeviceContext& device, const
   const Need need{n * Ranking<Tag>::kDeviceBytes, n * (n_segments > 0 ? 2 : 1) * sizeof(TiedScore) + pinned_bytes(n)};
   return if_it_fits(
       context, device, need,
-      [&] {
+      [&](const std::shared_ptr<const Reservation>& memory) {
         Ranking<Tag> ranking(context, device, rows, n_segments, begins);
         std::vector<RankedScores> ranked = ranking.run();
+        for (RankedScores& scores : ranked) scores.memory = memory;
         if (seconds_on_device != nullptr) *seconds_on_device = ranking.seconds_on_device();
         return ranked;
       },
@@ -339,7 +342,7 @@ std::vector<RankedScores> rank_scores(Context& context, DeviceContext& device, c
 std::vector<double> percentile_cuts(Context& context, DeviceContext& device, std::span<const double> score) {
   return if_it_fits(
       context, device, {2 * score.size_bytes(), pinned_bytes(score.size())},
-      [&] {
+      [&](const auto&) {
         std::vector<double> result;
         std::vector<std::int64_t> ranks;
         for (std::int32_t p = 1; p < kPercentiles; ++p) {

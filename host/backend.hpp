@@ -34,7 +34,7 @@ class Backend {
   virtual std::unique_ptr<logistic_regression::Predictor> logistic_regression_predictor(std::int32_t n_reasons) = 0;
   // For raw tiles zipped with labels, where this backend's stage() puts them.
   virtual profile::Passes profile_passes() = 0;
-  // rank_scores() and percentile_cuts() of host/ranked_scores.hpp, the same on every backend while memory lasts.
+  // rank_scores() and percentile_cuts() of host/ranked_scores.hpp, the same on every backend.
   virtual std::vector<RankedScores> rank_scores(const ScoredRows& rows, std::int32_t n_segments) = 0;
   virtual std::vector<double> percentile_cuts(std::span<const double> score) = 0;
 };

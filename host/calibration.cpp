@@ -23,13 +23,13 @@ struct Totals {
   std::int64_t rows() const { return positive_rows + negative_rows; }
 };
 
-Totals total(std::span<const TiedScore> groups) {
+Totals total(const RankedScores& ranked) {
   Totals totals;
-  for (const TiedScore& group : groups) {
+  ranked.for_each_group([&](const TiedScore& group) {
     totals.positive_rows += group.positive_rows;
     totals.negative_rows += group.negative_rows;
     totals.weight += group.positive_weight + group.negative_weight;
-  }
+  });
   return totals;
 }
 
@@ -47,9 +47,6 @@ struct Derivatives {
   double by_intercept = 0, by_slope = 0;
   double h00 = 0, h01 = 0, h11 = 0;  // of minus the second derivative
 };
-
-// Groups whose sums are taken one after another, some 0.3 ms; then those of all such chunks: the same bits for any threads.
-constexpr std::int64_t kChunk = std::int64_t{1} << 14;
 
 template <class LogOdds>
 Derivatives derivatives_of_chunk(std::span<const TiedScore> groups, const LogOdds& log_odds_of, const Targets& targets, const Line& line,
@@ -72,20 +69,22 @@ Derivatives derivatives_of_chunk(std::span<const TiedScore> groups, const LogOdd
   return sums;
 }
 
+// Sums of chunks, some 0.3 ms each, then the sum of these in their order: the same bits for any threads and parts.
 template <class LogOdds>
-Derivatives derivatives(Context& context, std::span<const TiedScore> groups, const LogOdds& log_odds_of, const Targets& targets,
-                        const Line& line, double weight) {
-  const std::int64_t n = std::ssize(groups), n_chunks = (n + kChunk - 1) / kChunk;
-  std::vector<Derivatives> chunks(static_cast<std::size_t>(n_chunks));
-  context.parallel_for(n_chunks, [&](std::int64_t chunk, int) {
-    const auto first = static_cast<std::size_t>(chunk * kChunk), rows = static_cast<std::size_t>(std::min(kChunk, n - chunk * kChunk));
-    chunks[static_cast<std::size_t>(chunk)] = derivatives_of_chunk(groups.subspan(first, rows), log_odds_of, targets, line, weight);
-  });
+Derivatives derivatives(Context& context, const RankedScores& ranked, const LogOdds& log_odds_of, const Targets& targets, const Line& line,
+                        double weight) {
   Derivatives sums;
-  for (const Derivatives& chunk : chunks)
-    for (double Derivatives::*sum : {&Derivatives::log_likelihood, &Derivatives::by_intercept, &Derivatives::by_slope, &Derivatives::h00,
-                                     &Derivatives::h01, &Derivatives::h11})
-      sums.*sum += chunk.*sum;
+  ranked.for_each_part([&](std::span<const TiedScore> groups) {
+    std::vector<Derivatives> chunks((groups.size() + kGroupsOfChunk - 1) / kGroupsOfChunk);
+    context.parallel_for(std::ssize(chunks), [&](std::int64_t chunk, int) {
+      const std::size_t first = static_cast<std::size_t>(chunk) * kGroupsOfChunk, count = std::min(kGroupsOfChunk, groups.size() - first);
+      chunks[static_cast<std::size_t>(chunk)] = derivatives_of_chunk(groups.subspan(first, count), log_odds_of, targets, line, weight);
+    });
+    for (const Derivatives& chunk : chunks)
+      for (double Derivatives::*sum : {&Derivatives::log_likelihood, &Derivatives::by_intercept, &Derivatives::by_slope, &Derivatives::h00,
+                                       &Derivatives::h01, &Derivatives::h11})
+        sums.*sum += chunk.*sum;
+  });
   return sums;
 }
 
@@ -127,30 +126,31 @@ Fit maximise(const Evaluate& evaluate, const Derivatives& identity) {
 
 // Then the likelihood grows with the slope for ever.
 template <class LogOdds>
-bool is_separated(std::span<const TiedScore> groups, const LogOdds& log_odds_of) {
+bool is_separated(const RankedScores& ranked, const LogOdds& log_odds_of) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   double low[2] = {kInfinity, kInfinity}, high[2] = {-kInfinity, -kInfinity};
-  for (const TiedScore& group : groups)
+  ranked.for_each_group([&](const TiedScore& group) {
     for (const int outcome : {0, 1}) {
       if ((outcome == 1 ? group.positive_rows : group.negative_rows) == 0) continue;
       low[outcome] = std::min(low[outcome], log_odds_of(group.score));
       high[outcome] = std::max(high[outcome], log_odds_of(group.score));
     }
+  });
   return low[1] >= high[0] || low[0] >= high[1];  // also where one class is missing
 }
 
 template <class LogOdds>
-Recalibration recalibrate_scores(Context& context, std::span<const TiedScore> groups, const LogOdds& log_odds_of) {
-  const Totals totals = total(groups);
+Recalibration recalibrate_scores(Context& context, const RankedScores& ranked, const LogOdds& log_odds_of) {
+  const Totals totals = total(ranked);
   const auto rows = static_cast<double>(totals.rows());
   Recalibration result{kNan, kNan, kNan, kNan, kNan, kNan};
   if (totals.rows() == 0) return result;
   const auto evaluate = [&](const Line& line) {
-    return derivatives(context, groups, log_odds_of, Targets{}, line, static_cast<double>(totals.weight));
+    return derivatives(context, ranked, log_odds_of, Targets{}, line, static_cast<double>(totals.weight));
   };
   const Derivatives identity = evaluate({0, 1});
   result.identity_log_likelihood = rows * identity.log_likelihood;
-  if (is_separated(groups, log_odds_of)) return result;
+  if (is_separated(ranked, log_odds_of)) return result;
   const Fit fit = maximise(evaluate, identity);
   if (!fit.converged) return result;
   result.intercept = fit.line.intercept;
@@ -169,19 +169,19 @@ void require_both(const Totals& totals) {
 struct Block {  // of pooled scores
   double low, high;
   int128 positive, weight;
-  bool above(const Block& next) const { return positive * next.weight >= next.positive * weight; }
+  bool likelier_than(const Block& other) const { return positive * other.weight >= other.positive * weight; }
 };
 
-std::vector<Block> pool_adjacent_violators(std::span<const TiedScore> groups) {
+// By ascending score.
+std::vector<Block> pool_adjacent_violators(const RankedScores& ranked) {
   std::vector<Block> blocks;
-  for (auto group = groups.rbegin(); group != groups.rend(); ++group) {  // ascending
-    Block block{group->score, group->score, group->positive_weight, int128{group->positive_weight} + group->negative_weight};
-    while (!blocks.empty() && blocks.back().above(block)) {
-      block = {blocks.back().low, block.high, blocks.back().positive + block.positive, blocks.back().weight + block.weight};
-      blocks.pop_back();
-    }
+  ranked.for_each_group([&](const TiedScore& group) {
+    Block block{group.score, group.score, group.positive_weight, int128{group.positive_weight} + group.negative_weight};
+    for (; !blocks.empty() && block.likelier_than(blocks.back()); blocks.pop_back())
+      block = {block.low, blocks.back().high, blocks.back().positive + block.positive, blocks.back().weight + block.weight};
     blocks.push_back(block);
-  }
+  });
+  std::reverse(blocks.begin(), blocks.end());
   return blocks;
 }
 
@@ -216,39 +216,40 @@ double Calibrator::log_odds(double score) const {
   return intercept + slope * score;
 }
 
-Recalibration recalibrate(Context& context, std::span<const TiedScore> groups) {
-  return recalibrate_scores(context, groups, [](double score) { return score; });
+Recalibration recalibrate(Context& context, const RankedScores& ranked) {
+  return recalibrate_scores(context, ranked, [](double score) { return score; });
 }
 
-Recalibration recalibrate(Context& context, std::span<const TiedScore> groups, const Calibrator& calibrator) {
-  return recalibrate_scores(context, groups, [&](double score) { return calibrator.log_odds(score); });
+Recalibration recalibrate(Context& context, const RankedScores& ranked, const Calibrator& calibrator) {
+  return recalibrate_scores(context, ranked, [&](double score) { return calibrator.log_odds(score); });
 }
 
-Calibrator fit_platt(Context& context, std::span<const TiedScore> groups) {
-  const Totals totals = total(groups);
+Calibrator fit_platt(Context& context, const RankedScores& ranked) {
+  const Totals totals = total(ranked);
   require_both(totals);
   const auto smoothed = [](std::int64_t rows) { return 1.0 / (static_cast<double>(rows) + 2); };
   const Targets targets{1 - smoothed(totals.positive_rows), smoothed(totals.negative_rows)};
   const auto evaluate = [&](const Line& tried) {
     return derivatives(
-        context, groups, [](double score) { return score; }, targets, tried, static_cast<double>(totals.weight));
+        context, ranked, [](double score) { return score; }, targets, tried, static_cast<double>(totals.weight));
   };
   Line line = maximise(evaluate, evaluate({0, 1})).line;
   if (!(line.slope > 0)) {  // scores that rank no better than chance: everybody gets the rate
     double hits = 0;
-    for (const TiedScore& group : groups)
+    ranked.for_each_group([&](const TiedScore& group) {
       hits += static_cast<double>(group.positive_weight) * targets.positive + static_cast<double>(group.negative_weight) * targets.negative;
+    });
     line = {log_odds(hits / static_cast<double>(totals.weight)), 0};
   }
   return {.method = Method::platt, .intercept = line.intercept, .slope = line.slope, .scores = {}, .probabilities = {}};
 }
 
-Calibrator fit_isotonic(std::span<const TiedScore> groups) {
-  const Totals totals = total(groups);
+Calibrator fit_isotonic(const RankedScores& ranked) {
+  const Totals totals = total(ranked);
   require_both(totals);
   const double least = 1.0 / (static_cast<double>(totals.rows()) + 2);
   Calibrator calibrator{.method = Method::isotonic, .scores = {}, .probabilities = {}};
-  for (const Block& block : pool_adjacent_violators(groups)) {
+  for (const Block& block : pool_adjacent_violators(ranked)) {
     const double rate = std::clamp(static_cast<double>(block.positive) / static_cast<double>(block.weight), least, 1 - least);
     for (const double end : {block.low, block.high}) {
       if (!calibrator.scores.empty() && calibrator.scores.back() == end) continue;

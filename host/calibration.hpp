@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "host/context.hpp"
@@ -42,13 +41,13 @@ struct Recalibration {
   double intercept_std_err = 0, slope_std_err = 0;         // of a unit of weight per row, whatever the scale of the weights
   double log_likelihood = 0, identity_log_likelihood = 0;  // at the maximum, and at intercept 0 and slope 1; in rows
 };
-Recalibration recalibrate(Context& context, std::span<const TiedScore> groups);
+Recalibration recalibrate(Context& context, const RankedScores& ranked);
 // The same with the log-odds that `calibrator` gives to the scores.
-Recalibration recalibrate(Context& context, std::span<const TiedScore> groups, const Calibrator& calibrator);
+Recalibration recalibrate(Context& context, const RankedScores& ranked, const Calibrator& calibrator);
 
 // Both: ArgumentError unless both classes have a row. Slope 0 and the rate where scores rank no better than chance.
-Calibrator fit_platt(Context& context, std::span<const TiedScore> groups);
+Calibrator fit_platt(Context& context, const RankedScores& ranked);
 // Values are kept 1 / (n + 2) away from 0 and 1, n = rows: no finite sample says never or always.
-Calibrator fit_isotonic(std::span<const TiedScore> groups);
+Calibrator fit_isotonic(const RankedScores& ranked);
 
 }  // namespace coterie::calibration

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 
 #include "host/exact_sum.hpp"
@@ -32,69 +31,88 @@ struct Classes {
   }
 };
 
-// Calls f(group, classes with a higher score) from the highest score down.
-template <class F>
-void for_each_group(std::span<const TiedScore> groups, F&& f) {
-  Classes above;
-  for (const TiedScore& group : groups) {
-    f(group, above);
-    above.add(group);
-  }
-}
-
 // Variance of a mean over the rows of one class, times the rows: sum of w (v - mean)^2 / sum of w * n / (n - 1) / n.
 double variance_of_mean(const ExactSum& squares, std::int64_t weight, std::int64_t rows) {
   return squares.value() / real(weight) / real(rows - 1);
 }
 
-// In weight: pairs of one of each class.
-struct Pairs {
-  int128 all = 0;
-  int128 doubled_right = 0;  // twice those ranked right, a tie counting half
-  int128 tied = 0;
+// What the first pass over the groups finds.
+struct Overview {
+  Classes all;
+  int128 doubled_wrong = 0;  // in weight: twice the pairs of a positive and a likelier negative, a tie counting half
+
+  double auc() const {
+    const int128 doubled = 2 * static_cast<int128>(all.positive_weight) * all.negative_weight;
+    return real(doubled - doubled_wrong) / real(doubled);
+  }
 };
 
-Pairs count_pairs(std::span<const TiedScore> groups, const Classes& all) {
-  Pairs pairs{.all = static_cast<int128>(all.positive_weight) * all.negative_weight};
-  for_each_group(groups, [&](const TiedScore& group, const Classes& above) {
-    const std::int64_t below = all.negative_weight - above.negative_weight - group.negative_weight;
-    pairs.doubled_right += static_cast<int128>(group.positive_weight) * (2 * below + group.negative_weight);
-    pairs.tied += static_cast<int128>(group.positive_weight) * group.negative_weight;
+Overview survey(const RankedScores& ranked) {
+  Overview overview;
+  ranked.for_each_group([&](const TiedScore& group) {
+    overview.doubled_wrong += static_cast<int128>(group.positive_weight) * (2 * overview.all.negative_weight + group.negative_weight);
+    overview.all.add(group);
   });
-  return pairs;
+  return overview;
 }
 
-void measure_auc(const RankedScores& ranked, const Classes& all, Evaluation& result) {
-  const Pairs pairs = count_pairs(ranked.groups, all);
-  result.auc = real(pairs.doubled_right) / real(2 * pairs.all);
-  result.auc_error = ranked.exact ? 0.0 : real(pairs.tied) / real(2 * pairs.all);
-  ExactSum of_positives, of_negatives;
-  for_each_group(ranked.groups, [&](const TiedScore& group, const Classes& above) {
-    const std::int64_t below = all.negative_weight - above.negative_weight - group.negative_weight;
-    const double beaten = (real(2 * below + group.negative_weight)) / real(2 * all.negative_weight) - result.auc;
-    const double beating = (real(2 * above.positive_weight + group.positive_weight)) / real(2 * all.positive_weight) - result.auc;
-    of_positives.add(real(group.positive_weight) * beaten * beaten);
-    of_negatives.add(real(group.negative_weight) * beating * beating);
-  });
-  result.auc_variance = variance_of_mean(of_positives, all.positive_weight, all.positive_rows) +
-                        variance_of_mean(of_negatives, all.negative_weight, all.negative_rows);
-  const double half = kNormal95 * std::sqrt(result.auc_variance);
-  result.auc_low = std::max(0.0, result.auc - half);
-  result.auc_high = std::min(1.0, result.auc + half);
-}
+// What the second pass adds up. Groups come from the highest score down.
+class AucVariance {
+ public:
+  explicit AucVariance(const Overview& overview) : all_(overview.all), auc_(overview.auc()) {}
 
-void measure_ranking(std::span<const TiedScore> groups, const Classes& all, Evaluation& result) {
-  ExactSum precision;
-  double largest = 0;
-  for_each_group(groups, [&](const TiedScore& group, Classes upto) {
-    upto.add(group);
-    precision.add(real(group.positive_weight) * (real(upto.positive_weight) / real(upto.weight())));
-    const double distance = real(upto.positive_weight) / real(all.positive_weight) - real(upto.negative_weight) / real(all.negative_weight);
-    largest = std::max(largest, std::abs(distance));
-  });
-  result.ks = largest;
-  result.average_precision = precision.value() / real(all.positive_weight);
-}
+  void add(std::span<const TiedScore> groups) {
+    for (const TiedScore& group : groups) {
+      const std::int64_t below = all_.negative_weight - above_.negative_weight - group.negative_weight;
+      const double beaten = (real(2 * below + group.negative_weight)) / real(2 * all_.negative_weight) - auc_;
+      const double beating = (real(2 * above_.positive_weight + group.positive_weight)) / real(2 * all_.positive_weight) - auc_;
+      of_positives_.add(real(group.positive_weight) * beaten * beaten);
+      of_negatives_.add(real(group.negative_weight) * beating * beating);
+      above_.add(group);
+    }
+  }
+
+  void write_to(Evaluation& result) const {
+    result.auc = auc_;
+    result.auc_variance = variance_of_mean(of_positives_, all_.positive_weight, all_.positive_rows) +
+                          variance_of_mean(of_negatives_, all_.negative_weight, all_.negative_rows);
+    const double half = kNormal95 * std::sqrt(result.auc_variance);
+    result.auc_low = std::max(0.0, result.auc - half);
+    result.auc_high = std::min(1.0, result.auc + half);
+  }
+
+ private:
+  const Classes& all_;
+  double auc_;
+  Classes above_;
+  ExactSum of_positives_, of_negatives_;
+};
+
+class Ranking {
+ public:
+  explicit Ranking(const Classes& all) : all_(all) {}
+
+  void add(std::span<const TiedScore> groups) {
+    for (const TiedScore& group : groups) {
+      upto_.add(group);
+      precision_.add(real(group.positive_weight) * (real(upto_.positive_weight) / real(upto_.weight())));
+      const double distance =
+          real(upto_.positive_weight) / real(all_.positive_weight) - real(upto_.negative_weight) / real(all_.negative_weight);
+      largest_ = std::max(largest_, std::abs(distance));
+    }
+  }
+
+  void write_to(Evaluation& result) const {
+    result.ks = largest_;
+    result.average_precision = precision_.value() / real(all_.positive_weight);
+  }
+
+ private:
+  const Classes& all_;
+  Classes upto_;
+  ExactSum precision_;
+  double largest_ = 0;
+};
 
 // A tenth on its way.
 struct TenthSums {
@@ -135,38 +153,52 @@ void decompose_brier(Evaluation& result) {
 }
 
 // Of probabilities: means, losses, and the tenths, all from one forecast per group.
-void measure_probabilities(std::span<const TiedScore> groups, const calibration::Calibrator& calibrator, const Classes& all,
-                           Evaluation& result) {
-  const bool isotonic = calibrator.method == calibration::Method::isotonic;  // whose probabilities are not made of log-odds
-  ExactSum probability, loss, squares;
-  std::vector<TenthSums> sums(kTenths);
-  std::int64_t first = 1;  // row of a group, counted from the highest score
-  const auto add = [&](const TiedScore& group, double, const calibration::Forecast& at) {
-    const double p = isotonic ? calibrator.probability(group.score) : at.probability;
+class Probabilities {
+ public:
+  Probabilities(const Classes& all, const calibration::Calibrator& calibrator)
+      : all_(all), calibrator_(calibrator), is_isotonic_(calibrator.method == calibration::Method::isotonic) {}
+
+  void add(std::span<const TiedScore> groups) {
+    calibration::for_each_forecast(
+        groups, [&](double score) { return calibrator_.log_odds(score); }, 0, 1,
+        [&](const TiedScore& group, double, const calibration::Forecast& at) { add(group, at); });
+  }
+
+  void write_to(Evaluation& result) const {
+    const double weight = real(all_.weight());
+    result.base_rate = real(all_.positive_weight) / weight;
+    result.mean_probability = probability_.value() / weight;
+    result.log_loss = loss_.value() / weight;
+    result.brier = squares_.value() / weight;
+    result.uncertainty = result.base_rate * (1 - result.base_rate);
+    result.tenths = tenths_of(tenths_, all_);
+    decompose_brier(result);
+  }
+
+ private:
+  void add(const TiedScore& group, const calibration::Forecast& at) {
+    const double p = is_isotonic_ ? calibrator_.probability(group.score) : at.probability;
     const double positive = real(group.positive_weight), negative = real(group.negative_weight);
-    probability.add((positive + negative) * p);
-    if (group.positive_weight > 0) loss.add(positive * at.loss_of_positive);
-    if (group.negative_weight > 0) loss.add(negative * at.loss_of_negative);
-    squares.add(positive * (1 - p) * (1 - p));
-    squares.add(negative * p * p);
+    probability_.add((positive + negative) * p);
+    if (group.positive_weight > 0) loss_.add(positive * at.loss_of_positive);
+    if (group.negative_weight > 0) loss_.add(negative * at.loss_of_negative);
+    squares_.add(positive * (1 - p) * (1 - p));
+    squares_.add(negative * p * p);
     // The tenth i ends with row floor(n i / 10): row r, counted from 1, is in the least i with r <= n i / 10.
-    TenthSums& sum = sums[static_cast<std::size_t>((static_cast<int128>(first) * kTenths + all.rows() - 1) / all.rows() - 1)];
+    TenthSums& sum = tenths_[static_cast<std::size_t>((static_cast<int128>(first_) * kTenths + all_.rows() - 1) / all_.rows() - 1)];
     sum.classes.add(group);
     sum.lowest = p;
     sum.probability.add((positive + negative) * p);
-    first += group.positive_rows + group.negative_rows;
-  };
-  calibration::for_each_forecast(
-      groups, [&](double score) { return calibrator.log_odds(score); }, 0, 1, add);
-  const double weight = real(all.weight());
-  result.base_rate = real(all.positive_weight) / weight;
-  result.mean_probability = probability.value() / weight;
-  result.log_loss = loss.value() / weight;
-  result.brier = squares.value() / weight;
-  result.uncertainty = result.base_rate * (1 - result.base_rate);
-  result.tenths = tenths_of(sums, all);
-  decompose_brier(result);
-}
+    first_ += group.positive_rows + group.negative_rows;
+  }
+
+  const Classes& all_;
+  const calibration::Calibrator& calibrator_;
+  const bool is_isotonic_;  // whose probabilities are not made of log-odds
+  ExactSum probability_, loss_, squares_;
+  std::vector<TenthSums> tenths_ = std::vector<TenthSums>(kTenths);
+  std::int64_t first_ = 1;  // row of a group, counted from the highest score
+};
 
 }  // namespace
 
@@ -187,21 +219,30 @@ double area_under_roc(std::span<const double> score, std::span<const std::int8_t
 }
 
 Evaluation evaluate(Context& context, const RankedScores& ranked, const calibration::Calibrator& calibrator) {
-  Classes all;
-  for (const TiedScore& group : ranked.groups) all.add(group);
+  const Overview overview = survey(ranked);
+  const Classes& all = overview.all;
   const bool has_both = all.positive_rows > 0 && all.negative_rows > 0;
   Evaluation result{.n_rows = all.rows(), .positive_rows = all.positive_rows};
-  if (!has_both)
+  result.recalibration = calibration::recalibrate(context, ranked, calibrator);
+  Probabilities probabilities(all, calibrator);
+  AucVariance auc(overview);
+  Ranking ranking(all);
+  // None needs what another has found; the longest comes first.
+  ranked.for_each_part([&](std::span<const TiedScore> groups) {
+    context.parallel_for(has_both ? 3 : 1, [&](std::int64_t i, int) {
+      if (i == 0) probabilities.add(groups);
+      if (i == 1) auc.add(groups);
+      if (i == 2) ranking.add(groups);
+    });
+  });
+  probabilities.write_to(result);
+  if (has_both) {
+    auc.write_to(result);
+    ranking.write_to(result);
+  } else {
     for (double* measure : {&result.auc, &result.auc_variance, &result.auc_low, &result.auc_high, &result.average_precision, &result.ks})
       *measure = kNan;
-  result.recalibration = calibration::recalibrate(context, ranked.groups, calibrator);
-  // None needs a field of another.
-  std::vector<std::function<void()>> measures = {[&] { measure_probabilities(ranked.groups, calibrator, all, result); }};
-  if (has_both) {
-    measures.emplace_back([&] { measure_auc(ranked, all, result); });
-    measures.emplace_back([&] { measure_ranking(ranked.groups, all, result); });
   }
-  context.parallel_for(std::ssize(measures), [&](std::int64_t i, int) { measures[static_cast<std::size_t>(i)](); });
   return result;
 }
 

@@ -36,7 +36,6 @@ struct Evaluation {
   double base_rate = 0, mean_probability = 0;
   // NaN where one class is missing.
   double auc = 0, auc_variance = 0, auc_low = 0, auc_high = 0;
-  double auc_error = 0;  // at most, where scores were ranked by histogram: half the share of tied pairs; else 0
   double average_precision = 0;
   double ks = 0;
   double log_loss = 0;

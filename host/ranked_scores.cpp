@@ -5,6 +5,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "host/key_ranges.hpp"
+#include "host/ordered_key.hpp"
 #include "host/statistics.hpp"
 
 namespace coterie {
@@ -32,9 +34,21 @@ void check(const ScoredRows& rows) {
 
 std::int64_t n_pieces(const ScoredRows& rows) { return (std::ssize(rows.score) + kRowsOfPiece - 1) / kRowsOfPiece; }
 
+ScoreRecord record_of(double score, std::int32_t weight, std::int32_t segment, bool positive) {
+  return {score, weight, 2 * segment + (positive ? 1 : 0)};
+}
+
 void add(TiedScore& group, std::int64_t weight, bool positive) {
   (positive ? group.positive_rows : group.negative_rows) += 1;
   (positive ? group.positive_weight : group.negative_weight) += weight;
+}
+
+// The first record may tie with the last group.
+void append_ties(UnwrittenVector<TiedScore>& groups, std::span<const ScoreRecord> sorted) {
+  for (const ScoreRecord& record : sorted) {
+    if (groups.empty() || groups.back().score != record.score) groups.push_back({.score = record.score});
+    add(groups.back(), record.weight, record.positive());
+  }
 }
 
 UnwrittenVector<TiedScore> tied(std::span<const ScoreRecord> sorted) {
@@ -42,10 +56,7 @@ UnwrittenVector<TiedScore> tied(std::span<const ScoreRecord> sorted) {
   for (std::size_t i = 0; i < sorted.size(); ++i) n_groups += i == 0 || sorted[i].score != sorted[i - 1].score;
   UnwrittenVector<TiedScore> groups;
   groups.reserve(n_groups);
-  for (const ScoreRecord& record : sorted) {
-    if (groups.empty() || groups.back().score != record.score) groups.push_back({.score = record.score});
-    add(groups.back(), record.weight, record.positive());
-  }
+  append_ties(groups, sorted);
   return groups;
 }
 
@@ -55,7 +66,7 @@ UnwrittenVector<ScoreRecord> counted_records(Context& context, const ScoredRows&
   context.parallel_for(n_pieces(rows), [&](std::int64_t piece, int) {
     ScoreRecord* record = records.data() + counted_before[static_cast<std::size_t>(piece)];
     for_each_counted(rows, piece, n_segments, [&](double score, std::int32_t weight, std::int32_t segment, bool positive) {
-      *record++ = {score, weight, 2 * segment + (positive ? 1 : 0)};
+      *record++ = record_of(score, weight, segment, positive);
     });
   });
   return records;
@@ -90,68 +101,75 @@ std::vector<RankedScores> rank_by_sorting(Context& context, const ScoredRows& ro
   return ranked;
 }
 
-// Equal steps from the least to the largest score.
-constexpr std::int64_t kSteps = std::int64_t{1} << 20;
-struct Steps {
-  double least = 0, width = 0;
-  std::size_t of(double score) const {
-    return width > 0 ? static_cast<std::size_t>(std::min((score - least) / width, static_cast<double>(kSteps - 1))) : 0;
-  }
-  double upper_end(std::size_t step) const { return least + width * (static_cast<double>(step) + 1); }
+// What a pass over rows that memory does not hold takes besides: how many rows at a time, and fewest.
+constexpr std::int64_t kSortedBytes = 2 * sizeof(ScoreRecord) + sizeof(TiedScore);  // a record, its place in a merge, its group
+constexpr std::int64_t kPassBytes = kRangeCountBytes + static_cast<std::int64_t>(kGroupsOfChunk * sizeof(TiedScore));
+constexpr std::int64_t kFewestRows = std::int64_t{1} << 16;
+
+struct Room {
+  Reservation memory;
+  std::size_t rows;
 };
 
-class StepFinder {
+// For as many of `n_rows` as fit, and what else a pass needs.
+Room make_room(Context& context, std::int64_t n_rows, std::int64_t row_bytes) {
+  const std::int64_t fit = (context.memory().available() - kPassBytes) / row_bytes;
+  const std::int64_t rows = std::min(std::max(fit, kFewestRows), n_rows);
+  return {context.memory().reserve("ranking the scores", kPassBytes + rows * row_bytes), static_cast<std::size_t>(rows)};
+}
+
+// Groups on their way from sorted records to the parts of a ranking.
+class Parts {
  public:
-  void add(double score) {
-    least_ = std::min(least_, score);
-    largest_ = std::max(largest_, score);
+  Parts(std::size_t room, const RankedScores::Sink& sink) : sink_(sink) { groups_.reserve(room + kGroupsOfChunk); }
+
+  void add(std::span<const ScoreRecord> sorted) {
+    append_ties(groups_, sorted);
+    const std::size_t complete = (groups_.size() - 1) / kGroupsOfChunk * kGroupsOfChunk;  // more rows may tie with the last group
+    if (complete > 0) sink_(std::span(groups_).first(complete));
+    groups_.erase(groups_.begin(), groups_.begin() + static_cast<std::ptrdiff_t>(complete));
   }
-  Steps steps() const { return {least_, (largest_ - least_) / static_cast<double>(kSteps)}; }
+  void finish() const { sink_(groups_); }
 
  private:
-  double least_ = std::numeric_limits<double>::infinity(), largest_ = -least_;
+  const RankedScores::Sink& sink_;
+  UnwrittenVector<TiedScore> groups_;
 };
 
-// A step's mean score, as an integer sum of 2^-32 of its width: exact in any order.
-struct StepSums {
-  TiedScore tied;
-  std::int64_t rest = 0;  // sum of (score - lower end) in units
-};
-constexpr double kUnits = 0x1p32;
+// The rows of one ranking; segment -1: of the population.
+struct Ranked {
+  ScoredRows rows;
+  std::int32_t segment, n_segments;
 
-std::vector<RankedScores> rank_by_histogram(Context& context, const ScoredRows& rows, std::int32_t n_segments) {
-  const std::size_t n_targets = static_cast<std::size_t>(n_segments) + 1;
-  const Reservation memory =
-      context.memory().reserve("the histogram of scores", static_cast<std::int64_t>(n_targets * sizeof(StepSums)) * kSteps);
-  StepFinder finder;
-  const auto for_each_row = [&](auto&& f) {
-    for (std::int64_t piece = 0; piece < n_pieces(rows); ++piece) for_each_counted(rows, piece, n_segments, f);
-  };
-  for_each_row([&](double score, std::int32_t, std::int32_t, bool) { finder.add(score); });
-  const Steps steps = finder.steps();
-  std::vector<std::vector<StepSums>> sums(n_targets, std::vector<StepSums>(static_cast<std::size_t>(kSteps)));
-  for_each_row([&](double score, std::int32_t weight, std::int32_t segment, bool positive) {
-    const std::size_t step = steps.of(score);
-    const double share = steps.width > 0 ? (score - steps.least) / steps.width - static_cast<double>(step) : 0.0;
-    const auto put = [&](StepSums& sum) {
-      add(sum.tied, weight, positive);
-      sum.rest += static_cast<std::int64_t>(share * kUnits);
-    };
-    put(sums.back()[step]);
-    if (segment < n_segments) put(sums[static_cast<std::size_t>(segment)][step]);
-  });
-  std::vector<RankedScores> ranked(n_targets);
-  for (std::size_t target = 0; target < n_targets; ++target) {
-    ranked[target].exact = false;
-    for (std::size_t step = sums[target].size(); step-- > 0;) {
-      StepSums& sum = sums[target][step];
-      const std::int64_t n = sum.tied.positive_rows + sum.tied.negative_rows;
-      if (n == 0) continue;
-      sum.tied.score =
-          steps.least + steps.width * (static_cast<double>(step) + static_cast<double>(sum.rest) / kUnits / static_cast<double>(n));
-      ranked[target].groups.push_back(sum.tied);
-    }
+  // Calls f(key, record).
+  template <class F>
+  void for_each_record(F&& f) const {
+    for (std::int64_t piece = 0; piece < n_pieces(rows); ++piece)
+      for_each_counted(rows, piece, n_segments, [&](double score, std::int32_t weight, std::int32_t of_segment, bool positive) {
+        if (segment < 0 || of_segment == segment) f(ordered_key(score), record_of(score, weight, of_segment, positive));
+      });
   }
+};
+
+void rank_by_ranges(Context& context, const Ranked& ranked, const RankedScores::Sink& sink) {
+  std::int64_t n_rows = 0;
+  ranked.for_each_record([&](std::uint64_t, const ScoreRecord&) { ++n_rows; });
+  const Room room = make_room(context, n_rows, kSortedBytes);
+  Parts parts(room.rows, sink);
+  const auto for_each = [&](auto&& f) { ranked.for_each_record(f); };
+  const auto add = [&](std::span<ScoreRecord> records) {
+    sort_records(context, records);
+    parts.add(records);
+  };
+  KeyRanges<ScoreRecord, decltype(for_each), decltype(add)>(room.rows, for_each, add).run(static_cast<std::size_t>(n_rows));
+  parts.finish();
+}
+
+std::vector<RankedScores> rank_for_every_pass(Context& context, const ScoredRows& rows, std::int32_t n_segments) {
+  std::vector<RankedScores> ranked(static_cast<std::size_t>(n_segments) + 1);
+  for (std::int32_t i = 0; i <= n_segments; ++i)
+    ranked[static_cast<std::size_t>(i)].rank_again = [&context, of = Ranked{rows, i < n_segments ? i : -1, n_segments}](
+                                                         const RankedScores::Sink& sink) { rank_by_ranges(context, of, sink); };
   return ranked;
 }
 
@@ -166,33 +184,6 @@ void select_ranks(std::span<double> scores, std::int64_t before, std::span<const
   std::fill(to + below, to + middle, scores[at]);
   select_ranks(scores.first(at), before, ranks.first(static_cast<std::size_t>(below)), to);
   select_ranks(scores.subspan(at), before + static_cast<std::int64_t>(at), ranks.subspan(middle + 1), to + middle + 1);
-}
-
-std::vector<double> cuts_by_selection(std::span<const double> score) {
-  std::vector<double> scores(score.begin(), score.end()), cuts(kPercentiles - 1, -std::numeric_limits<double>::infinity());
-  std::vector<std::int64_t> ranks;
-  for (std::int32_t p = 1; p < kPercentiles; ++p)
-    if (const std::int64_t rank = last_rank(std::ssize(scores), p); rank > 0) ranks.push_back(rank);
-  select_ranks(scores, 0, ranks, cuts.data() + (cuts.size() - ranks.size()));
-  for (double& cut : cuts) cut += 0.0;  // either zero may lie at a rank
-  return cuts;
-}
-
-std::vector<double> cuts_by_histogram(std::span<const double> score) {
-  StepFinder finder;
-  for (const double s : score) finder.add(s);
-  const Steps steps = finder.steps();
-  std::vector<std::int64_t> rows(static_cast<std::size_t>(kSteps));
-  for (const double s : score) ++rows[steps.of(s)];
-  std::vector<double> cuts;
-  std::int64_t below = 0;
-  std::size_t step = 0;
-  for (std::int32_t p = 1; p < kPercentiles; ++p) {
-    const std::int64_t rank = last_rank(std::ssize(score), p);
-    while (rank > 0 && below + rows[step] < rank) below += rows[step++];
-    cuts.push_back(rank == 0 ? -std::numeric_limits<double>::infinity() : steps.upper_end(step));
-  }
-  return cuts;
 }
 
 }  // namespace
@@ -211,22 +202,40 @@ std::vector<std::int64_t> count_rows(Context& context, const ScoredRows& rows) {
 
 std::vector<RankedScores> rank_scores(Context& context, const ScoredRows& rows, std::int32_t n_segments) {
   const std::vector<std::int64_t> counted_before = count_rows(context, rows);
-  // Records, the copy that merging and parting want, and the groups of the population and of all segments.
-  const std::int64_t bytes_per_row = 2 * sizeof(ScoreRecord) + (n_segments > 0 ? 2 : 1) * sizeof(TiedScore);
-  Reservation memory;
-  if (context.memory().try_reserve(counted_before.back() * bytes_per_row, memory))
-    return rank_by_sorting(context, rows, n_segments, counted_before);
-  return rank_by_histogram(context, rows, n_segments);
+  const std::int64_t n_counted = counted_before.back();
+  const auto groups = std::make_shared<Reservation>();  // of the population and of all segments
+  Reservation sorting;                                  // records, and the copy that merging and parting want
+  if (!context.memory().try_reserve(n_counted * (n_segments > 0 ? 2 : 1) * std::int64_t{sizeof(TiedScore)}, *groups) ||
+      !context.memory().try_reserve(n_counted * 2 * std::int64_t{sizeof(ScoreRecord)}, sorting))
+    return rank_for_every_pass(context, rows, n_segments);
+  std::vector<RankedScores> ranked = rank_by_sorting(context, rows, n_segments, counted_before);
+  for (RankedScores& ranking : ranked) ranking.memory = groups;
+  return ranked;
 }
+
+std::int64_t least_ranking_bytes(std::int64_t n_rows) { return kPassBytes + std::min(n_rows, kFewestRows) * kSortedBytes; }
 
 std::int64_t last_rank(std::int64_t n_rows, std::int32_t percentile) {
   return static_cast<std::int64_t>(static_cast<int128>(n_rows) * percentile / kPercentiles);
 }
 
 std::vector<double> percentile_cuts(Context& context, std::span<const double> score) {
-  Reservation memory;
-  if (context.memory().try_reserve(static_cast<std::int64_t>(score.size_bytes()), memory)) return cuts_by_selection(score);
-  return cuts_by_histogram(score);
+  std::vector<std::int64_t> ranks;
+  for (std::int32_t p = 1; p < kPercentiles; ++p) ranks.push_back(last_rank(std::ssize(score), p));
+  std::vector<double> cuts(ranks.size(), -std::numeric_limits<double>::infinity());  // where a percentile has no row
+  std::int64_t before = std::ssize(score);
+  const auto for_each = [&](auto&& f) {
+    for (const double s : score) f(ordered_key(s), s + 0.0);
+  };
+  const auto select = [&](std::span<double> scores) {
+    before -= std::ssize(scores);
+    const auto at = [&](std::int64_t rank) { return std::upper_bound(ranks.begin(), ranks.end(), rank) - ranks.begin(); };
+    const auto first = static_cast<std::size_t>(at(before)), last = static_cast<std::size_t>(at(before + std::ssize(scores)));
+    select_ranks(scores, before, std::span<const std::int64_t>(ranks).subspan(first, last - first), cuts.data() + first);
+  };
+  const Room room = make_room(context, std::ssize(score), sizeof(double));
+  KeyRanges<double, decltype(for_each), decltype(select)>(room.rows, for_each, select).run(score.size());
+  return cuts;
 }
 
 std::int32_t percentile(std::span<const double> cuts, double score) {

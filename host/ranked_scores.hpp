@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -27,10 +29,24 @@ struct ScoredRows {
   std::span<const std::int32_t> label;   // (n_rows) segment, or empty; rows of label -1 belong to the population only
 };
 
+// Parts of a ranking are whole chunks of so many groups, but for the last: sums of chunks do not depend on the parts.
+inline constexpr std::size_t kGroupsOfChunk = std::size_t{1} << 14;
+
+// The groups by descending score: where memory does not hold them, ranked anew for every pass over them, part by part.
 struct RankedScores {
-  UnwrittenVector<TiedScore> groups;  // descending scores
-  // False: memory held 2^20 equal steps between the least and the largest score only; a step's rows count as tied, at their mean.
-  bool exact = true;
+  using Sink = std::function<void(std::span<const TiedScore>)>;
+
+  UnwrittenVector<TiedScore> groups;
+  std::function<void(const Sink&)> rank_again;  // or empty; reads the rows that were ranked
+  std::shared_ptr<const Reservation> memory;    // of the groups of all rankings that were made together
+
+  void for_each_part(const Sink& f) const { rank_again ? rank_again(f) : f(groups); }
+  template <class F>
+  void for_each_group(F&& f) const {
+    for_each_part([&](std::span<const TiedScore> part) {
+      for (const TiedScore& group : part) f(group);
+    });
+  }
 };
 
 inline constexpr std::int64_t kRowsOfPiece = 1 << 14;  // that one thread looks through at a time
@@ -52,14 +68,17 @@ void for_each_counted(const ScoredRows& rows, std::int64_t piece, std::int32_t n
 // (pieces + 1) How many rows count before each piece; the last: how many there are. ArgumentError as rank_scores().
 std::vector<std::int64_t> count_rows(Context& context, const ScoredRows& rows);
 
-// One entry per segment, then the population. A sort of 16 bytes per row where it and its groups fit the memory ledger,
-// else a histogram. ArgumentError: spans of other lengths, an infinite or missing score. ResourceError: not even the histogram fits.
+// One entry per segment, then the population; the same groups for any memory, which the entries hold or, where it is short, find again in
+// `rows`, whose columns must outlive them then. ArgumentError: spans of other lengths, an infinite or missing score. ResourceError, from
+// here or from a pass: not even least_ranking_bytes() are left.
 std::vector<RankedScores> rank_scores(Context& context, const ScoredRows& rows, std::int32_t n_segments = 0);
+// With which ranks of so many rows, and their percentiles, are found.
+std::int64_t least_ranking_bytes(std::int64_t n_rows);
 
 inline constexpr std::int32_t kPercentiles = 100;
 
-// (99) ascending: a score belongs to percentile 1 + how many of them it exceeds. Equal scores share their percentile. Exact order
-// statistics of all scores where a copy fits the memory ledger, else the upper ends of histogram steps. `score` is not empty.
+// (99) ascending: a score belongs to percentile 1 + how many of them it exceeds. Equal scores share their percentile. Order statistics
+// of all scores. `score` is not empty. ResourceError as above.
 std::vector<double> percentile_cuts(Context& context, std::span<const double> score);
 std::int32_t percentile(std::span<const double> cuts, double score);  // 1 to 100, 100 the highest
 // The rank, counted from 1 upwards, of the last row of each percentile but the highest; 0 where there is none.

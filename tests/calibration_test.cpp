@@ -22,14 +22,13 @@ Context& two_threads() {
   return context;
 }
 
-// Descending, as RankedScores has them.
-std::vector<TiedScore> groups_of(std::vector<ScoredRow> rows) {
-  std::vector<TiedScore> groups;
+RankedScores ranked(std::vector<ScoredRow> rows) {
+  RankedScores result;
   for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
     const auto weight = static_cast<std::int64_t>(row->weight);
-    groups.push_back({row->score, row->outcome, 1 - row->outcome, row->outcome * weight, (1 - row->outcome) * weight});
+    result.groups.push_back({row->score, row->outcome, 1 - row->outcome, row->outcome * weight, (1 - row->outcome) * weight});
   }
-  return groups;
+  return result;
 }
 
 // Ascending scores whose outcomes follow logistic(intercept + slope * score).
@@ -70,7 +69,7 @@ TEST(Logistic, ForecastsOfManyHaveTheBitsOfOne) {
 }
 
 TEST(Recalibration, FindsThePlantedLine) {
-  const Recalibration found = recalibrate(two_threads(), groups_of(drawn(40000, -0.7, 0.6)));
+  const Recalibration found = recalibrate(two_threads(), ranked(drawn(40000, -0.7, 0.6)));
   EXPECT_NEAR(found.intercept, -0.7, 4 * found.intercept_std_err);
   EXPECT_NEAR(found.slope, 0.6, 4 * found.slope_std_err);
   EXPECT_LT(found.slope_std_err, 0.02);
@@ -78,9 +77,9 @@ TEST(Recalibration, FindsThePlantedLine) {
 }
 
 TEST(Recalibration, IgnoresThreadCount) {
-  const std::vector<TiedScore> groups = groups_of(drawn(40000, 0.3, 1.2));  // more than a thread takes at a time
+  const RankedScores scores = ranked(drawn(40000, 0.3, 1.2));  // more than a thread takes at a time
   Context one({.threads = 1}), three({.threads = 3});
-  const Recalibration a = recalibrate(one, groups), b = recalibrate(three, groups);
+  const Recalibration a = recalibrate(one, scores), b = recalibrate(three, scores);
   EXPECT_EQ(a.slope, b.slope);
   EXPECT_EQ(a.intercept, b.intercept);
   EXPECT_EQ(a.log_likelihood, b.log_likelihood);
@@ -88,28 +87,28 @@ TEST(Recalibration, IgnoresThreadCount) {
 
 TEST(Recalibration, IgnoresTheScaleOfTheWeights) {
   std::vector<ScoredRow> rows = drawn(500, 0.2, 1.1);
-  const Recalibration one = recalibrate(two_threads(), groups_of(rows));
+  const Recalibration one = recalibrate(two_threads(), ranked(rows));
   for (ScoredRow& row : rows) row.weight *= 1024;
-  const Recalibration many = recalibrate(two_threads(), groups_of(rows));
+  const Recalibration many = recalibrate(two_threads(), ranked(rows));
   EXPECT_EQ(one.slope, many.slope);
   EXPECT_EQ(one.slope_std_err, many.slope_std_err);
   EXPECT_EQ(one.log_likelihood, many.log_likelihood);
 }
 
 TEST(Recalibration, OfSeparatedScoresIsUnknown) {
-  const Recalibration found = recalibrate(two_threads(), groups_of({{-1, 0, 1}, {0, 0, 1}, {1, 1, 1}, {2, 1, 1}}));
+  const Recalibration found = recalibrate(two_threads(), ranked({{-1, 0, 1}, {0, 0, 1}, {1, 1, 1}, {2, 1, 1}}));
   EXPECT_TRUE(std::isnan(found.slope));
   EXPECT_FALSE(std::isnan(found.identity_log_likelihood));
 }
 
 TEST(Platt, StaysFiniteWhereScoresSeparate) {
-  const Calibrator platt = fit_platt(two_threads(), groups_of({{-1, 0, 1}, {0, 0, 1}, {1, 1, 1}, {2, 1, 1}}));
+  const Calibrator platt = fit_platt(two_threads(), ranked({{-1, 0, 1}, {0, 0, 1}, {1, 1, 1}, {2, 1, 1}}));
   EXPECT_GT(platt.probability(2), 0.5);
   EXPECT_LT(platt.probability(2), 0.9);  // the targets are 3/4 and 1/4
 }
 
 TEST(Platt, GivesTheRateWhereScoresRankBackwards) {
-  const Calibrator platt = fit_platt(two_threads(), groups_of({{-2, 1, 1}, {-1, 1, 1}, {0, 1, 1}, {1, 0, 1}, {2, 0, 1}, {3, 0, 1}}));
+  const Calibrator platt = fit_platt(two_threads(), ranked({{-2, 1, 1}, {-1, 1, 1}, {0, 1, 1}, {1, 0, 1}, {2, 0, 1}, {3, 0, 1}}));
   EXPECT_EQ(platt.slope, 0);
   EXPECT_NEAR(platt.probability(9), 0.5, kRounding);
 }
@@ -117,14 +116,14 @@ TEST(Platt, GivesTheRateWhereScoresRankBackwards) {
 TEST(Isotonic, MatchesReference) {
   const std::vector<ScoredRow> rows = drawn(120, 0, 1);
   const std::vector<double> expected = reference::isotonic(rows);
-  const Calibrator isotonic = fit_isotonic(groups_of(rows));
+  const Calibrator isotonic = fit_isotonic(ranked(rows));
   const double least = 1.0 / 122;
   for (std::size_t i = 0; i < rows.size(); ++i)
     EXPECT_NEAR(isotonic.probability(rows[i].score), std::min(std::max(expected[i], least), 1 - least), kRounding) << i;
 }
 
 TEST(Isotonic, NeverFallsAndNeverIsCertain) {
-  const Calibrator isotonic = fit_isotonic(groups_of(drawn(300, 0, 1)));
+  const Calibrator isotonic = fit_isotonic(ranked(drawn(300, 0, 1)));
   double before = 0;
   for (double score = -6; score < 6; score += 0.01) {
     const double p = isotonic.probability(score);
@@ -136,8 +135,8 @@ TEST(Isotonic, NeverFallsAndNeverIsCertain) {
 }
 
 TEST(Calibration, NeedsBothOutcomes) {
-  EXPECT_THROW(fit_platt(two_threads(), groups_of({{0, 1, 1}})), ArgumentError);
-  EXPECT_THROW(fit_isotonic(groups_of({{0, 0, 1}})), ArgumentError);
+  EXPECT_THROW(fit_platt(two_threads(), ranked({{0, 1, 1}})), ArgumentError);
+  EXPECT_THROW(fit_isotonic(ranked({{0, 0, 1}})), ArgumentError);
 }
 
 }  // namespace

@@ -72,6 +72,21 @@ class Memory(unittest.TestCase):
             self.assertLess(resident, budget + LIBRARIES_MIB)
             self.assertEqual(tight["sha256"], wide["sha256"])
 
+    # Few columns, so that scores and what ranks them outweigh the rows; a customer's row of the CSV tells every bit of its probability.
+    def test_scores_are_ranked_and_judged_within_the_budget(self):
+        rows, budget = 2_500_000, 150
+        with tempfile.TemporaryDirectory(dir=os.environ.get("COTERIE_LARGE_DIR")) as folder:
+            source, tables = os.path.join(folder, "customers.h5ad"), [os.path.join(folder, name) for name in ("tight.csv", "wide.csv")]
+            subprocess.run([BINARY, "synth", "-o", source, "--rows", str(rows), "--features", "2", "--outcomes", "churn", "--seed", "7"], check=True)
+            command = [BINARY, "propensity", source, "-o", os.path.join(folder, "result.h5ad"), "--overwrite", "--target", "churn",
+                       "--calibration", "isotonic", "--json"]
+            tight, resident = measured(*command, "--memory", f"{budget}M", "--csv", tables[0])
+            wide, _ = measured(*command, "--memory", "8G", "--csv", tables[1])
+            print(f"propensities of {rows} x 2 with --memory {budget}M: {resident:.0f} MiB resident, {tight.pop('seconds')}, else {wide.pop('seconds')}")
+            self.assertLess(resident, budget + LIBRARIES_MIB)
+            self.assertEqual(tight, wide)
+            self.assertTrue(filecmp.cmp(*tables, shallow=False))
+
     # 2 million customers with 10 million orders take 700 MiB where all are in memory at once.
     def test_transactions_of_customers_beyond_memory(self):
         rows, customers, budget = 10_000_000, 2_000_000, 96

@@ -783,6 +783,21 @@ class Truth(PropensityCase):
                 results[-1] += (file["obs/churn_probability"][:].tobytes(), file["obs/churn_reason1/codes"][:].tobytes())
         self.assertEqual(results[0], results[1])
 
+    def test_ranks_and_calibrates_alike_under_any_memory(self):
+        self.succeed("synth", "-o", "s.h5ad", "--rows", 1200000, "--features", 2, "--outcomes", "churn", "--seed", 2)
+        fits = []
+        for memory in ("90M", "1G"):  # the first holds the scores, but not all that ranks them
+            fits.append(self.fit("s.h5ad", "--target", "churn", "--calibration", "isotonic", "--memory", memory))
+            del fits[-1]["seconds"]
+        self.assertEqual(*fits)
+
+    def test_memory_that_cannot_hold_the_scores_ends_before_the_fit(self):
+        self.succeed("synth", "-o", "s.h5ad", "--rows", 300000, "--features", 2, "--outcomes", "a,b,c,d", "--seed", 2)
+        for memory, what in (("12M", "the scores of every customer"), ("40M", "ranking the scores")):  # what is reserved first and last
+            refused = self.run_coterie("propensity", "s.h5ad", "--target", "a,b,c,d", "--memory", memory)
+            self.assertEqual(refused.returncode, 6, refused.stderr)
+            self.assertRegex(refused.stderr, f"not enough memory for {what}: .* Raise --memory")
+
     def test_a_customer_keeps_its_side(self):
         """Hash of the id: another order of rows holds the same customers out."""
         generator = np.random.default_rng(1)

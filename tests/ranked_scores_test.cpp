@@ -35,6 +35,25 @@ Columns drawn(std::int64_t n_rows) {
   return columns;
 }
 
+// More than is ranked at a time, with ties that alone are more, and as many scores that only their last bits tell apart.
+Columns crowded(std::int64_t n_rows) {
+  Columns columns = drawn(n_rows);
+  for (std::size_t row = 0; row < columns.score.size(); ++row) {
+    const double draw = random_uniform(13, Purpose::bootstrap, row);
+    if (draw < 0.45)
+      columns.score[row] = row % 2 == 0 ? 0.0 : -0.0;
+    else if (draw < 0.9)
+      columns.score[row] = 1 + std::floor(draw * 0x1p16) * 0x1p-52;
+  }
+  return columns;
+}
+
+std::vector<TiedScore> all_groups(const RankedScores& ranked) {
+  std::vector<TiedScore> groups;
+  ranked.for_each_group([&](const TiedScore& group) { groups.push_back(group); });
+  return groups;
+}
+
 // Of one segment, or with -1 of everybody; straight from the words of the header.
 std::vector<TiedScore> expected_groups(const ScoredRows& rows, std::int32_t segment) {
   std::map<double, TiedScore, std::greater<>> groups;  // -0.0 and 0.0 are one key
@@ -54,14 +73,14 @@ std::vector<TiedScore> expected_groups(const ScoredRows& rows, std::int32_t segm
 }
 
 void expect_groups(const RankedScores& found, const std::vector<TiedScore>& expected) {
-  EXPECT_TRUE(found.exact);
-  ASSERT_EQ(found.groups.size(), expected.size());
+  const std::vector<TiedScore> groups = all_groups(found);
+  ASSERT_EQ(groups.size(), expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_EQ(found.groups[i].score, expected[i].score) << i;
-    EXPECT_EQ(found.groups[i].positive_rows, expected[i].positive_rows) << i;
-    EXPECT_EQ(found.groups[i].negative_rows, expected[i].negative_rows) << i;
-    EXPECT_EQ(found.groups[i].positive_weight, expected[i].positive_weight) << i;
-    EXPECT_EQ(found.groups[i].negative_weight, expected[i].negative_weight) << i;
+    ASSERT_EQ(groups[i].score, expected[i].score) << i;
+    ASSERT_EQ(groups[i].positive_rows, expected[i].positive_rows) << i;
+    ASSERT_EQ(groups[i].negative_rows, expected[i].negative_rows) << i;
+    ASSERT_EQ(groups[i].positive_weight, expected[i].positive_weight) << i;
+    ASSERT_EQ(groups[i].negative_weight, expected[i].negative_weight) << i;
   }
 }
 
@@ -146,7 +165,7 @@ TEST_F(RankedScoresTest, OfNobodyHasNoGroups) {
   for (const ScoredRows& nobody : {columns.rows(), ScoredRows{}}) {
     const auto ranked = backend_->rank_scores(nobody, 2);
     ASSERT_EQ(ranked.size(), 3u);
-    for (const RankedScores& of_segment : ranked) EXPECT_TRUE(of_segment.groups.empty());
+    for (const RankedScores& of_segment : ranked) EXPECT_TRUE(all_groups(of_segment).empty());
   }
 }
 
@@ -168,6 +187,42 @@ TEST_F(RankedScoresTest, TakesAnyScoreOfRowsThatDoNotCount) {
   Columns clean = columns;
   for (double& score : clean.score) score = std::isfinite(score) ? score : 7;
   expect_groups(backend_->rank_scores(columns.rows(), kSegments).back(), expected_groups(clean.rows(), -1));
+}
+
+TEST_F(RankedScoresTest, IgnoresMemory) {
+  const Columns columns = crowded(400'000);
+  const auto expected = backend_->rank_scores(columns.rows(), kSegments);
+  const auto cuts = backend_->percentile_cuts(columns.score);
+  EXPECT_FALSE(expected.back().rank_again);
+  const std::int64_t least = least_ranking_bytes(std::ssize(columns.score));
+  for (const auto& [threads, bytes] : {std::pair(1, least), std::pair(3, least + 1'000'000), std::pair(2, 2 * least)}) {
+    Context tight({.threads = threads, .memory_bytes = bytes});
+    const auto backend = testing::make_backend(tight);
+    const auto found = backend->rank_scores(columns.rows(), kSegments);
+    ASSERT_EQ(found.size(), expected.size());
+    EXPECT_TRUE(found.back().rank_again) << "memory for all rows";
+    for (std::size_t i = 0; i < found.size(); ++i) expect_groups(found[i], all_groups(expected[i]));
+    const Reservation others = tight.memory().reserve("what leaves room for a fifth of the scores", bytes - 3'400'000);
+    EXPECT_EQ(backend->percentile_cuts(columns.score), cuts);
+    EXPECT_EQ(tight.memory().available(), 3'400'000);
+  }
+}
+
+TEST_F(RankedScoresTest, PartsAreWholeChunks) {
+  const Columns columns = drawn(400'000);
+  Context tight({.threads = 2, .memory_bytes = least_ranking_bytes(std::ssize(columns.score))});
+  std::vector<std::size_t> sizes;
+  rank_scores(tight, columns.rows()).front().for_each_part([&](std::span<const TiedScore> part) { sizes.push_back(part.size()); });
+  ASSERT_GT(sizes.size(), 2u);
+  sizes.pop_back();
+  for (const std::size_t size : sizes) EXPECT_EQ(size % kGroupsOfChunk, 0u);
+}
+
+TEST_F(RankedScoresTest, RefusesTooLittleMemory) {
+  const Columns columns = drawn(1000);
+  Context none({.threads = 1, .memory_bytes = 10'000});
+  EXPECT_THROW(rank_scores(none, columns.rows()).front().for_each_group([](const TiedScore&) {}), ResourceError);
+  EXPECT_THROW(percentile_cuts(none, columns.score), ResourceError);
 }
 
 TEST_F(RankedScoresTest, IgnoresGpuMemory) {

@@ -8,6 +8,7 @@
 
 #include "host/error.hpp"
 #include "host/passes.hpp"
+#include "tools/propensity_rows.hpp"
 #include "tools/propensity_transform.hpp"
 #include "tools/table.hpp"
 
@@ -66,18 +67,18 @@ struct ChosenCalibration {
   std::string reason;
 };
 
-ChosenCalibration automatic_calibration(Context& context, std::span<const TiedScore> groups) {
-  const calibration::Recalibration line = calibration::recalibrate(context, groups);
+ChosenCalibration automatic_calibration(Context& context, const RankedScores& ranked) {
+  const calibration::Recalibration line = calibration::recalibrate(context, ranked);
   const double p = std::exp(line.identity_log_likelihood - line.log_likelihood);  // of chi-squared with 2 degrees of freedom
   if (!(p < kCalibrationLevel)) return {{}, "none: cross-fitted scores are calibrated as they are"};
-  return {calibration::fit_platt(context, groups), fmt::format("platt: the slope of cross-fitted scores was {:.2f}", line.slope)};
+  return {calibration::fit_platt(context, ranked), fmt::format("platt: the slope of cross-fitted scores was {:.2f}", line.slope)};
 }
 
-ChosenCalibration choose_calibration(Context& context, CalibrationChoice choice, std::span<const TiedScore> groups) {
+ChosenCalibration choose_calibration(Context& context, CalibrationChoice choice, const RankedScores& ranked) {
   switch (choice) {
-    case CalibrationChoice::platt: return {calibration::fit_platt(context, groups), "platt, as asked for"};
-    case CalibrationChoice::isotonic: return {calibration::fit_isotonic(groups), "isotonic, as asked for"};
-    default: return automatic_calibration(context, groups);
+    case CalibrationChoice::platt: return {calibration::fit_platt(context, ranked), "platt, as asked for"};
+    case CalibrationChoice::isotonic: return {calibration::fit_isotonic(ranked), "isotonic, as asked for"};
+    default: return automatic_calibration(context, ranked);
   }
 }
 
@@ -107,10 +108,12 @@ Propensities::Propensities(Session& session, Input& input, const PropensityOptio
   goals_ = parse_goals(options.goals, names);
   const bool holds_out = std::any_of(fold_.begin(), fold_.end(), [](std::int8_t fold) { return fold < 0; });
   judged_ = holds_out ? Judged::held_out : (n_folds_ > 0 ? Judged::cross_fitted : Judged::in_sample);
+  reserve_scores();
   choose_columns(options);
   fit(options);
   score();
   const Stopwatch stopwatch(seconds_.judge);
+  ranking_.release();
   std::vector<std::vector<Leak>> leaks = find_leaks(session_.context(), survey_, predictors_, raw_columns_, targets_);
   for (std::int32_t t = 0; t < targets_.size(); ++t) {
     results_[static_cast<std::size_t>(t)].leaks = std::move(leaks[static_cast<std::size_t>(t)]);
@@ -118,6 +121,21 @@ Propensities::Propensities(Session& session, Input& input, const PropensityOptio
     evaluate(t);
     warn_about(t, options.min_events);
   }
+  cross_fitted_ = {};
+  judging_.release();
+}
+
+// Before the first sweep, so that memory that is short is known before the fit.
+void Propensities::reserve_scores() {
+  MemoryLedger& ledger = session_.context().memory();
+  const std::int64_t n_rows = input_.n_rows(), n_targets = targets_.size();
+  constexpr std::int64_t kScore = sizeof(double), kFold = sizeof(std::int8_t), kOutcome = sizeof(std::int8_t);
+  const std::int64_t predictions =
+      std::max(prediction_bytes(n_rows, n_targets * (1 + n_folds_), 0), prediction_bytes(n_rows, n_targets, kReasons));
+  const std::int64_t weights = std::ssize(input_.weights().steps) * std::int64_t{sizeof(std::int32_t)};
+  memory_ = ledger.reserve("the scores of every customer", n_rows * (n_targets * kScore + kFold) + weights + predictions);
+  judging_ = ledger.reserve("the cross-fitted scores of every customer", n_rows * ((n_folds_ > 0 ? n_targets * kScore : 0) + kOutcome));
+  ranking_ = ledger.reserve("ranking the scores", least_ranking_bytes(n_rows));
 }
 
 void Propensities::choose_columns(const PropensityOptions& options) {
@@ -181,8 +199,6 @@ void Propensities::score() {
   const Stopwatch stopwatch(seconds_.predict);
   const auto n_targets = static_cast<std::size_t>(targets_.size()), n_folds = static_cast<std::size_t>(n_folds_);
   const std::size_t n_cells = static_cast<std::size_t>(input_.n_rows()) * n_targets;
-  memory_ = session_.context().memory().reserve("the scores of every customer",
-                                                static_cast<std::int64_t>(n_cells * sizeof(double) * (n_folds > 0 ? 2 : 1)));
   log_odds_.resize(n_cells);
   cross_fitted_.resize(n_folds > 0 ? n_cells : 0);
   std::vector<const logistic_regression::Model*> models;
@@ -201,7 +217,8 @@ void Propensities::score() {
         if (n_folds > 0) cross_fitted_[to] = prediction.log_odds[from + static_cast<std::size_t>(1 + std::max<int>(fold_[at], 0))];
       }
   };
-  map_tiles(session_.context(), *staged_, *predictor, std::span<const logistic_regression::Model* const>(models), copy);
+  PiecewiseSource rows(*staged_, prediction_rows(std::ssize(models), 0));
+  map_tiles(session_.context(), rows, *predictor, std::span<const logistic_regression::Model* const>(models), copy);
 }
 
 std::vector<std::int8_t> Propensities::outcomes_where(std::int32_t t, bool fitted) const {
@@ -240,7 +257,7 @@ void Propensities::calibrate(const PropensityOptions& options, std::int32_t t) {
   }
   const std::vector<std::int8_t> outcomes = outcomes_where(t, true);
   const auto ranked = session_.backend().rank_scores({of_target(cross_fitted_, t), outcomes, input_.weights().steps, {}}, 0);
-  ChosenCalibration chosen = choose_calibration(session_.context(), options.calibration, ranked.front().groups);
+  ChosenCalibration chosen = choose_calibration(session_.context(), options.calibration, ranked.front());
   result.calibrator = std::move(chosen.calibrator);
   result.calibration_reason = std::move(chosen.reason);
 }

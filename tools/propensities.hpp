@@ -65,6 +65,7 @@ class Propensities {
   TileSource& rows() { return *staged_; }
 
  private:
+  void reserve_scores();
   void choose_columns(const PropensityOptions& options);
   void fit(const PropensityOptions& options);
   void score();
@@ -94,7 +95,9 @@ class Propensities {
   std::vector<Propensity> results_;
   std::vector<logistic_regression::Model> fold_models_;  // (n_targets, n_folds)
   std::vector<double> log_odds_, cross_fitted_;          // (n_targets, n_rows)
-  Reservation memory_;
+  Reservation memory_;                                   // of what every customer takes, and of predictions on their way
+  Reservation judging_;                                  // of what every customer takes until the models are judged
+  Reservation ranking_;                                  // lent to the backend then
   Judged judged_ = Judged::held_out;
   double C_ = 1;
   std::int64_t min_events_ = 0;

@@ -171,7 +171,6 @@ io::DataFrame evaluation_frame(const Propensity& propensity, const std::vector<s
                                                                    {"auc_variance", &Evaluation::auc_variance},
                                                                    {"auc_low", &Evaluation::auc_low},
                                                                    {"auc_high", &Evaluation::auc_high},
-                                                                   {"auc_error", &Evaluation::auc_error},
                                                                    {"average_precision", &Evaluation::average_precision},
                                                                    {"ks", &Evaluation::ks},
                                                                    {"log_loss", &Evaluation::log_loss},

@@ -24,7 +24,8 @@ template <class Sink>
 void map_propensities(Session& session, TileSource& rows, PropensityRows& columns, Sink&& sink) {
   const std::vector<const logistic_regression::Model*> fits = columns.fits();
   const auto predictor = session.backend().logistic_regression_predictor(kReasons);
-  map_tiles(session.context(), rows, *predictor, std::span<const logistic_regression::Model* const>(fits),
+  PiecewiseSource pieces(rows, prediction_rows(std::ssize(fits), kReasons));
+  map_tiles(session.context(), pieces, *predictor, std::span<const logistic_regression::Model* const>(fits),
             [&](std::int64_t first_row, const logistic_regression::Prediction& prediction) { sink(first_row, columns.cells(prediction)); });
 }
 

@@ -7,6 +7,7 @@
 //   T_reason1 .. 3   what moves this customer's log-odds most away from the mean customer's, with T_reason1_contribution
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,6 +19,19 @@
 namespace coterie::tools {
 
 inline constexpr std::int32_t kReasons = 3;
+
+// How many rows at a time are predicted, and what their predictions, as columns too where reasons are wanted, take of memory: at most
+// 16 MiB, unless a block of rows takes more.
+constexpr std::int64_t prediction_row_bytes(std::int64_t n_models, std::int32_t n_reasons) {
+  return n_models * (16 + (n_reasons > 0 ? 24 + 20 * n_reasons : 0));
+}
+constexpr std::int64_t prediction_rows(std::int64_t n_models, std::int32_t n_reasons) {
+  constexpr std::int64_t kBytes = std::int64_t{16} << 20;
+  return std::max(kBlockRows, kBytes / prediction_row_bytes(n_models, n_reasons));
+}
+constexpr std::int64_t prediction_bytes(std::int64_t n_rows, std::int64_t n_models, std::int32_t n_reasons) {
+  return std::min(n_rows, prediction_rows(n_models, n_reasons)) * prediction_row_bytes(n_models, n_reasons);
+}
 
 struct Reason {
   std::string feature, direction;

@@ -56,7 +56,7 @@ std::vector<double> standardised(std::vector<double> values) {
 
 // Of the line through one column; NaN where there is none.
 double log_likelihood(Context& context, const std::vector<double>& values, const std::vector<std::int8_t>& outcome) {
-  return calibration::recalibrate(context, rank_scores(context, {values, outcome, {}, {}}).front().groups).log_likelihood;
+  return calibration::recalibrate(context, rank_scores(context, {values, outcome, {}, {}}).front()).log_likelihood;
 }
 
 // What the logarithm of a column gains, all targets together.

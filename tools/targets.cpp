@@ -44,6 +44,7 @@ Wanted parse(const std::string& text, const std::vector<std::string>& known) {
 
 std::vector<double> matrix_column(Session& session, Input& input, std::size_t column) {
   std::vector<double> values;
+  values.reserve(static_cast<std::size_t>(input.n_rows()));
   input.raw().rewind();
   while (const Tile* tile = input.raw().next()) {
     visit_cells(*tile, [&](const auto* x) {
@@ -222,6 +223,8 @@ Targets::Targets(Session& session, Input& input, const std::vector<std::string>&
   const auto n_rows = static_cast<std::size_t>(input.n_rows());
   memory_ = session.context().memory().reserve("the outcomes", static_cast<std::int64_t>(n_rows * wanted.size()));
   outcomes_.resize(n_rows * wanted.size());
+  const Reservation column_memory =
+      session.context().memory().reserve("a column of outcomes", input.n_rows() * std::int64_t{sizeof(double)});
   const std::vector<std::string> known = known_columns(input);
   for (std::size_t t = 0; t < wanted.size(); ++t) {
     input.refuse_misshapen(wanted[t].substr(0, wanted[t].find('=')), "--target");
@@ -280,6 +283,8 @@ std::vector<std::int8_t> split_rows(Session& session, Input& input, const SplitO
   const std::int32_t folds = std::max(options.folds, 1);
   std::vector<std::int8_t> fold;
   std::vector<bool> fitted;
+  fold.reserve(static_cast<std::size_t>(n_rows));
+  fitted.reserve(static_cast<std::size_t>(n_rows));
   for (std::int64_t first = 0; first < n_rows; first += kRowsAtOnce) {
     const std::int64_t count = std::min(kRowsAtOnce, n_rows - first);
     const CustomerHash customers(session.context().seed(), input.file().ids(first, count));
