@@ -5,10 +5,10 @@
                           [--python VENV/bin/python] [--no-target] [--output FILE.json]
 
 Prints nanoseconds per row and iteration (median over rounds) and the ratio peer / coterie taken round by round; then, once, the
-seconds that each needs to come within a thousandth of our inertia after 20 iterations, over a few numbers of iterations. Every
-answer is checked: the inertia of a peer may differ from ours by float32 rounding, that of faiss by its own way with empty
-clusters, and that of superkmeans, which takes no start, is only recorded. scikit-learn comes from Debian (python3-sklearn with
-libopenblas0-pthread); peers that neither this interpreter nor the one of --python can import are left out, and said so.
+seconds that each needs to come within a thousandth of our inertia after 20 iterations, over a few numbers of iterations. Ours are
+those of the fit; what the labels of all rows cost after it is recorded beside them. Every answer is checked: the inertia of a
+peer may differ from ours by float32 rounding, that of faiss by its own way with empty clusters, and that of superkmeans, which
+takes no start, is only recorded. scikit-learn comes from Debian (python3-sklearn with libopenblas0-pthread); peers that neither this interpreter nor the one of --python can import are left out, and said so.
 """
 import argparse
 import json
@@ -25,6 +25,7 @@ SHAPES = "1000000x16x8,1000000x32x16,500000x64x64,200000x128x256,100000x128x1000
 MAX_ITER = 20
 INERTIA_TOLERANCE = 1e-3  # relative; peers sum in float32 and may end one label apart
 ITERATIONS_TO_TARGET = (4, 8, 12, 16, 20, 30)
+LABELLING = []  # seconds of our runs in which, after the fit, rows get their segment and the second nearest; scikit-learn's fit ends with labels
 
 
 def cpu(field):
@@ -122,6 +123,7 @@ def run_coterie(binary, path, k, max_iter, threads, folder):
                f"{path}:/start", "--n-init", "1", "--max-iter", str(max_iter), "--tol", "0", "--transform", "none", "--device", "cpu",
                "--threads", str(threads), "--json"]
     answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    LABELLING.append(answer["seconds"]["predict"])
     return answer["seconds"]["fit"], answer["n_iter"], answer["inertia"]
 
 
@@ -155,6 +157,7 @@ def measure(shape, peers, options, folder):
     make_rows(path, n, d, k)
     engines = engines_of(path, k, peers, options, folder)
     times, inertias = {name: [] for name in engines}, {}
+    LABELLING.clear()
     for _ in range(options.rounds):
         for name, engine in engines.items():
             seconds, n_iter, inertias[name] = engine(MAX_ITER)
@@ -165,6 +168,7 @@ def measure(shape, peers, options, folder):
     result = {"shape": shape, "ns_per_row": {name: statistics.median(values) for name, values in times.items()}}
     result["ratio"] = {peer: statistics.median(p / c for p, c in zip(times[peer], times["coterie"])) for peer in peers}
     result["inertia"] = inertias
+    result["labelling_ns_per_row"] = statistics.median(LABELLING) / n * 1e9
     if not options.no_target:
         target = inertias["coterie"] * (1 + INERTIA_TOLERANCE)
         result["to_target"] = {name: seconds_to(target, engine) for name, engine in engines.items()}
