@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "bench/gpu_judging_bench.cuh"
@@ -58,41 +59,59 @@ double seconds_of(F&& f) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Iterations: sweep, statistics to the host, new centers. The first one adds every row to its center, the others move those that change.
+// Iterations of some models in shared sweeps: sweep, statistics to the host, new centers.
+class Iterations {
+ public:
+  Iterations(Bench& bench, const DeviceBuffer<float>& x, const Shape& shape, std::vector<kmeans::Model> models, SweepTally* tally = nullptr)
+      : bench_(bench),
+        tile_(tile_of(x, shape)),
+        grid_{.steps = std::vector<double>(static_cast<std::size_t>(shape.n_columns), kStep)},
+        models_(std::move(models)),
+        pass_(make_kmeans_pass(bench.context, bench.device, grid_, shape.n_columns, tally)) {}
+
+  void run() {
+    std::vector<const kmeans::Model*> pointers;
+    for (const kmeans::Model& model : models_) pointers.push_back(&model);
+    pass_->begin(pointers);
+    pass_->accumulate(tile_);
+    kmeans::SweepStatistics statistics = pass_->finish();
+    const auto d = grid_.steps.size();
+    const kmeans::GridMoments moments{
+        .n_rows = tile_.n_rows, .weight = tile_.n_rows, .sums = WideSums(d), .squares = WideSums(d), .sample = {}};
+    for (std::size_t m = 0; m < models_.size(); ++m) {
+      const kmeans::Params params{.n_clusters = models_[m].n_clusters, .max_iter = 1 << 30, .tol = -1, .given_centers = {}};
+      const auto& rows = statistics.models[m].rows_in_clusters;
+      counted_ = std::accumulate(rows.begin(), rows.end(), std::int64_t{0}) == tile_.n_rows && counted_;
+      statistics.models[m].farthest = FirstRows(1, tile_.n_columns + 2);  // none: an empty cluster keeps its center
+      kmeans::update(bench_.context, models_[m], statistics.models[m], grid_, moments, params);
+    }
+  }
+  const std::vector<kmeans::Model>& models() const { return models_; }
+  bool counted() const { return counted_; }
+
+ private:
+  Bench& bench_;
+  Tile tile_;
+  kmeans::Grid grid_;
+  std::vector<kmeans::Model> models_;
+  std::unique_ptr<kmeans::Pass> pass_;
+  bool counted_ = true;  // every row in a cluster
+};
+
+// The first iteration adds every row to its center, the others move those that change.
 void measure_kmeans(Bench& bench, const Shape& shape) {
   if (!is_wanted(bench, shape)) return;
-  DeviceContext& device = bench.device;
-  const DeviceBuffer<float> x = make_rows(device, shape.n_rows, shape.n_columns);
-  const kmeans::Grid grid{.steps = std::vector<double>(static_cast<std::size_t>(shape.n_columns), kStep)};
-  std::vector<kmeans::Model> models;
-  for (std::int32_t m = 0; m < shape.n_models; ++m) models.push_back(start_model(shape, m));
-  std::vector<const kmeans::Model*> pointers;
-  for (const kmeans::Model& model : models) pointers.push_back(&model);
-  const auto d = static_cast<std::size_t>(shape.n_columns);
-  const kmeans::GridMoments moments{
-      .n_rows = shape.n_rows, .weight = shape.n_rows, .sums = WideSums(d), .squares = WideSums(d), .sample = {}};
-  const kmeans::Params params{.n_clusters = shape.n_clusters, .max_iter = 1 << 30, .tol = -1, .given_centers = {}};
+  const DeviceBuffer<float> x = make_rows(bench.device, shape.n_rows, shape.n_columns);
+  std::vector<kmeans::Model> start;
+  for (std::int32_t m = 0; m < shape.n_models; ++m) start.push_back(start_model(shape, m));
   SweepTally tally;
-  std::unique_ptr<kmeans::Pass> pass;
-  bool counted = true;
-  const auto iterate = [&] {
-    pass->begin(pointers);
-    pass->accumulate(tile_of(x, shape));
-    kmeans::SweepStatistics statistics = pass->finish();
-    for (std::size_t m = 0; m < models.size(); ++m) {
-      const auto& rows = statistics.models[m].rows_in_clusters;
-      counted = std::accumulate(rows.begin(), rows.end(), std::int64_t{0}) == shape.n_rows && counted;
-      statistics.models[m].farthest = FirstRows(1, shape.n_columns + 2);  // none: an empty cluster keeps its center
-      kmeans::update(bench.context, models[m], statistics.models[m], grid, moments, params);
-    }
-  };
+  std::optional<Iterations> iterations;
   std::vector<double> first;
   for (int i = 0; i < 3; ++i) {
-    for (std::int32_t m = 0; m < shape.n_models; ++m) models[static_cast<std::size_t>(m)] = start_model(shape, m);
-    pass = make_kmeans_pass(bench.context, device, grid, shape.n_columns, &tally);
-    first.push_back(seconds_of(iterate));
+    iterations.emplace(bench, x, shape, start, &tally);
+    first.push_back(seconds_of([&] { iterations->run(); }));
   }
-  const double seconds = median_seconds(8, iterate);
+  const double seconds = median_seconds(8, [&] { iterations->run(); });
   const std::int32_t clusters = shape.n_clusters * shape.n_models;
   const Work work{.bytes = 4 * shape.cells(), .operations = 2 * shape.cells() * clusters, .operations_per_second = bench.roofs.half};
   char more[128];
@@ -100,7 +119,32 @@ void measure_kmeans(Bench& bench, const Shape& shape) {
                 *std::min_element(first.begin(), first.end()),
                 100.0 * static_cast<double>(tally.rechecked) / static_cast<double>(shape.n_rows) / shape.n_models,
                 100.0 * static_cast<double>(tally.exact) / static_cast<double>(shape.n_rows) / shape.n_models);
-  print_line(bench, "kmeans", shape, seconds, work, counted && labels_are_right(bench, models.front()), more);
+  print_line(bench, "kmeans", shape, seconds, work, iterations->counted() && labels_are_right(bench, iterations->models().front()), more);
+}
+
+// Every number of segments from 2 on in shared sweeps, beside one after another; both must end with the same centers.
+void measure_granularity(Bench& bench, const Shape& shape) {
+  if (!is_wanted(bench, shape)) return;
+  constexpr int kRuns = 5;
+  const DeviceBuffer<float> x = make_rows(bench.device, shape.n_rows, shape.n_columns);
+  std::vector<kmeans::Model> start;
+  double clusters = 0, alone = 0;
+  for (std::int32_t k = 2; k <= shape.n_clusters; ++k) {
+    start.push_back(start_model({shape.n_rows, shape.n_columns, k, 1}, 0));
+    clusters += k;
+  }
+  Iterations together(bench, x, shape, start);
+  const double seconds = median_seconds(kRuns, [&] { together.run(); });
+  bool right = together.counted();
+  for (std::size_t m = 0; m < start.size(); ++m) {
+    Iterations one(bench, x, shape, {start[m]});
+    alone += median_seconds(kRuns, [&] { one.run(); });
+    right = right && one.models().front().cluster_centers == together.models()[m].cluster_centers;
+  }
+  const Work work{.bytes = 4 * shape.cells(), .operations = 2 * shape.cells() * clusters, .operations_per_second = bench.roofs.half};
+  char more[64];
+  std::snprintf(more, sizeof more, ", \"alone_seconds\": %.6g", alone);
+  print_line(bench, "kmeans of 2 and more", shape, seconds, work, right, more);
 }
 
 void measure_predictor(Bench& bench, const Shape& shape) {
@@ -177,6 +221,7 @@ void measure(Bench& bench, const char* stages) {
                                  Shape{10'000'000, 64, 64, 1}, Shape{10'500'000, 128, 64, 1}, Shape{10'000'000, 32, 8, 10},
                                  Shape{10'500'000, 128, 1024, 1}, Shape{100'000'000, 32, 64, 1}, Shape{1'000'000, 512, 16384, 1}})
         measure_kmeans(bench, shape);
+      for (const Shape& shape : {Shape{10'000'000, 32, 50, 49}, Shape{10'000'000, 64, 50, 49}}) measure_granularity(bench, shape);
     }
   }
   if (wanted("predict")) {
