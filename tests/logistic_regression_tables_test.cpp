@@ -132,25 +132,6 @@ TEST(LogisticRegressionTable, IrisVersicolorAgainstVirginica) {
                    {2.394301018535, 4.479564566601, 4.737207700317, 9.742612139827, 25.707660833162});
 }
 
-// Grade point average, test score, personalised teaching and whether the grade rose, of 32 students (L. Spector and M. Mazzeo,
-// "Probit analysis and economic education", Journal of Economic Education 11, 1980, as printed in W. Greene's Econometric Analysis).
-constexpr double kSpector[] = {
-    2.66, 20, 0, 0, 2.89, 22, 0, 0, 3.28, 24, 0, 0, 2.92, 12, 0, 0, 4,    21, 0, 1, 2.86, 17, 0, 0, 2.76, 17, 0, 0, 2.87, 21, 0, 0,
-    3.03, 25, 0, 0, 3.92, 29, 0, 1, 2.63, 20, 0, 0, 3.32, 23, 0, 0, 3.57, 23, 0, 0, 3.26, 25, 0, 1, 3.53, 26, 0, 0, 2.74, 19, 0, 0,
-    2.75, 25, 0, 0, 2.83, 19, 0, 0, 3.12, 23, 1, 0, 3.16, 25, 1, 1, 2.06, 22, 1, 0, 3.62, 28, 1, 1, 2.89, 14, 1, 0, 3.51, 26, 1, 0,
-    3.54, 24, 1, 1, 2.83, 27, 1, 1, 3.39, 17, 1, 1, 2.67, 24, 1, 0, 3.65, 21, 1, 1, 4,    23, 1, 1, 3.1,  21, 1, 0, 2.39, 19, 1, 1};
-
-TEST(LogisticRegressionTable, SpectorAndMazzeo) {
-  Table table{.x = {}, .y = {}, .n_columns = 3};
-  for (std::size_t i = 0; i < std::size(kSpector); i += 4) {
-    table.x.insert(table.x.end(), kSpector + i, kSpector + i + 3);
-    table.y.push_back(kSpector[i + 3] == 1);
-  }
-  const Model model = fit_one(as_problem(table, Penalty::none));
-  EXPECT_NEAR(model.log_likelihood, -12.889634222131, 1e-6 * 12.89);
-  expect_estimates(model.estimates, {2.82611259, .09515766, 2.37868766, -13.02134686}, {1.26294108, .14155421, 1.06456425, 4.93132421});
-}
-
 // As R prints summary(glm(type ~ ., binomial, Pima.tr)), to the digits it prints.
 TEST(LogisticRegressionTable, WaldRowsOfPima) {
   if (!testing::has_shared()) GTEST_SKIP() << "no ../shared";
