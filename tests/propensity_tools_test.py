@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pandas
 from sklearn.datasets import load_breast_cancer
+from statsmodels.datasets import spector
 
 from tools_test import SHARED, Case, digest, write_h5ad
 
@@ -107,6 +108,18 @@ class Published(PropensityCase):
         self.assertAlmostEqual(fit["intercept"], .21450272, delta=STANDARD_ERRORS * fit["intercept_std_err"])
         for coefficient, expected, standard_error in zip(fit["coef"], (-.36309253, -.38767544, -.35106212, -.4356098, -.1618311), fit["std_err"]):
             self.assertAlmostEqual(coefficient, expected, delta=STANDARD_ERRORS * standard_error)
+
+    def test_spector_and_mazzeo(self):
+        """Whether the grades of 32 students rose, as statsmodels documents its fit."""
+        data = spector.load_pandas().data
+        write_h5ad(self.input, data[["GPA", "TUCE", "PSI"]].to_numpy(), {"rose": data["GRADE"].to_numpy()})
+        fit = self.fit(self.input, "--target", "rose", "--holdout", 0, "--transform", "none", "--penalty", "none")
+        self.assertAlmostEqual(fit["log_likelihood"] / -12.889634222131, 1, delta=LIKELIHOOD)
+        expected = ((2.82611259, 1.26294108), (.09515766, .14155421), (2.37868766, 1.06456425), (-13.02134686, 4.93132421))
+        found = zip([*fit["coef"], fit["intercept"]], [*fit["std_err"], fit["intercept_std_err"]])
+        for (coefficient, std_err), (beta, error) in zip(found, expected, strict=True):
+            self.assertAlmostEqual(coefficient, beta, delta=STANDARD_ERRORS * error)
+            self.assertAlmostEqual(std_err / error, 1, delta=STD_ERR)
 
     def test_pima_model_judged_on_those_it_has_not_seen(self):
         """Both files in one, parted by its column `split`: the published evaluation and gains of Pima.te."""
