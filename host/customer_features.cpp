@@ -12,6 +12,8 @@
 namespace coterie {
 namespace {
 
+constexpr std::size_t kActiveDays = 3;  // in names()
+
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // Of a hash table's node and its bucket.
@@ -71,6 +73,11 @@ void CustomerFeatures::add_purchase(Customer& customer, const Transaction& trans
   customer.discounted_lines += transaction.discounted ? 1 : 0;
   customer.monetary.add(transaction.amount);
   customer.items.add(transaction.quantity);
+  if (transaction.day < customer.first_day) {
+    customer.first_day = transaction.day;
+    customer.first = {};
+  }
+  if (transaction.day == customer.first_day) customer.first.add(transaction.amount);
   for (std::size_t w = 0; w < kNumWindows; ++w)
     if (options_.as_of - transaction.day < kWindows[w]) customer.recent[w].add(transaction.amount);
   std::int32_t* counts = levels_.data() + static_cast<std::size_t>(transaction.customer) * n_levels_;
@@ -136,8 +143,8 @@ std::span<const CustomerFeatures::Order> CustomerFeatures::orders(std::int64_t c
 }
 
 std::vector<std::string> CustomerFeatures::names() const {
-  std::vector<std::string> names{"recency_days",  "tenure_days",   "orders",   "active_days",
-                                 "interval_days", "overdue_ratio", "monetary", "order_value"};
+  std::vector<std::string> names{"recency_days",  "tenure_days", "orders",      "active_days",       "interval_days",
+                                 "overdue_ratio", "monetary",    "order_value", "repeat_order_value"};
   if (options_.has_quantity) names.emplace_back("items");
   for (const std::int64_t window : kWindows)
     for (const char* what : {"orders_{}d", "orders_trend_{}d", "monetary_{}d"}) names.push_back(fmt::format(fmt::runtime(what), window));
@@ -153,10 +160,12 @@ std::vector<double> CustomerFeatures::features(std::int64_t customer) const {
   const std::span<const Order> made = orders(customer);
   std::vector<double> row;
   append_rhythm(made, row);
-  row.insert(row.end(), {state.monetary.value(), state.monetary.value() / static_cast<double>(made.size())});
+  const double monetary = state.monetary.value(), repeats = row[kActiveDays] - 1;
+  row.insert(row.end(),
+             {monetary, monetary / static_cast<double>(made.size()), repeats > 0 ? state.monetary.less(state.first) / repeats : kNaN});
   if (options_.has_quantity) row.push_back(state.items.value());
   append_windows(state, made, row);
-  row.insert(row.end(), {static_cast<double>(state.return_lines), ratio(state.returned.value(), state.monetary.value())});
+  row.insert(row.end(), {static_cast<double>(state.return_lines), ratio(state.returned.value(), monetary)});
   const auto lines = static_cast<double>(state.lines);
   if (options_.has_discount) row.push_back(static_cast<double>(state.discounted_lines) / lines);
   const std::size_t first = static_cast<std::size_t>(customer) * n_levels_;

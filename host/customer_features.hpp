@@ -3,6 +3,8 @@
 //   recency_days, tenure_days     from the last and the first purchase to as_of
 //   orders, active_days           different orders, and days with one
 //   monetary, order_value         what purchases came to, and that per order
+//   repeat_order_value            what purchases after the first active day came to, per active day after it (zbar, lifetimes'
+//                                 monetary_value); missing for one active day
 //   items                         bought pieces, where quantities are known
 //   interval_days                 mean days between active days; missing for one active day
 //   overdue_ratio                 recency in own intervals; missing likewise
@@ -13,11 +15,12 @@
 //
 // A row is a purchase when its amount is positive (or 0, where free orders count), a return when amount or quantity is negative.
 // Rows later than as_of are no features; those within the target window say whether the customer bought again. Customers without a
-// purchase up to as_of are none. Memory: about 250 bytes per customer, 4 per level of a share, and 16 per order; those who exceed the
+// purchase up to as_of are none. Memory: about 280 bytes per customer, 4 per level of a share, and 16 per order; those who exceed the
 // budget are split by customer before (io/customer_rows.hpp).
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -78,11 +81,13 @@ class CustomerFeatures {
     double sum = 0, rest = 0;
     void add(double value);
     double value() const { return sum + rest; }
+    double less(const Sum& part) const { return (sum - part.sum) + (rest - part.rest); }
   };
   struct Customer {
-    Sum monetary, returned, items;
+    Sum monetary, first, returned, items;  // first: of the first day with a purchase, so far
     Sum recent[kNumWindows];
     std::int64_t lines = 0, return_lines = 0, discounted_lines = 0;
+    std::int64_t first_day = std::numeric_limits<std::int64_t>::max();
     bool bought = false;
   };
   struct Order {

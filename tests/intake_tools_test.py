@@ -280,6 +280,7 @@ class Features(Case):
         np.testing.assert_array_equal(x["active_days"][order] - 1, published["x"])
         np.testing.assert_allclose((x["tenure_days"] - x["recency_days"])[order] / 7, published["t_x"], atol=0.006)
         np.testing.assert_allclose(x["tenure_days"][order] / 7, published["T"], atol=0.006)
+        np.testing.assert_allclose(np.nan_to_num(x["repeat_order_value"][order]), published["zbar"], atol=0.006)
         later = {row[1] for row in rows if row and "19970930" < row[2] <= "19980630"}
         self.assertEqual(obs["bought_273d"].sum(), len(later))
 

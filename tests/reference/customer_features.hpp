@@ -20,6 +20,7 @@ struct Row {
 
 inline std::vector<double> customer_features(const std::vector<Row>& rows, std::int64_t as_of, std::int32_t n_levels) {
   std::map<std::uint64_t, std::int64_t> orders;  // first day
+  std::map<std::int64_t, double> spent_on;       // by day of purchase
   double monetary = 0, items = 0, returned = 0, return_lines = 0, lines = 0, discounted = 0;
   std::vector<double> levels(static_cast<std::size_t>(n_levels));
   for (const Row& row : rows) {
@@ -30,6 +31,7 @@ inline std::vector<double> customer_features(const std::vector<Row>& rows, std::
     } else if (row.amount > 0) {
       ++lines;
       monetary += row.amount;
+      spent_on[row.day] += row.amount;
       items += row.quantity;
       discounted += row.discounted;
       if (row.level >= 0) ++levels[static_cast<std::size_t>(row.level)];
@@ -40,6 +42,8 @@ inline std::vector<double> customer_features(const std::vector<Row>& rows, std::
   std::set<std::int64_t> days;
   for (const auto& [order, day] : orders) days.insert(day);
   const double recency = static_cast<double>(as_of - *days.rbegin()), tenure = static_cast<double>(as_of - *days.begin());
+  double repeated = 0;
+  for (const auto& [day, spent] : spent_on) repeated += day > *days.begin() ? spent : 0;
   const double interval =
       days.size() > 1 ? (tenure - recency) / static_cast<double>(days.size() - 1) : std::numeric_limits<double>::quiet_NaN();
   std::vector<double> features{recency,
@@ -50,6 +54,7 @@ inline std::vector<double> customer_features(const std::vector<Row>& rows, std::
                                recency / interval,
                                monetary,
                                monetary / static_cast<double>(orders.size()),
+                               days.size() > 1 ? repeated / static_cast<double>(days.size() - 1) : std::numeric_limits<double>::quiet_NaN(),
                                items};
   for (const std::int64_t window : {30, 90, 365}) {
     double recent = 0, before = 0, spent = 0;
