@@ -20,26 +20,13 @@ import sys
 import tempfile
 import time
 
-from provenance import provenance
+from provenance import fair_environment, provenance, versions
 
 SHAPES = "200000x16x8,100000x32x16,50000x64x16,1000000x64x64"
 TYPES = ("full", "tied", "diag", "spherical")  # in the order of CovarianceType
 ITERATIONS = 5
 THREADS = 2  # of the bench
 BOUND_TOLERANCE = 5 * 1e-3 / 20  # five sweeps, each within a twentieth of the default tol
-
-
-def fair_environment():
-    # Debian's OpenBLAS does not know every processor; unnamed, it may fall back to a kernel without AVX.
-    with open("/proc/cpuinfo", encoding="ascii") as info:
-        core = "SkylakeX" if "avx512f" in info.read() else "Haswell"
-    limits = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return {**os.environ, "OPENBLAS_CORETYPE": core, **limits}
-
-
-def processor():
-    with open("/proc/cpuinfo", encoding="ascii") as info:
-        return re.search(r"model name\s*: (.*)", info.read()).group(1)
 
 
 def plain_start(rows, kind, k):
@@ -140,10 +127,13 @@ def main():
         return print(json.dumps(fit_daal(path, int(n), int(d), int(k), kind)))
     origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
     if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
-        os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment())
+        os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment(THREADS))
     if arguments.python and subprocess.run([arguments.python, "-c", "import daal4py"], capture_output=True, check=False).returncode != 0:
         print(f"{arguments.python} cannot import daal4py, which is left out")
         arguments.python = None
+    of_peers = {"sklearn": versions(["scikit-learn", "numpy", "scipy"])}
+    if arguments.python:
+        of_peers["daal4py"] = versions(["daal4py", "scikit-learn-intelex", "numpy"], arguments.python)
     print(f"{'rows x columns x components':30}{'type':>10}  nanoseconds per row | ratio | ratio of processor time")
     results = []
     with tempfile.TemporaryDirectory() as folder:
@@ -156,8 +146,8 @@ def main():
                 results.append({"shape": name, "covariance_type": kind} | measured)
     if arguments.output:
         with open(arguments.output, "w", encoding="utf-8") as file:
-            json.dump({**origin, "cpu": processor(), "threads": THREADS, "rounds": arguments.rounds, "results": results},
-                      file, indent=1)
+            json.dump({**origin, "versions": of_peers, "openblas_coretype": os.environ["OPENBLAS_CORETYPE"], "threads": THREADS,
+                       "rounds": arguments.rounds, "results": results}, file, indent=1)
 
 
 if __name__ == "__main__":

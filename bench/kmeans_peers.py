@@ -5,8 +5,9 @@
                           [--python VENV/bin/python] [--no-target] [--output FILE.json]
 
 Prints nanoseconds per row and iteration (median over rounds) and the ratio peer / coterie taken round by round; then, once, the
-seconds that each needs to come within a thousandth of our inertia after 20 iterations, over a few numbers of iterations. Ours are
-those of the fit; what the labels of all rows cost after it is recorded beside them. Every answer is checked: the inertia of a
+seconds that each needs to come within a thousandth of our inertia after 20 iterations, over a few numbers of iterations. Our fit ends
+with centers and inertia, as those of faiss and superkmeans do; scikit-learn's ends with the labels of all rows, so that it stands beside
+our fit and our labels, and so do our seconds to an inertia. Every answer is checked: the inertia of a
 peer may differ from ours by float32 rounding, that of faiss by its own way with empty clusters, and that of superkmeans, which
 takes no start, is only recorded. scikit-learn comes from Debian (python3-sklearn with libopenblas0-pthread); peers that neither this interpreter nor the one of --python can import are left out, and said so.
 """
@@ -19,25 +20,13 @@ import sys
 import tempfile
 import time
 
-from provenance import provenance
+from provenance import cpu, fair_environment, provenance, versions
 
 SHAPES = "1000000x16x8,1000000x32x16,500000x64x64,200000x128x256,100000x128x1000"
 MAX_ITER = 20
 INERTIA_TOLERANCE = 1e-3  # relative; peers sum in float32 and may end one label apart
 ITERATIONS_TO_TARGET = (4, 8, 12, 16, 20, 30)
-LABELLING = []  # seconds of our runs in which, after the fit, rows get their segment and the second nearest; scikit-learn's fit ends with labels
-
-
-def cpu(field):
-    with open("/proc/cpuinfo", encoding="ascii") as info:
-        return next((line.split(":", 1)[1].strip() for line in info if line.startswith(field)), "")
-
-
-def fair_environment(threads):
-    # Debian's OpenBLAS does not know every processor; unnamed, it may fall back to a kernel without AVX.
-    core = "SkylakeX" if "avx512f" in cpu("flags") else "Haswell"
-    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    return {**os.environ, "OPENBLAS_CORETYPE": core, **limits}
+WITH_LABELS = "coterie with labels"  # our fit, and the segment and the second nearest of every row
 
 
 def make_rows(path, n, d, k):
@@ -108,6 +97,9 @@ def fit_superkmeans(rows, start, max_iter):
 
 
 WORKERS = {"sklearn": fit_sklearn, "sklearnex": fit_sklearnex, "faiss": fit_faiss, "superkmeans": fit_superkmeans}
+FITS_WITH_LABELS = ("sklearn", "sklearnex")
+PACKAGES = {"sklearn": ["scikit-learn", "numpy", "scipy"], "sklearnex": ["scikit-learn-intelex", "scikit-learn", "numpy"],
+            "faiss": ["faiss-cpu", "numpy"], "superkmeans": ["superkmeans", "numpy"]}
 # Relative. faiss splits the largest cluster where we move a center to the farthest row; superkmeans takes no start.
 TOLERANCES = {"faiss": 1e-2, "superkmeans": float("inf")}
 
@@ -123,8 +115,7 @@ def run_coterie(binary, path, k, max_iter, threads, folder):
                f"{path}:/start", "--n-init", "1", "--max-iter", str(max_iter), "--tol", "0", "--transform", "none", "--device", "cpu",
                "--threads", str(threads), "--json"]
     answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    LABELLING.append(answer["seconds"]["predict"])
-    return answer["seconds"]["fit"], answer["n_iter"], answer["inertia"]
+    return answer["seconds"]["fit"], answer["n_iter"], answer["inertia"], answer["seconds"]["predict"]
 
 
 def interpreter_of(peer, candidates):
@@ -143,9 +134,9 @@ def engines_of(path, k, peers, options, folder):
 
 def seconds_to(target, engine):
     for max_iter in ITERATIONS_TO_TARGET:
-        seconds, n_iter, inertia = engine(max_iter)
+        seconds, n_iter, inertia, *labels = engine(max_iter)
         if inertia <= target:
-            return {"seconds": seconds, "iterations": n_iter}
+            return {"seconds": seconds + sum(labels), "iterations": n_iter}
         if n_iter < max_iter:
             break
     return None
@@ -156,19 +147,20 @@ def measure(shape, peers, options, folder):
     path = os.path.join(folder, "rows.h5")
     make_rows(path, n, d, k)
     engines = engines_of(path, k, peers, options, folder)
-    times, inertias = {name: [] for name in engines}, {}
-    LABELLING.clear()
+    times, inertias = {name: [] for name in ("coterie", WITH_LABELS, *peers)}, {}
     for _ in range(options.rounds):
         for name, engine in engines.items():
-            seconds, n_iter, inertias[name] = engine(MAX_ITER)
+            seconds, n_iter, inertias[name], *labels = engine(MAX_ITER)
             times[name].append(seconds / n_iter / n * 1e9)
+            if labels:
+                times[WITH_LABELS].append((seconds + sum(labels)) / n_iter / n * 1e9)
             tolerance = TOLERANCES.get(name, INERTIA_TOLERANCE)
             if abs(inertias[name] - inertias["coterie"]) > tolerance * inertias["coterie"]:
                 raise SystemExit(f"{name} at {shape}: inertia {inertias[name]} against our {inertias['coterie']}: not the same work")
     result = {"shape": shape, "ns_per_row": {name: statistics.median(values) for name, values in times.items()}}
-    result["ratio"] = {peer: statistics.median(p / c for p, c in zip(times[peer], times["coterie"])) for peer in peers}
+    ours = {peer: times[WITH_LABELS if peer in FITS_WITH_LABELS else "coterie"] for peer in peers}
+    result["ratio"] = {peer: statistics.median(p / c for p, c in zip(times[peer], ours[peer])) for peer in peers}
     result["inertia"] = inertias
-    result["labelling_ns_per_row"] = statistics.median(LABELLING) / n * 1e9
     if not options.no_target:
         target = inertias["coterie"] * (1 + INERTIA_TOLERANCE)
         result["to_target"] = {name: seconds_to(target, engine) for name, engine in engines.items()}
@@ -214,8 +206,9 @@ def main():
             describe(results[-1])
     if options.output:
         with open(options.output, "w", encoding="utf-8") as file:
-            json.dump({**origin, "cpu": cpu("model name"), "threads": options.threads, "rounds": options.rounds,
-                       "max_iter": MAX_ITER, "results": results}, file, indent=1)
+            json.dump({**origin, "versions": {peer: versions(PACKAGES[peer], python) for peer, python in peers.items()},
+                       "openblas_coretype": fair_environment(options.threads)["OPENBLAS_CORETYPE"], "threads": options.threads,
+                       "rounds": options.rounds, "max_iter": MAX_ITER, "results": results}, file, indent=1)
 
 
 if __name__ == "__main__":

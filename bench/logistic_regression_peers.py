@@ -13,7 +13,6 @@ coefficients that it has alone. scikit-learn comes from Debian (python3-sklearn 
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -21,26 +20,13 @@ import tempfile
 import time
 import warnings
 
-from provenance import provenance
+from provenance import fair_environment, provenance, versions
 
 SHAPES = "1000000x16,500000x64,100000x128"
 THREADS = 2  # of the bench
 LOSS_TOLERANCE = 1e-6  # relative
 SOLVERS = {"newton-cholesky": (1e-6, 10), "lbfgs": (1e-12, 6)}  # their tol, and the digits of our own
 STREAMED = {"rows": 2000000, "features": 32, "memory": "192M"}  # 256 MB of cells
-
-
-def fair_environment():
-    # Debian's OpenBLAS does not know every processor; unnamed, it may fall back to a kernel without AVX.
-    with open("/proc/cpuinfo", encoding="ascii") as info:
-        core = "SkylakeX" if "avx512f" in info.read() else "Haswell"
-    limits = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return {**os.environ, "OPENBLAS_CORETYPE": core, **limits}
-
-
-def processor():
-    with open("/proc/cpuinfo", encoding="ascii") as info:
-        return re.search(r"model name\s*: (.*)", info.read()).group(1)
 
 
 def loss_and_gradient(rows, outcome, coefficients, intercept):
@@ -138,7 +124,7 @@ def main():
     arguments = parser.parse_args()
     origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
     if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
-        os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment())
+        os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment(THREADS))
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for shape in arguments.shapes.split(","):
@@ -148,8 +134,9 @@ def main():
         show(streamed)
     if arguments.output:
         with open(arguments.output, "w", encoding="utf-8") as file:
-            json.dump({**origin, "cpu": processor(), "threads": THREADS, "rounds": arguments.rounds, "results": results, "streamed": streamed},
-                      file, indent=1)
+            json.dump({**origin, "versions": {"sklearn": versions(["scikit-learn", "numpy", "scipy"])},
+                       "openblas_coretype": os.environ["OPENBLAS_CORETYPE"], "threads": THREADS, "rounds": arguments.rounds,
+                       "results": results, "streamed": streamed}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import anndata
 import numpy as np
 import xgboost
 
-from provenance import provenance
+from provenance import provenance, versions
 
 TABLES = {"telco": ("telco_churn/Telco-Customer-Churn.csv", ["--id", "customerID", "--outcome", "Churn=Yes"], "Churn"),
           "mlc_churn": ("mlc_churn/mlc_churn.csv", ["--outcome", "churn=yes"], "churn")}
@@ -65,7 +65,7 @@ def main():
     origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
     with tempfile.TemporaryDirectory() as folder:
         rows = [compare(arguments, pathlib.Path(folder), name) for name in TABLES]
-    json.dump({**origin, "xgboost": xgboost.__version__, "trees": TREES, "seeds": arguments.seeds, "results": rows}, sys.stdout, indent=1)
+    json.dump({**origin, "xgboost": xgboost.__version__, "versions": versions(["xgboost", "xgboost-cpu", "numpy", "scipy", "pandas", "anndata"]), "trees": TREES, "seeds": arguments.seeds, "results": rows}, sys.stdout, indent=1)
     print()
 
 

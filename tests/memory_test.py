@@ -1,14 +1,24 @@
-"""More customers than memory: the resident set, and the same digest as with all the memory one could want."""
+"""More customers than memory: the resident set, and the same digest as with all the memory one could want.
+
+    COTERIE=build/release/coterie tests/memory_test.py [--output bench/results/memory-MACHINE-DATE.json] [Memory.test_...]
+"""
+import argparse
 import filecmp
 import json
 import os
+import pathlib
 import subprocess
+import sys
 import tempfile
 import unittest
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
+from provenance import provenance
 
 BINARY = os.environ["COTERIE"]
 ROWS, COLUMNS = 20_000_000, 32
 BUDGET_MIB, LIBRARIES_MIB = 512, 64  # libraries, code and stacks lie outside the ledger
+RECORDED = []
 
 
 def measured(*command):
@@ -28,6 +38,12 @@ def cluster(folder, memory, *options):
                     "--n-init", "1", "--memory", memory, "--json", *options)
 
 
+def record(case, budget, resident):
+    """What was measured, for bench/tables."""
+    RECORDED.append({"case": case, "budget_mib": budget, "resident_mib": round(resident), "beside_mib": LIBRARIES_MIB})
+    print(f"{case} with --memory {budget}M: {resident:.0f} MiB resident")
+
+
 def write_transactions(path, n_rows, n_customers):
     """Rows of all customers in no order: consecutive ones are far apart."""
     with open(path, "w") as file:
@@ -44,7 +60,7 @@ class Memory(unittest.TestCase):
                             "--personas", "8", "--seed", "7"], check=True)
             tight, resident = cluster(folder, f"{BUDGET_MIB}M", "--n-clusters", "8")
             wide, _ = cluster(folder, "8G", "--n-clusters", "8")
-            print(f"{ROWS} x {COLUMNS} with --memory {BUDGET_MIB}M: {resident:.0f} MiB resident")
+            record(f"cluster {ROWS:,} customers, {COLUMNS} columns", BUDGET_MIB, resident)
             self.assertLess(resident, BUDGET_MIB + LIBRARIES_MIB)
             self.assertEqual(tight["sha256"], wide["sha256"])
 
@@ -55,7 +71,7 @@ class Memory(unittest.TestCase):
             subprocess.run([BINARY, "synth", "-o", os.path.join(folder, "customers.h5ad"), "--rows", str(rows), "--features", str(columns),
                             "--personas", "8", "--seed", "7", "--memory", f"{budget}M"], check=True)
             answer, resident = cluster(folder, f"{budget}M", "--n-clusters", "8", "--max-iter", "3")
-            print(f"{rows} x {columns} with --memory {budget}M: {resident:.0f} MiB resident, {answer['seconds']}")
+            record(f"cluster {rows:,} customers, {columns} columns", budget, resident)
             self.assertLess(resident, budget + LIBRARIES_MIB)
             self.assertEqual(sum(answer["sizes"]), rows)
 
@@ -68,7 +84,7 @@ class Memory(unittest.TestCase):
             options = ("--method", "gmm", "--covariance-type", "diag", "--n-components", str(n_components), "--max-iter", "3", "--probabilities")
             tight, resident = cluster(folder, f"{budget}M", *options)
             wide, _ = cluster(folder, "8G", *options)
-            print(f"{rows} x {n_components} components with --memory {budget}M: {resident:.0f} MiB resident")
+            record(f"mixture of {n_components}, with all probabilities, {rows:,} customers, 8 columns", budget, resident)
             self.assertLess(resident, budget + LIBRARIES_MIB)
             self.assertEqual(tight["sha256"], wide["sha256"])
 
@@ -82,7 +98,9 @@ class Memory(unittest.TestCase):
                        "--calibration", "isotonic", "--json"]
             tight, resident = measured(*command, "--memory", f"{budget}M", "--csv", tables[0])
             wide, _ = measured(*command, "--memory", "8G", "--csv", tables[1])
-            print(f"propensities of {rows} x 2 with --memory {budget}M: {resident:.0f} MiB resident, {tight.pop('seconds')}, else {wide.pop('seconds')}")
+            record(f"propensity {rows:,} customers, 2 columns", budget, resident)
+            for answer in (tight, wide):
+                answer.pop("seconds")
             self.assertLess(resident, budget + LIBRARIES_MIB)
             self.assertEqual(tight, wide)
             self.assertTrue(filecmp.cmp(*tables, shallow=False))
@@ -96,11 +114,19 @@ class Memory(unittest.TestCase):
             command = [BINARY, "features", source, "--as-of", "2026-09-30", "--target-window", "30d", "--json"]
             tight, resident = measured(*command, "--memory", f"{budget}M", "-o", results[0])
             wide, _ = measured(*command, "--memory", "8G", "-o", results[1])
-            print(f"{customers} customers of {rows} transactions with --memory {budget}M: {resident:.0f} MiB resident")
+            record(f"features of {rows:,} transactions, {customers:,} customers", budget, resident)
             self.assertLess(resident, budget + LIBRARIES_MIB)
             self.assertEqual(tight, wide)
             self.assertTrue(filecmp.cmp(*results, shallow=False))
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--output")
+    options, rest = parser.parse_known_args()
+    origin = provenance() if options.output else {}  # of what is measured, whatever happens to the tree meanwhile
+    done = unittest.main(argv=[sys.argv[0], *rest], verbosity=2, exit=False).result
+    if options.output and done.wasSuccessful():
+        with open(options.output, "w", encoding="utf-8") as file:
+            json.dump({**origin, "results": RECORDED}, file, indent=1)
+    sys.exit(not done.wasSuccessful())
