@@ -154,6 +154,10 @@ void fill_codes(Customer& c) {
   c.code(SynthCode::region) = choose(kRegions, c.draws().uniform(Stream::region));
   const Persona& first = personas()[static_cast<std::size_t>(c.latent.persona)];
   c.code(SynthCode::acquisition) = choose(first.age < 35 ? kYoung : kOld, c.draws().uniform(Stream::acquisition));
+  const auto days_ago = [&](Column column) { return synth_as_of(c.month) - static_cast<std::int32_t>(c.x[column]); };
+  c.code(SynthCode::signup) = days_ago(kSignupDays);
+  c.code(SynthCode::first_order) = days_ago(kTenureDays);
+  c.code(SynthCode::last_order) = days_ago(kRecencyDays);
   c.code(SynthCode::persona) = c.purchases.now();
   c.code(SynthCode::first_persona) = c.latent.persona;
   c.code(SynthCode::moved) = c.purchases.now() != c.latent.persona ? 1 : 0;

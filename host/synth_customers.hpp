@@ -12,6 +12,7 @@
 //                the hidden value itself (income)
 //   outcomes     churned, converted and upgraded happen with the probabilities that are given; a fair coin says who is treated, and
 //                treatment adds the persona's treatment effect to the log-odds of converted
+//   dates        of signing up and of the first and the last order, in days since 1970-01-01; month 1 ends with 2025
 //   months       the same customers a month of 30 days later: events go on, 3 % a month move to another persona, and from month 2 on
 //                app visits are 1.6 and e-mails 0.6 times as many, and sessions 1.3 times as long
 #pragma once
@@ -33,6 +34,8 @@ struct CustomerSynthOptions {
   std::int32_t month = 1;      // 1 to kMostSynthMonths
 };
 inline constexpr std::int32_t kMostSynthMonths = 24;
+// The last day that a month knows of, since 1970-01-01.
+constexpr std::int32_t synth_as_of(std::int32_t month) { return 20453 + 30 * (month - 1); }
 inline constexpr double kSynthTailIndex = 2.5, kSynthMoveShare = 0.03;
 
 struct SynthPersona {
@@ -56,10 +59,27 @@ std::vector<SynthColumn> synth_columns(std::int32_t month);  // of x
 
 // Codes beside x; for categories their names, in the order of the codes. Personas are numbers, in the order of synth_personas():
 // as a category the truth would describe segments and predict outcomes.
-enum class SynthCode { region, plan, acquisition, household, treated, churned, converted, upgraded, persona, first_persona, moved, end };
+enum class SynthCode {
+  region,
+  plan,
+  acquisition,
+  household,
+  signup,
+  first_order,
+  last_order,
+  treated,
+  churned,
+  converted,
+  upgraded,
+  persona,
+  first_persona,
+  moved,
+  end
+};
 struct SynthCodeColumn {
   std::string name;
   std::vector<std::string> categories = {};
+  bool is_date = false;
 };
 std::vector<SynthCodeColumn> synth_codes();
 

@@ -46,6 +46,8 @@ struct ObsRoles {
   std::string value;                  // revenue or the like, or ""
   // (outcomes.size()) the text that became 1 when an outcome was imported, or ""; empty where nothing is recorded
   std::vector<std::string> positives = {};
+  std::string treatment = {};           // who was treated, or ""; like dates, it predicts nothing
+  std::vector<std::string> dates = {};  // signup, last_order, ...: numbers are days since 1970-01-01
 };
 
 struct FeatureFileOptions {

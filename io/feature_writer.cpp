@@ -120,6 +120,8 @@ FeatureWriter::FeatureWriter(AtomicOutput& output, FeatureFileLayout layout, Con
   if (!roles.outcomes.empty()) file.write_value("uns/coterie/roles/outcomes", roles.outcomes);
   if (!roles.positives.empty()) file.write_value("uns/coterie/roles/positives", roles.positives);
   if (!roles.value.empty()) file.write_value("uns/coterie/roles/value", roles.value);
+  if (!roles.treatment.empty()) file.write_value("uns/coterie/roles/treatment", roles.treatment);
+  if (!roles.dates.empty()) file.write_value("uns/coterie/roles/dates", roles.dates);
 }
 
 FeatureWriter::~FeatureWriter() = default;

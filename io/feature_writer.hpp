@@ -2,7 +2,7 @@
 //   X      (n_rows, n_columns) float32 or float64, contiguous unless compression is asked for
 //   obs    the ids and the columns beside X; indexed by the ids, or by _index, their text, where ids are numbers
 //   var    name (index), role, layer, weight, onehot_of, and sensitive where a column is
-//   uns/coterie/roles    which obs column is the id, the row weight, the outcomes, the value
+//   uns/coterie/roles    which obs column is the id, the row weight, the outcomes, the value, the treatment, dates
 // Rows are streamed, so a file may be any size.
 #pragma once
 

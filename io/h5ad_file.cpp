@@ -135,10 +135,14 @@ void check_role(const InputFile& file, const std::string& role, const std::strin
 void read_roles(const InputFile& file, FeatureLayout& layout) {
   layout.roles = {role_text(file, "weight"), role_texts(file, "outcomes"), role_text(file, "value")};
   layout.roles.positives = role_texts(file, "positives");
+  layout.roles.treatment = role_text(file, "treatment");
+  layout.roles.dates = role_texts(file, "dates");
   if (layout.roles.positives.size() != layout.roles.outcomes.size()) layout.roles.positives.clear();
   check_role(file, "weight", layout.roles.weight, layout.obs);
   check_role(file, "value", layout.roles.value, layout.obs);
+  check_role(file, "treatment", layout.roles.treatment, layout.obs);
   for (const std::string& outcome : layout.roles.outcomes) check_role(file, "outcomes", outcome, layout.obs);
+  for (const std::string& date : layout.roles.dates) check_role(file, "dates", date, layout.obs);
 }
 
 // The ids: a dataset the user named, the obs column that plays the part, or the index of obs.

@@ -76,6 +76,8 @@ TEST(FeatureWriter, NamesRolesAndColumnsComeBack) {
   EXPECT_EQ(file->roles().weight, "weight");
   EXPECT_THAT(file->roles().outcomes, ElementsAre("churned"));
   EXPECT_EQ(file->roles().value, "revenue");
+  EXPECT_EQ(file->roles().treatment, "plan");
+  EXPECT_THAT(file->roles().dates, ElementsAre("churned", "revenue"));
   const std::vector<double> churned = file->numbers("churned"), revenue = file->numbers("revenue");
   EXPECT_EQ(churned[5], 1);
   EXPECT_EQ(churned[6], 0);

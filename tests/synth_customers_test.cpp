@@ -7,7 +7,10 @@
 #include <cstring>
 #include <memory>
 
+#include "host/calibration.hpp"
 #include "host/error.hpp"
+#include "host/random.hpp"
+#include "host/synth_personas.hpp"
 
 namespace coterie {
 namespace {
@@ -88,6 +91,27 @@ TEST(SynthCustomers, IgnoresThreadCountAndTileRows) {
   EXPECT_TRUE(same_bits(rows_of(options, 0, 1'007), rows_of({.rows = 10'007, .seed = 3, .month = 3}, 9'000, 1'007)));
 }
 
+// The bits themselves: what is planted may not move unnoticed.
+TEST(SynthCustomers, BitsStayAsTheyAre) {
+  const auto digest = [](std::int32_t month) {
+    std::uint64_t hash = 0;
+    const auto add = [&](const auto& cells) {
+      for (const auto cell : cells) {
+        std::uint64_t bits = 0;
+        std::memcpy(&bits, &cell, sizeof cell);
+        hash = mix64(hash ^ bits);
+      }
+    };
+    const SynthCustomers customers = rows_of({.rows = 5'000, .seed = 11, .month = month}, 0, 5'000);
+    add(customers.x);
+    for (const auto& codes : customers.codes) add(codes);
+    for (const auto& numbers : customers.numbers) add(numbers);
+    return hash;
+  };
+  EXPECT_EQ(digest(1), 1298220078622191938U);
+  EXPECT_EQ(digest(3), 11241347833649336475U);
+}
+
 // A billion rows are reached by their number alone.
 TEST(SynthCustomers, TheBillionthRowIsLikeTheOthers) {
   const CustomerSynthOptions options{.rows = 5'000'000'000, .seed = 7};
@@ -115,13 +139,87 @@ TEST(SynthCustomers, AThirdBuysOnce) {
 }
 
 // Hill's estimate over the 1 % largest; its standard error is index / sqrt(600).
-TEST(SynthCustomers, OrderValuesHaveTheTail) {
-  std::vector<double> values = column(month(1), "order_value");
-  std::sort(values.rbegin(), values.rend());
-  const std::size_t k = values.size() / 100;
-  double sum = 0;
-  for (std::size_t i = 0; i < k; ++i) sum += std::log(values[i] / values[k]);
-  EXPECT_NEAR(static_cast<double>(k) / sum, kSynthTailIndex, 0.4);
+TEST(SynthCustomers, SpendingHasTheTail) {
+  for (const char* name : {"order_value", "monetary"}) {
+    std::vector<double> values = column(month(1), name);
+    std::sort(values.rbegin(), values.rend());
+    const std::size_t k = values.size() / 100;
+    double sum = 0;
+    for (std::size_t i = 0; i < k; ++i) sum += std::log(values[i] / values[k]);
+    EXPECT_NEAR(static_cast<double>(k) / sum, kSynthTailIndex, 0.4) << name;
+  }
+}
+
+TEST(SynthCustomers, DatesAreWhatTheDaysCount) {
+  for (const std::int32_t m : {1, 2}) {
+    const SynthCustomers& c = month(m);
+    const std::pair<SynthCode, const char*> dates[] = {
+        {SynthCode::signup, "signup_days"}, {SynthCode::first_order, "tenure_days"}, {SynthCode::last_order, "recency_days"}};
+    for (const auto& [date, days] : dates) {
+      const std::vector<double> before = column(c, days);
+      for (std::size_t i = 0; i < before.size(); ++i) ASSERT_EQ(c[date][i] + before[i], synth_as_of(m)) << days;
+    }
+    EXPECT_LE(*std::max_element(c[SynthCode::last_order].begin(), c[SynthCode::last_order].end()), synth_as_of(m));
+  }
+  EXPECT_EQ(month(1)[SynthCode::first_order], month(2)[SynthCode::first_order]);
+  EXPECT_EQ(month(1)[SynthCode::signup], month(2)[SynthCode::signup]);
+}
+
+// Counts by level against the sums of the probabilities that customers have of it.
+void expect_counts(const std::vector<std::int32_t>& codes, const std::vector<std::vector<double>>& probabilities, const char* name) {
+  for (std::size_t level = 0; level < probabilities.front().size(); ++level) {
+    double seen = 0, expected = 0, variance = 0;
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      const double p = probabilities[i][level];
+      if (std::isnan(p)) continue;
+      seen += codes[i] == static_cast<std::int32_t>(level) ? 1 : 0;
+      expected += p;
+      variance += p * (1 - p);
+    }
+    EXPECT_NEAR(seen, expected, 5 * std::sqrt(variance)) << name << ' ' << level;
+  }
+}
+
+TEST(SynthCustomers, TraitsFollowPersonaAndAge) {
+  const SynthCustomers& c = month(1);
+  const std::vector<double> age = column(c, "age");
+  std::vector<std::vector<double>> plan, acquisition, household, region(age.size(), {0.2, 0.16, 0.14, 0.13, 0.12, 0.1, 0.08, 0.07});
+  const auto below = [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); };
+  for (std::size_t i = 0; i < age.size(); ++i) {
+    const synth::Persona& persona = synth::personas()[static_cast<std::size_t>(c[SynthCode::persona][i])];
+    const auto up_to = [&](double level) { return below((level + 0.5 - persona.plan) / std::hypot(0.5, 0.4)); };
+    plan.push_back({up_to(0), up_to(1) - up_to(0), up_to(2) - up_to(1), 1 - up_to(2)});
+    acquisition.push_back(persona.age < 35 ? std::vector{0.25, 0.45, 0.2, 0.03, 0.07} : std::vector{0.4, 0.12, 0.13, 0.25, 0.1});
+    const double alone = calibration::logistic((30 - age[i]) / 8), couple = std::min(0.25, 1 - alone);  // of known age
+    household.push_back({alone, couple, 1 - alone - couple});
+  }
+  expect_counts(c[SynthCode::region], region, "region");
+  expect_counts(c[SynthCode::plan], plan, "plan");
+  expect_counts(c[SynthCode::acquisition], acquisition, "acquisition");
+  expect_counts(c[SynthCode::household], household, "household");
+}
+
+// All channels of a customer swing together, those who left are seldom seen, and the windows hold each other.
+TEST(SynthCustomers, ChannelsHaveTrends) {
+  const SynthCustomers& c = month(1);
+  const std::vector<double> recency = column(c, "recency_days"), app_trend = column(c, "app_trend_30d");
+  for (const std::string channel : {"web", "email", "store", "support"}) {
+    const std::vector<double> now = column(c, channel + "_30d"), trend = column(c, channel + "_trend_30d"),
+                              quarter = column(c, channel + "_90d"), year = column(c, channel + "_365d");
+    double together = 0, lately = 0, long_ago = 0, n = 0;
+    for (std::size_t i = 0; i < now.size(); ++i) {
+      ASSERT_GE(now[i] - trend[i], 0);  // those of the 30 days before
+      ASSERT_GE(quarter[i], 2 * now[i] - trend[i]);
+      ASSERT_GE(year[i], quarter[i]);
+      together += trend[i] * app_trend[i];
+      if (recency[i] <= 30) lately += now[i], ++n;
+      if (recency[i] > 365) long_ago += now[i];
+    }
+    const auto gone = static_cast<double>(std::count_if(recency.begin(), recency.end(), [](double r) { return r > 365; }));
+    EXPECT_GT(together, 0) << channel;
+    EXPECT_LT(long_ago / gone, 0.5 * lately / n) << channel;
+    EXPECT_NEAR(mean(trend) / mean(now), 0, 0.05) << channel;  // some rise, as many fall
+  }
 }
 
 TEST(SynthCustomers, SessionsAndMinutesCorrelate) {

@@ -1,9 +1,11 @@
 """End-to-end tests of synthetic customers: COTERIE=build/release/coterie /usr/bin/python3 tests/synth_tools_test.py [Class]."""
 
+import json
 import sys
 import unittest
 
 import anndata
+import h5py
 import numpy as np
 
 from tools_test import Case, digest
@@ -44,6 +46,28 @@ class Customers(Case):
         shares = truth.obs["true_persona"].value_counts(normalize=True).sort_index().to_numpy()
         self.assertLess(np.abs(shares - truth_frames["personas"]["share"].to_numpy()).max(), .02)  # 5 standard errors
         self.assertEqual(list(truth_frames["columns"].index), list(truth.var_names))
+
+    def test_dates_and_treatment_are_declared_and_predict_nothing(self):
+        path = self.synth("a.h5ad", "--rows", 5000, "--seed", 3, "--month", 2)
+        file = anndata.read_h5ad(path)
+        roles, dates = file.uns["coterie"]["roles"], ["signup", "first_order", "last_order"]
+        self.assertEqual((roles["treatment"], list(roles["dates"])), ("treated", dates))
+        days = file.uns["truth"]["as_of"] - file.obs["last_order"]
+        np.testing.assert_array_equal(days, file.to_df()["recency_days"])
+        self.assertEqual(np.datetime64(0, "D") + int(file.uns["truth"]["as_of"]), np.datetime64("2026-01-30"))
+        self.assertTrue((file.obs["signup"] <= file.obs["first_order"]).all())
+
+        def texts_of_model():
+            report = json.loads(self.succeed("propensity", path, "-o", "r.h5ad", "--overwrite", "--target", "churned", "--json").stdout)
+            return {name.split("=")[0] for name in report["features"] if "=" in name}
+
+        self.assertFalse(texts_of_model() & {"treated", *dates})
+        self.assertLessEqual({"plan", "region", "household"}, texts_of_model())
+        with h5py.File(path, "r+") as stored:  # texts, had they those roles
+            del stored["uns/coterie/roles/treatment"], stored["uns/coterie/roles/dates"]
+            stored["uns/coterie/roles/treatment"] = "plan"
+            stored["uns/coterie/roles/dates"] = ["region"]
+        self.assertFalse(texts_of_model() & {"plan", "region"})
 
     def test_storage_changes_nothing(self):
         plain = self.synth("a.h5ad", "--rows", 20000, "--threads", 1)

@@ -25,7 +25,8 @@ constexpr double kCalibrationLevel = 0.05;
 
 std::vector<std::string> excluded_names(const Input& input, const PropensityOptions& options) {
   std::vector<std::string> names = input.roles().outcomes;
-  names.insert(names.end(), {input.roles().value, input.roles().weight, input.file().id_name()});
+  names.insert(names.end(), {input.roles().value, input.roles().weight, input.roles().treatment, input.file().id_name()});
+  names.insert(names.end(), input.roles().dates.begin(), input.roles().dates.end());
   for (const std::string& split : {options.split.column, options.split.found})
     if (!split.empty()) names.insert(names.end(), {split, split + "=train"});
   for (const std::string& target : options.targets) {

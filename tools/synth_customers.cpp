@@ -29,10 +29,14 @@ io::FeatureFileLayout layout_of(const CustomerSynthOptions& options, bool compre
                               .onehot_of = {},
                               .sensitive = column.sensitive});
   layout.obs.push_back({.name = "customer_id", .type = io::CellType::int64});
-  for (const SynthCodeColumn& column : synth_codes())
+  for (const SynthCodeColumn& column : synth_codes()) {
     layout.obs.push_back({.name = column.name, .type = io::CellType::int32, .categories = column.categories});
+    if (column.is_date) layout.roles.dates.push_back(column.name);
+  }
   for (const std::string& name : synth_numbers()) layout.obs.push_back({.name = name, .type = io::CellType::float64});
-  layout.roles = {.weight = {}, .outcomes = {"churned", "converted", "upgraded"}, .value = "value"};
+  layout.roles.outcomes = {"churned", "converted", "upgraded"};
+  layout.roles.value = "value";
+  layout.roles.treatment = "treated";
   return layout;
 }
 
@@ -59,6 +63,7 @@ void write_truth(io::H5adWriter& file, const CustomerSynthOptions& options) {
   file.write_frame("uns/truth/personas", personas);
   file.write_frame("uns/truth/columns", columns);
   file.write_value("uns/truth/month", std::int64_t{options.month});
+  file.write_value("uns/truth/as_of", std::int64_t{synth_as_of(options.month)});  // as the dates of obs
   file.write_value("uns/truth/treatment", std::string("treated"));
   file.write_value("uns/truth/treated_share", 0.5);
   file.write_value("uns/truth/moved_share_per_month", kSynthMoveShare);

@@ -34,7 +34,7 @@ inline io::FeatureFileLayout sample_layout(const SampleFeatures& sample) {
                 {.name = "churned", .type = io::CellType::boolean},
                 {.name = "revenue", .type = io::CellType::float64},
                 {.name = "weight", .type = io::CellType::float32}};
-  layout.roles = {.weight = "weight", .outcomes = {"churned"}, .value = "revenue"};
+  layout.roles = {.weight = "weight", .outcomes = {"churned"}, .value = "revenue", .treatment = "plan", .dates = {"churned", "revenue"}};
   return layout;
 }
 
