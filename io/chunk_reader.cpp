@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "host/error.hpp"
 #include "io/dataset_guard.hpp"
@@ -14,12 +15,17 @@ namespace {
 // zlib's own bound for incompressible data, and a checksum; larger chunks are damaged.
 std::int64_t largest_stored(std::int64_t chunk_bytes) { return chunk_bytes + chunk_bytes / 1000 + 64; }
 
-// Nothing when HDF5 was told to leave chunks at the edge as they are, which their masks do not say.
-std::vector<H5Z_filter_t> filters_of(const hdf5::Dataset& dataset) {
+// Larger ones without filters are read in parts, which takes no memory.
+constexpr std::int64_t kLargestUnfiltered = std::int64_t{16} << 20;
+
+// Nothing where there are no chunks, or HDF5 was told to leave those at the edge as they are, which their masks do not say.
+std::optional<std::vector<H5Z_filter_t>> filters_of(const hdf5::Dataset& dataset) {
   const hdf5::PropertyList creation(hdf5::check_id(H5Dget_create_plist(dataset.id()), dataset.id(), "read how it is stored"));
   std::vector<H5Z_filter_t> filters;
   unsigned options = 0;
-  if (H5Pget_chunk_opts(creation.id(), &options) < 0 || (options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) != 0) return filters;
+  if (H5Pget_layout(creation.id()) != H5D_CHUNKED || H5Pget_chunk_opts(creation.id(), &options) < 0 ||
+      (options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) != 0)
+    return std::nullopt;
   for (int i = 0; i < H5Pget_nfilters(creation.id()); ++i) {
     unsigned flags = 0;
     std::size_t n_values = 0;
@@ -28,39 +34,15 @@ std::vector<H5Z_filter_t> filters_of(const hdf5::Dataset& dataset) {
   return filters;
 }
 
-bool has_native_order(const hdf5::Dataset& dataset) {
-  return H5Tget_order(hdf5::type_of(dataset).id()) == H5Tget_order(hdf5::native_type<std::int32_t>().id());
-}
-
-// Calls f with a pointer of the stored type.
-template <class F>
-void visit_stored(CellKind kind, const std::byte* cells, const F& f) {
-  switch (kind) {
-    case CellKind::float32: return f(reinterpret_cast<const float*>(cells));
-    case CellKind::float64: return f(reinterpret_cast<const double*>(cells));
-    case CellKind::boolean:
-    case CellKind::int8: return f(reinterpret_cast<const std::int8_t*>(cells));
-    case CellKind::int16: return f(reinterpret_cast<const std::int16_t*>(cells));
-    case CellKind::int32: return f(reinterpret_cast<const std::int32_t*>(cells));
-    case CellKind::int64: return f(reinterpret_cast<const std::int64_t*>(cells));
-    case CellKind::uint8: return f(reinterpret_cast<const std::uint8_t*>(cells));
-    case CellKind::uint16: return f(reinterpret_cast<const std::uint16_t*>(cells));
-    case CellKind::uint32: return f(reinterpret_cast<const std::uint32_t*>(cells));
-    case CellKind::uint64: return f(reinterpret_cast<const std::uint64_t*>(cells));
-    default: throw InternalError("chunks of this kind of cells are not decoded here");
-  }
-}
-
 }  // namespace
 
 bool ChunkReader::find_plan(const hdf5::Dataset& dataset, Plan& plan) {
   const hdf5::Lock lock;
   const Storage storage = guard_dataset(dataset);
-  plan.kind = cell_kind(dataset);
-  plan.filters = filters_of(dataset);
-  const bool readable = !plan.filters.empty() && plan.kind != CellKind::float16 && has_native_order(dataset) &&
-                        std::all_of(plan.filters.begin(), plan.filters.end(), ChunkDecoder::supports);
-  if (!readable) return false;
+  plan.cell = stored_cell(dataset);
+  const auto filters = filters_of(dataset);
+  if (!filters || !is_number(plan.cell.kind) || !std::all_of(filters->begin(), filters->end(), ChunkDecoder::supports)) return false;
+  plan.filters = *filters;
   plan.n_rows = static_cast<std::int64_t>(storage.shape[0]);
   plan.n_columns = static_cast<std::int64_t>(storage.shape[1]);
   plan.chunk_rows = static_cast<std::int64_t>(storage.chunk[0]);
@@ -68,7 +50,7 @@ bool ChunkReader::find_plan(const hdf5::Dataset& dataset, Plan& plan) {
   plan.chunks_across = (plan.n_columns + plan.chunk_columns - 1) / plan.chunk_columns;
   plan.cell_bytes = storage.cell_bytes;
   plan.chunk_bytes = plan.chunk_rows * plan.chunk_columns * plan.cell_bytes;
-  return true;
+  return !plan.filters.empty() || plan.chunk_bytes <= kLargestUnfiltered;
 }
 
 std::unique_ptr<ChunkReader> ChunkReader::make(Context& context, const hdf5::Dataset& dataset) {
@@ -145,19 +127,26 @@ void ChunkReader::decode(const StoredChunk& chunk, Worker& worker, const Target<
         fmt::format("{}: cannot read rows {} to {}: the checksum or the compression of their chunk at column {} is wrong; the file is "
                     "damaged; nothing was written. Copy or download it again",
                     hdf5::describe(dataset_.id()), chunk.row, std::min(chunk.row + plan_.chunk_rows, plan_.n_rows) - 1, chunk.column));
-  visit_stored(plan_.kind, cells.data(), [&](const auto* stored) { scatter(chunk, stored, target); });
+  scatter(chunk, cells.data(), target);
 }
 
-// decoded: (chunk_rows, chunk_columns).
-template <class T, class Stored>
-void ChunkReader::scatter(const StoredChunk& chunk, const Stored* decoded, const Target<T>& target) const {
-  const std::int64_t columns = std::min(plan_.chunk_columns, plan_.n_columns - chunk.column);
+// decoded: (chunk_rows, chunk_columns). Rows are converted together, and then put where they belong.
+template <class T>
+void ChunkReader::scatter(const StoredChunk& chunk, const std::byte* decoded, const Target<T>& target) const {
+  constexpr std::int64_t kCells = 1024;
+  const auto row_bytes = static_cast<std::size_t>(std::min(plan_.chunk_columns, plan_.n_columns - chunk.column)) * sizeof(T);
   const std::int64_t end = std::min(chunk.row + plan_.chunk_rows, plan_.n_rows);
-  for (std::int64_t row = std::max(chunk.row, target.first_row); row < end; ++row) {
-    T* cells = row < target.end_row ? target.cells + (row - target.first_row) * plan_.n_columns
-                                    : target.carry + (row - target.end_row) * plan_.n_columns;
-    const Stored* from = decoded + (row - chunk.row) * plan_.chunk_columns;
-    for (std::int64_t j = 0; j < columns; ++j) cells[chunk.column + j] = static_cast<T>(+from[j]);
+  const std::int64_t rows = std::max<std::int64_t>(1, kCells / plan_.chunk_columns);
+  std::vector<T> converted(static_cast<std::size_t>(rows * plan_.chunk_columns));
+  for (std::int64_t first = std::max(chunk.row, target.first_row); first < end; first += rows) {
+    const std::int64_t last = std::min(first + rows, end);
+    const std::byte* from = decoded + (first - chunk.row) * plan_.chunk_columns * plan_.cell_bytes;
+    convert_cells(plan_.cell, from, (last - first) * plan_.chunk_columns, converted.data());
+    for (std::int64_t row = first; row < last; ++row) {
+      T* cells = row < target.end_row ? target.cells + (row - target.first_row) * plan_.n_columns
+                                      : target.carry + (row - target.end_row) * plan_.n_columns;
+      std::memcpy(cells + chunk.column, converted.data() + (row - first) * plan_.chunk_columns, row_bytes);
+    }
   }
 }
 

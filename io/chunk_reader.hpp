@@ -1,4 +1,4 @@
-// Rows of a chunked matrix that is stored with gzip, shuffle and fletcher32: every thread takes a chunk, fetches it when the library's
+// Rows of a chunked matrix, as it is or stored with gzip, shuffle and fletcher32: every thread takes a chunk, fetches it when the library's
 // lock is free and decodes it while others fetch.
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "host/context.hpp"
-#include "io/cell_kind.hpp"
+#include "io/cell_conversion.hpp"
 #include "io/chunk_decoder.hpp"
 #include "io/hdf5.hpp"
 
@@ -17,8 +17,8 @@ namespace coterie::io {
 
 class ChunkReader {
  public:
-  // Nothing when the dataset has other filters or cells of another byte order, or when the memory does not suffice; the HDF5
-  // library reads all of these, one chunk at a time. `dataset` must outlive the reader.
+  // Nothing when the dataset has no chunks or other filters, or when the memory does not suffice; the HDF5 library reads all of
+  // these, one chunk at a time. `dataset` must outlive the reader.
   static std::unique_ptr<ChunkReader> make(Context& context, const hdf5::Dataset& dataset);
 
   // Rows [first_row, first_row + n_rows) -> cells (n_rows, n_columns), converted as by a cast. InputError names the rows of a damaged
@@ -28,7 +28,7 @@ class ChunkReader {
 
  private:
   struct Plan {  // how the dataset lies in chunks
-    CellKind kind;
+    StoredCell cell;
     std::vector<H5Z_filter_t> filters;
     std::int64_t n_rows, n_columns;
     std::int64_t chunk_rows, chunk_columns, chunks_across;
@@ -57,8 +57,8 @@ class ChunkReader {
   StoredChunk fetch(std::int64_t row, std::int64_t column, Worker& worker) const;
   template <class T>
   void decode(const StoredChunk& chunk, Worker& worker, const Target<T>& target) const;
-  template <class T, class Stored>
-  void scatter(const StoredChunk& chunk, const Stored* decoded, const Target<T>& target) const;
+  template <class T>
+  void scatter(const StoredChunk& chunk, const std::byte* decoded, const Target<T>& target) const;
 
   Context& context_;
   const hdf5::Dataset& dataset_;

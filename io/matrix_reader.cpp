@@ -24,11 +24,9 @@ void check_shape(const hdf5::Dataset& dataset, const std::vector<hsize_t>& shape
     refuse(dataset, fmt::format("its shape {} is too large", describe_shape(shape)));
 }
 
-// Where the cells begin when they lie in the file as wanted in memory: contiguous, of this machine's float32 or float64.
+// Where the cells begin when they lie in the file one after the other.
 std::int64_t plain_offset(const InputFile& file, const hdf5::Dataset& dataset, const Storage& storage) {
-  const hdf5::Datatype type = hdf5::type_of(dataset);
-  if (storage.layout != H5D_CONTIGUOUS || (H5Tequal(type.id(), H5T_NATIVE_FLOAT) <= 0 && H5Tequal(type.id(), H5T_NATIVE_DOUBLE) <= 0))
-    return -1;
+  if (storage.layout != H5D_CONTIGUOUS) return -1;
   const haddr_t offset = H5Dget_offset(dataset.id());
   const hsize_t bytes = H5Dget_storage_size(dataset.id()), size = static_cast<hsize_t>(file.size());
   if (offset == HADDR_UNDEF || offset > size || bytes > size - offset)
@@ -56,7 +54,7 @@ hdf5::PropertyList cached_access(const StoredMatrix& matrix) {
 }  // namespace
 
 bool StoredMatrix::is_wide() const {
-  switch (kind) {
+  switch (cell.kind) {
     case CellKind::float64:
     case CellKind::int32:
     case CellKind::int64:
@@ -71,13 +69,13 @@ StoredMatrix inspect_matrix(const InputFile& file, const std::string& path) {
   const hdf5::Dataset dataset = hdf5::open_dataset(file.id(), path);
   const std::vector<hsize_t> shape = hdf5::shape_of(dataset);
   check_shape(dataset, shape);
-  const CellKind kind = cell_kind(dataset);
-  if (!is_number(kind)) refuse(dataset, fmt::format("it holds {}, but the matrix holds numbers", describe_cells(dataset)));
+  const StoredCell cell = stored_cell(dataset);
+  if (!is_number(cell.kind)) refuse(dataset, fmt::format("it holds {}, but the matrix holds numbers", describe_cells(dataset)));
   const Storage storage = guard_dataset(dataset);
   StoredMatrix matrix{.path = hdf5::path_of(dataset.id()),
                       .n_rows = static_cast<std::int64_t>(shape[0]),
                       .n_columns = static_cast<std::int32_t>(shape[1]),
-                      .kind = kind,
+                      .cell = cell,
                       .offset = plain_offset(file, dataset, storage)};
   if (!reads_whole_chunks(storage)) return matrix;
   matrix.chunk_bytes = static_cast<std::int64_t>(storage.chunk[0] * storage.chunk[1]) * storage.cell_bytes;
@@ -98,22 +96,27 @@ MatrixReader::MatrixReader(Context& context, std::shared_ptr<const InputFile> fi
 void MatrixReader::read(std::int64_t first_row, std::int64_t n_rows, float* cells) { read_as(first_row, n_rows, cells); }
 
 void MatrixReader::read(std::int64_t first_row, std::int64_t n_rows, double* cells) {
-  if (matrix_.kind == CellKind::int64) return read_integers<std::int64_t>(first_row, n_rows, cells);
-  if (matrix_.kind == CellKind::uint64) return read_integers<std::uint64_t>(first_row, n_rows, cells);
+  if (matrix_.cell.kind == CellKind::int64) return read_integers<std::int64_t>(first_row, n_rows, cells);
+  if (matrix_.cell.kind == CellKind::uint64) return read_integers<std::uint64_t>(first_row, n_rows, cells);
   read_as(first_row, n_rows, cells);
 }
 
 template <class T>
 void MatrixReader::read_as(std::int64_t first_row, std::int64_t n_rows, T* cells) {
-  if (matrix_.offset >= 0) return read_plain(first_row, n_rows, matrix_.n_columns * static_cast<std::int64_t>(sizeof(T)), cells);
+  if (matrix_.offset >= 0) return read_plain(first_row, n_rows, cells);
   if (chunks_) return chunks_->read(first_row, n_rows, cells);
   hdf5::read_rows(dataset_, first_row, n_rows, cells);
 }
 
-void MatrixReader::read_plain(std::int64_t first_row, std::int64_t n_rows, std::int64_t row_bytes, void* cells) const {
-  if (read_bytes(*file_, matrix_.offset + first_row * row_bytes, n_rows * row_bytes, cells)) return;
-  throw InputError(fmt::format("{}: cannot read rows {} to {}: the file has become shorter; nothing was written",
-                               hdf5::describe(dataset_.id()), first_row, first_row + n_rows - 1));
+// Reads into the end of `cells`, where no conversion overtakes what it reads: stored cells are no wider.
+template <class T>
+void MatrixReader::read_plain(std::int64_t first_row, std::int64_t n_rows, T* cells) const {
+  const std::int64_t cell_bytes = bytes_of(matrix_.cell.kind), n = n_rows * matrix_.n_columns;
+  auto* stored = reinterpret_cast<std::byte*>(cells) + n * (static_cast<std::int64_t>(sizeof(T)) - cell_bytes);
+  if (!read_bytes(*file_, matrix_.offset + first_row * matrix_.n_columns * cell_bytes, n * cell_bytes, stored))
+    throw InputError(fmt::format("{}: cannot read rows {} to {}: the file has become shorter; nothing was written",
+                                 hdf5::describe(dataset_.id()), first_row, first_row + n_rows - 1));
+  if (matrix_.cell.swapped || cell_bytes < static_cast<std::int64_t>(sizeof(T))) convert_cells(matrix_.cell, stored, n, cells);
 }
 
 // Reads into the same bytes and converts in place: both are 8 bytes wide.

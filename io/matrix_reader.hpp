@@ -1,9 +1,9 @@
 // The matrix of customers and features: a two-dimensional dataset of numbers, read in ranges of rows.
 //
 // Cells come as float32 when that holds every value of the element type (float16, float32, 8- and 16-bit integers, bool), else
-// as float64; 64-bit integers beyond 2^53 are refused. Contiguous data in the machine's own format are read without
-// HDF5, which halves the time from the page cache; chunks with common filters are decoded on all threads (chunk_reader.hpp); everything
-// else goes through H5Dread.
+// as float64; 64-bit integers beyond 2^53 are refused. Contiguous data are read without HDF5, which halves the time from
+// the page cache; chunks without filters or with common ones are read and decoded on all threads (chunk_reader.hpp); everything else
+// goes through H5Dread.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include <string>
 
 #include "host/context.hpp"
-#include "io/cell_kind.hpp"
+#include "io/cell_conversion.hpp"
 #include "io/chunk_reader.hpp"
 #include "io/input_file.hpp"
 
@@ -21,8 +21,8 @@ struct StoredMatrix {
   std::string path;
   std::int64_t n_rows = 0;
   std::int32_t n_columns = 0;
-  CellKind kind = CellKind::float32;
-  std::int64_t offset = -1;        // in the file, when the cells lie there as they are wanted in memory; else -1
+  StoredCell cell = {CellKind::float32};
+  std::int64_t offset = -1;        // in the file, when all cells lie there one after the other; else -1
   std::int64_t chunk_bytes = 0;    // of one chunk that is read as a whole, else 0
   std::int64_t chunks_across = 0;  // chunks side by side that make up all columns
   bool is_wide() const;            // cells come as float64
@@ -50,7 +50,8 @@ class MatrixReader {
   void read_as(std::int64_t first_row, std::int64_t n_rows, T* cells);
   template <class Integer>
   void read_integers(std::int64_t first_row, std::int64_t n_rows, double* cells);
-  void read_plain(std::int64_t first_row, std::int64_t n_rows, std::int64_t row_bytes, void* cells) const;
+  template <class T>
+  void read_plain(std::int64_t first_row, std::int64_t n_rows, T* cells) const;
 
   std::shared_ptr<const InputFile> file_;
   StoredMatrix matrix_;

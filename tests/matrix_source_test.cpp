@@ -119,6 +119,23 @@ TEST(MatrixSource, SameCellsFromEveryElementTypeAndStorage) {
     }
 }
 
+// Only what it must goes through H5Dread, one thread at a time under the library's lock.
+TEST(MatrixSource, ReadsContiguousCellsAndChunksOfEveryElementTypeItself) {
+  const ScratchFolder folder;
+  const std::vector<double> cells = small_integers();
+  Context context(memory_of(64 << 20));
+  for (const NamedType& element : element_types())
+    for (const auto& [name, storage] : storages()) {
+      SCOPED_TRACE(std::string(element.name) + ", " + name);
+      write_matrix(folder / "a.h5", element.type, cells, storage);
+      const auto file = InputFile::open(folder / "a.h5");
+      const StoredMatrix matrix = inspect_matrix(*file, "/X");
+      const hdf5::Dataset dataset = hdf5::open_dataset(file->id(), "/X");
+      EXPECT_EQ(matrix.offset >= 0, storage.chunk.empty());
+      EXPECT_EQ(ChunkReader::make(context, dataset) != nullptr, !storage.chunk.empty() && !storage.edges_unfiltered);
+    }
+}
+
 TEST(MatrixSource, BoolsAreZeroAndOne) {
   const ScratchFolder folder;
   const std::vector<std::int8_t> flags = {0, 1, 1, 0, 1, 0};
