@@ -1,5 +1,6 @@
 // One k-means iteration (sweep, statistics, update) on rows in memory, at the shapes of the targets. Every run checks
-// its answer against the definition on a few hundred rows and prints rows/s, GB/s and the share of the measured roof.
+// its answer against the definition on a few hundred rows and prints rows/s, GB/s and the share of the measured roof. Beside it the
+// starts, which fits of many segments spend much of their time on.
 #include <benchmark/benchmark.h>
 
 #include <random>
@@ -66,6 +67,34 @@ BENCHMARK(iterate)
     ->Args({200'000, 128, 256})
     ->Args({100'000, 128, 1000})
     ->Iterations(20)  // as the peers: bounds pay from the third or so on
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+// The start of one restart, and what it is worth: the inertia that 20 iterations reach from it.
+void start(benchmark::State& state) {
+  const std::int64_t n = state.range(0);
+  const std::int32_t d = static_cast<std::int32_t>(state.range(1)), k = static_cast<std::int32_t>(state.range(2));
+  Context context({.threads = 2, .memory_bytes = std::int64_t{8} << 30, .seed = 1});
+  const testing::GridRows rows = make_rows(n, d, k);
+  const kmeans::Grid grid{.steps = rows.grid.steps};
+  MemoryTileSource source(rows.x, d);
+  const kmeans::GridMoments moments = kmeans::measure_moments(context, source, grid, k);
+  kmeans::Params params{.n_clusters = k, .n_init = 1, .max_iter = 20, .tol = 0};
+  params.init = state.range(3) == 0 ? kmeans::Init::kmeans_plus_plus : kmeans::Init::kmeans_parallel;
+  for (auto _ : state) params.given_centers = kmeans::seed(context, grid, moments, params).front().cluster_centers;
+  params.init = kmeans::Init::given;
+  const auto pass = kmeans::make_cpu_pass(context, grid, d);
+  const kmeans::Model fitted = kmeans::fit(context, source, grid, moments, std::span(&params, 1), *pass).best.front();
+  if (!answer_is_right(rows, fitted, context)) state.SkipWithError("labels differ from the definition");
+  state.SetLabel(state.range(3) == 0 ? "k-means++" : "k-means||");
+  state.counters["inertia"] = fitted.inertia;
+}
+
+BENCHMARK(start)
+    ->ArgNames({"rows", "columns", "segments", "parallel"})
+    ->ArgsProduct({{100'000}, {128}, {1000}, {0, 1}})
+    ->ArgsProduct({{1'000'000}, {16}, {8}, {0, 1}})
     ->MeasureProcessCPUTime()
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
