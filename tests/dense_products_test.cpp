@@ -32,7 +32,7 @@ DeviceBuffer<T> on_device(const std::vector<T>& values, const Stream& stream) {
 TEST(DenseProducts, AreThoseOfPlainLoops) {
   Stream stream;
   const auto products = open_dense_products(stream.get());
-  if (!products) GTEST_SKIP() << "this machine has no cuBLAS";
+  ASSERT_TRUE(products) << "cuBLAS of the CUDA Toolkit could not be opened";
   const ProductShape shape{
       .rows = 24, .columns = 16, .depth = 300, .left_stride = 40, .right_stride = 40, .product_stride = 24, .count = 3};
   const std::vector<double> factors = draw(std::size_t{40} * 300);

@@ -9,23 +9,15 @@
 #include <vector>
 
 #include "cuda/device_buffer.hpp"
-#include "cuda/devices.hpp"
 #include "cuda/instructions/copy_async.hpp"
 #include "cuda/instructions/half.hpp"
 #include "cuda/instructions/mma.hpp"
 #include "cuda/instructions/square_root.hpp"
-#include "cuda/instructions/warpgroup_mma.hpp"
 #include "cuda/stream.hpp"
+#include "tests/support/backends.hpp"
 
 namespace coterie::COTERIE_GPU {
 namespace {
-
-class Instructions : public testing::Test {
- protected:
-  void SetUp() override {
-    if (probe().usable.empty()) GTEST_SKIP() << "no device: " << probe().reason;
-  }
-};
 
 enum class Format { bf16, fp16, tf32 };
 
@@ -100,9 +92,9 @@ void expect_matches_naive_product(Format format) {
   }
 }
 
-TEST_F(Instructions, Bf16ProductMatchesNaiveLoop) { expect_matches_naive_product(Format::bf16); }
-TEST_F(Instructions, Fp16ProductMatchesNaiveLoop) { expect_matches_naive_product(Format::fp16); }
-TEST_F(Instructions, Tf32ProductMatchesNaiveLoop) { expect_matches_naive_product(Format::tf32); }
+TEST(Instructions, Bf16ProductMatchesNaiveLoop) { expect_matches_naive_product(Format::bf16); }
+TEST(Instructions, Fp16ProductMatchesNaiveLoop) { expect_matches_naive_product(Format::fp16); }
+TEST(Instructions, Tf32ProductMatchesNaiveLoop) { expect_matches_naive_product(Format::tf32); }
 
 // Two groups of copies per thread, the older waited for alone first; out: (3, 4 * 32): after no wait is not looked at,
 // the older group, both groups, and a copy that is switched off.
@@ -123,7 +115,7 @@ __global__ void copy_kernel(const int* in, int* out) {
   for (unsigned i = 0; i < 4; ++i) out[256 + 4 * thread + i] = zeroed[thread][i];
 }
 
-TEST_F(Instructions, AsynchronousCopiesArriveWhenWaitedFor) {
+TEST(Instructions, AsynchronousCopiesArriveWhenWaitedFor) {
   std::vector<int> in(256), out(384), expected(384, 0);
   std::iota(in.begin(), in.end(), 1);
   std::copy(in.begin(), in.end(), expected.begin());
@@ -146,7 +138,7 @@ __global__ void copy_words_kernel(const int* in, int* out) {
   out[threadIdx.x] = words[threadIdx.x];
 }
 
-TEST_F(Instructions, AsynchronousCopiesOfWordsNeedNoWiderAlignment) {
+TEST(Instructions, AsynchronousCopiesOfWordsNeedNoWiderAlignment) {
   std::vector<int> in(33), out(32), expected(32, 0);
   std::iota(in.begin(), in.end(), 1);
   for (std::size_t i = 0; i < 32; i += 2) expected[i] = in[i + 1];
@@ -157,130 +149,6 @@ TEST_F(Instructions, AsynchronousCopiesOfWordsNeedNoWiderAlignment) {
   copy_to_host(out.data(), device_out.data(), out.size(), stream.get());
   stream.synchronize();
   EXPECT_EQ(out, expected);
-}
-
-// Warpgroups, and copies past all threads, exist on Hopper alone.
-class HopperInstructions : public Instructions {
- protected:
-  void SetUp() override {
-    Instructions::SetUp();
-    if (!IsSkipped() && probe().usable.front().compute_major != 9) GTEST_SKIP() << "no device of compute capability 9.0";
-  }
-};
-
-constexpr int kOperandSteps = 2, kRowsOfA = 2 * kWarpgroupRows;
-
-// Two warpgroups. a: (kRowsOfA, 16 kOperandSteps), b: (kWarpgroupColumns, 16 kOperandSteps), both as core matrices, step by step; d:
-// (kRowsOfA, kWarpgroupColumns), row-major.
-__global__ void multiply_warpgroup_kernel(const std::uint16_t* a, const std::uint16_t* b, float* d) {
-#ifdef COTERIE_HAS_WARPGROUPS
-  constexpr int kStepA = kRowsOfA * 16, kStepB = kWarpgroupColumns * 16;
-  SHARED_BYTES(memory);
-  auto* const shared_a = reinterpret_cast<std::uint16_t*>(memory);
-  std::uint16_t* const shared_b = shared_a + kOperandSteps * kStepA;
-  for (unsigned i = threadIdx.x; i < kOperandSteps * kStepA; i += blockDim.x) shared_a[i] = a[i];
-  for (unsigned i = threadIdx.x; i < kOperandSteps * kStepB; i += blockDim.x) shared_b[i] = b[i];
-  show_to_copies_and_products();
-  __syncthreads();
-  const unsigned lane = threadIdx.x % 32, first_row = threadIdx.x / 32 * 16 + lane / 4, first_column = lane % 4 * 2;
-  const auto cell = [&](unsigned tile, unsigned i) -> float& {
-    return d[(first_row + i / 2 * 8) * kWarpgroupColumns + tile * 8 + first_column + i % 2];
-  };
-  float sums[1][16][4];
-#pragma unroll
-  for (unsigned i = 0; i < 64; ++i) sums[0][i / 4][i % 4] = cell(i / 4, i % 4);
-  begin_products(sums);
-  const ProductOperand own(shared_a + threadIdx.x / kWarpgroupThreads * kWarpgroupRows * 16), other(shared_b);
-  for (int step = 0; step < kOperandSteps; ++step) multiply_fp16(sums[0], own.after(step * kStepA * 2), other.after(step * kStepB * 2));
-  commit_products();
-  wait_products<0>();
-  end_products(sums);
-#pragma unroll
-  for (unsigned i = 0; i < 64; ++i) cell(i / 4, i % 4) = sums[0][i / 4][i % 4];
-#endif
-}
-
-TEST_F(HopperInstructions, WarpgroupProductMatchesNaiveLoop) {
-  constexpr std::size_t kInner = 16 * kOperandSteps, kRows = kRowsOfA, kColumns = kWarpgroupColumns;
-  std::mt19937 random(7);
-  std::uniform_int_distribution<int> number(-100, 100);
-  std::vector<float> a(kRows * kInner), b(kColumns * kInner), d(kRows * kColumns);
-  for (auto* matrix : {&a, &b, &d}) {
-    for (float& value : *matrix) value = static_cast<float>(number(random));
-  }
-  const auto as_core_matrices = [](const std::vector<float>& matrix, std::size_t n_rows) {
-    std::vector<std::uint16_t> cores(matrix.size());
-    for (std::size_t i = 0; i < matrix.size(); ++i) {
-      const std::size_t row = i / kInner, column = i % kInner;
-      const std::size_t at = column / 16 * n_rows * 16 + row / 8 * 128 + column % 16 / 8 * 64 + row % 8 * 8 + column % 8;
-      cores[at] = static_cast<std::uint16_t>(encode(Format::fp16, matrix[i]));
-    }
-    return cores;
-  };
-  const std::vector<std::uint16_t> cores_a = as_core_matrices(a, kRows), cores_b = as_core_matrices(b, kColumns);
-  Stream stream;
-  DeviceBuffer<std::uint16_t> device_a(a.size()), device_b(b.size());
-  DeviceBuffer<float> device_d(d.size());
-  copy_to_device(device_a.data(), cores_a.data(), a.size(), stream.get());
-  copy_to_device(device_b.data(), cores_b.data(), b.size(), stream.get());
-  copy_to_device(device_d.data(), d.data(), d.size(), stream.get());
-  launch(multiply_warpgroup_kernel, {1, 256, (a.size() + b.size()) * 2, stream.get()}, device_a.data(), device_b.data(), device_d.data());
-  std::vector<float> found(d.size());
-  copy_to_host(found.data(), device_d.data(), d.size(), stream.get());
-  stream.synchronize();
-  std::size_t wrong = 0;
-  for (std::size_t i = 0; i < d.size(); ++i) {
-    float expected = d[i];
-    for (std::size_t k = 0; k < kInner; ++k) expected += a[i / kColumns * kInner + k] * b[i % kColumns * kInner + k];
-    wrong += found[i] != expected;
-  }
-  EXPECT_EQ(wrong, 0u);
-}
-
-constexpr int kPieces = 7, kPieceInts = 64;
-
-// The second warp brings pieces of `in`, the first one adds 1 to them; two places in a ring.
-__global__ void bring_kernel(const int* in, int* out) {
-#ifdef COTERIE_HAS_WARPGROUPS
-  SHARED(full, PhaseBarrier[2]);
-  SHARED(empty, PhaseBarrier[2]);
-  SHARED_BYTES(memory);
-  auto* const places = reinterpret_cast<int*>(memory);  // (2, kPieceInts)
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < 2; ++i) {
-      start_barrier(full[i], 1);
-      start_barrier(empty[i], 32);
-    }
-  }
-  __syncthreads();
-  PhaseRing ring{.n = 2};
-  for (int piece = 0; piece < kPieces; ++piece, ring.advance()) {
-    int* const place = places + ring.place * kPieceInts;
-    if (threadIdx.x >= 32) {
-      if (threadIdx.x > 32) return;
-      wait_phase(empty[ring.place], ring.parity ^ 1);
-      arrive_and_announce(full[ring.place], kPieceInts * 4);
-      copy_bulk(place, in + piece * kPieceInts, kPieceInts * 2, full[ring.place]);
-      copy_bulk(place + kPieceInts / 2, in + piece * kPieceInts + kPieceInts / 2, kPieceInts * 2, full[ring.place]);
-    } else {
-      wait_phase(full[ring.place], ring.parity);
-      for (int i = static_cast<int>(threadIdx.x); i < kPieceInts; i += 32) out[piece * kPieceInts + i] = place[i] + 1;
-      arrive(empty[ring.place]);
-    }
-  }
-#endif
-}
-
-TEST_F(HopperInstructions, BulkCopiesArriveInTheirPhases) {
-  std::vector<int> in(kPieces * kPieceInts), out(in.size());
-  std::iota(in.begin(), in.end(), 1);
-  Stream stream;
-  DeviceBuffer<int> device_in(in.size()), device_out(in.size());
-  copy_to_device(device_in.data(), in.data(), in.size(), stream.get());
-  launch(bring_kernel, {1, 64, 2 * kPieceInts * 4, stream.get()}, device_in.data(), device_out.data());
-  copy_to_host(out.data(), device_out.data(), out.size(), stream.get());
-  stream.synchronize();
-  for (std::size_t i = 0; i < in.size(); ++i) EXPECT_EQ(out[i], in[i] + 1);
 }
 
 // in: (2 * threads); packed: (threads); unpacked: (2 * threads) of the packed values.
@@ -317,7 +185,7 @@ float value_of_half(std::uint32_t bits) {
 }
 
 // Every half, and between every two neighbours the middle and the floats beside it, of both signs.
-TEST_F(Instructions, HalvesAreRoundedToTheNearestAndTiesToEven) {
+TEST(Instructions, HalvesAreRoundedToTheNearestAndTiesToEven) {
   std::vector<float> in;
   std::vector<std::uint32_t> expected;
   constexpr std::uint32_t kLargest = 0x7bff;
@@ -344,7 +212,7 @@ TEST_F(Instructions, HalvesAreRoundedToTheNearestAndTiesToEven) {
 }
 
 // bf16 are the upper halves of float32: every one of them, and the middle to the next and the floats beside it.
-TEST_F(Instructions, BfloatsAreRoundedToTheNearestAndTiesToEven) {
+TEST(Instructions, BfloatsAreRoundedToTheNearestAndTiesToEven) {
   std::vector<float> in;
   std::vector<std::uint32_t> expected;
   constexpr std::uint32_t kInfinity = 0x7f80;
@@ -382,7 +250,7 @@ std::vector<float> square_roots(const std::vector<float>& in) {
 }
 
 // Fractions spread over both parities of every exponent that a normal number may have, and the ends of that range.
-TEST_F(Instructions, SquareRootsAreWithinTheirBound) {
+TEST(Instructions, SquareRootsAreWithinTheirBound) {
   std::vector<float> in = {0x1p-126f, std::numeric_limits<float>::max()};
   for (int exponent = -126; exponent <= 127; ++exponent) {
     for (int i = 0; i < 64; ++i) in.push_back(std::ldexp(1 + static_cast<float>(i * 131071 % (1 << 23)) * 0x1p-23f, exponent));
@@ -396,7 +264,7 @@ TEST_F(Instructions, SquareRootsAreWithinTheirBound) {
   EXPECT_EQ(wrong, 0u);
 }
 
-TEST_F(Instructions, SquareRootsOfSubnormalsAreZeroAndOfWhatHasNoneAreNaN) {
+TEST(Instructions, SquareRootsOfSubnormalsAreZeroAndOfWhatHasNoneAreNaN) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity(), kSubnormal = 0x1.fffffcp-127f, kLeast = 0x1p-149f;
   for (const float root : square_roots({0.0f, -0.0f, kSubnormal, -kSubnormal, kLeast, -kLeast})) EXPECT_EQ(root, 0.0f);
   EXPECT_EQ(square_roots({kInfinity}).front(), kInfinity);

@@ -33,8 +33,17 @@ def measured(*command):
     return json.loads(answer), usage.ru_maxrss / 1024
 
 
+def customers_of(folder):
+    return os.path.join(folder, "customers.h5ad")
+
+
+def synth(folder, rows, columns, *options):
+    subprocess.run([BINARY, "synth", "-o", customers_of(folder), "--rows", str(rows), "--features", str(columns), "--seed", "7", *options], check=True)
+    return customers_of(folder)
+
+
 def cluster(folder, memory, *options):
-    return measured(BINARY, "cluster", os.path.join(folder, "customers.h5ad"), "-o", os.path.join(folder, "result.h5ad"), "--overwrite",
+    return measured(BINARY, "cluster", customers_of(folder), "-o", os.path.join(folder, "result.h5ad"), "--overwrite",
                     "--n-init", "1", "--memory", memory, "--json", *options)
 
 
@@ -56,8 +65,7 @@ def write_transactions(path, n_rows, n_customers):
 class Memory(unittest.TestCase):
     def test_budget_holds_and_changes_nothing(self):
         with tempfile.TemporaryDirectory(dir=os.environ.get("COTERIE_LARGE_DIR")) as folder:
-            subprocess.run([BINARY, "synth", "-o", os.path.join(folder, "customers.h5ad"), "--rows", str(ROWS), "--features", str(COLUMNS),
-                            "--personas", "8", "--seed", "7"], check=True)
+            synth(folder, ROWS, COLUMNS, "--personas", "8")
             tight, resident = cluster(folder, f"{BUDGET_MIB}M", "--n-clusters", "8")
             wide, _ = cluster(folder, "8G", "--n-clusters", "8")
             record(f"cluster {ROWS:,} customers, {COLUMNS} columns", BUDGET_MIB, resident)
@@ -68,8 +76,7 @@ class Memory(unittest.TestCase):
     def test_a_hundred_million_rows_fit_a_gigabyte(self):
         rows, columns, budget = 100_000_000, 16, 1024
         with tempfile.TemporaryDirectory(dir=os.environ.get("COTERIE_LARGE_DIR")) as folder:
-            subprocess.run([BINARY, "synth", "-o", os.path.join(folder, "customers.h5ad"), "--rows", str(rows), "--features", str(columns),
-                            "--personas", "8", "--seed", "7", "--memory", f"{budget}M"], check=True)
+            synth(folder, rows, columns, "--personas", "8", "--memory", f"{budget}M")
             answer, resident = cluster(folder, f"{budget}M", "--n-clusters", "8", "--max-iter", "3")
             record(f"cluster {rows:,} customers, {columns} columns", budget, resident)
             self.assertLess(resident, budget + LIBRARIES_MIB)
@@ -79,8 +86,7 @@ class Memory(unittest.TestCase):
     def test_mixtures_hold_no_matrix_of_probabilities(self):
         rows, n_components, budget = 2_000_000, 64, 256
         with tempfile.TemporaryDirectory(dir=os.environ.get("COTERIE_LARGE_DIR")) as folder:
-            subprocess.run([BINARY, "synth", "-o", os.path.join(folder, "customers.h5ad"), "--rows", str(rows), "--features", "8", "--personas", "8",
-                            "--seed", "7"], check=True)
+            synth(folder, rows, 8, "--personas", "8")
             options = ("--method", "gmm", "--covariance-type", "diag", "--n-components", str(n_components), "--max-iter", "3", "--probabilities")
             tight, resident = cluster(folder, f"{budget}M", *options)
             wide, _ = cluster(folder, "8G", *options)
@@ -92,8 +98,8 @@ class Memory(unittest.TestCase):
     def test_scores_are_ranked_and_judged_within_the_budget(self):
         rows, budget = 2_500_000, 150
         with tempfile.TemporaryDirectory(dir=os.environ.get("COTERIE_LARGE_DIR")) as folder:
-            source, tables = os.path.join(folder, "customers.h5ad"), [os.path.join(folder, name) for name in ("tight.csv", "wide.csv")]
-            subprocess.run([BINARY, "synth", "-o", source, "--rows", str(rows), "--features", "2", "--outcomes", "churn", "--seed", "7"], check=True)
+            tables = [os.path.join(folder, name) for name in ("tight.csv", "wide.csv")]
+            source = synth(folder, rows, 2, "--outcomes", "churn")
             command = [BINARY, "propensity", source, "-o", os.path.join(folder, "result.h5ad"), "--overwrite", "--target", "churn",
                        "--calibration", "isotonic", "--json"]
             tight, resident = measured(*command, "--memory", f"{budget}M", "--csv", tables[0])
