@@ -1,6 +1,6 @@
 // The CUDA pass of logistic regressions: uploads the models, runs launches per tile for a few of them at a time, then the Gram matrices
-// of those that want them, and turns the fixed-point sums of the device into statistics. Inside a sweep it neither allocates nor waits,
-// but for tiles that lie on the host.
+// and sums by segment of those that want them, and turns the fixed-point sums of the device into statistics. Inside a sweep it neither
+// allocates nor waits, but for tiles that lie on the host.
 #include "cuda/logistic_regression_pass.hpp"
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cuda/device_tile.hpp"
+#include "cuda/newton_segments.cuh"
 #include "cuda/wide_gram.cuh"
 #include "host/error.hpp"
 #include "host/logistic_regression_quanta.hpp"
@@ -41,11 +42,13 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   void begin(std::span<const Model* const> models) override {
     models_.clear();
     n_terms_ = 0;
-    std::vector<double> parameters, per_quantum;
-    for (const Model* model : models) add_model(*model, parameters, per_quantum);
+    std::vector<double> parameters, effects, per_quantum;
+    for (const Model* model : models) add_model(*model, parameters, effects, per_quantum);
     parameters_.ensure(parameters.size());
+    effects_.ensure(effects.size());
     per_quantum_.ensure(per_quantum.size());
     copy_to_device(parameters_.data(), parameters.data(), parameters.size(), stream());
+    copy_to_device(effects_.data(), effects.data(), effects.size(), stream());
     copy_to_device(per_quantum_.data(), per_quantum.data(), per_quantum.size(), stream());
     n_sums_ = per_quantum.size();
     reserve();
@@ -111,6 +114,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
                           .weight = tile.weight != nullptr ? tile.weight + first : nullptr,
                           .target = tile.target + std::int64_t{first} * tile.n_targets,
                           .fold = tile.fold != nullptr ? tile.fold + first : nullptr,
+                          .label = tile.label != nullptr ? tile.label + first : nullptr,
                           .n_rows = n_rows,
                           .n_targets = tile.n_targets,
                           .n_cells = n_cells_,
@@ -133,6 +137,9 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
       }
     }
     add_grams(rows);
+    if (rows.label != nullptr)
+      for (const NewtonModel& model : models_)
+        if (model.n_segments > 0) add_segments(rows, model);
   }
 
   template <int kModels>
@@ -153,13 +160,12 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   void add_grams(const NewtonRows& rows) {
     std::vector<GramTask> rough, precise;
     for (const NewtonModel& model : models_) {
-      if (model.hessian_term >= 0)
+      if (model.hessian_every > 0)
         (model.precise ? precise : rough)
-            .push_back({terms_.data() + model.hessian_term * term_rows_, std::lcm(model.rows_every, model.hessian_every),
+            .push_back({terms_of(model.curvature_term), std::lcm(model.rows_every, model.hessian_every),
                         model.first_sum + NewtonModel::hessian(n_cells_)});
       if (model.scores_term >= 0)
-        precise.push_back(
-            {terms_.data() + model.scores_term * term_rows_, model.rows_every, model.first_sum + NewtonModel::scores(n_cells_)});
+        precise.push_back({terms_of(model.scores_term), model.rows_every, model.first_sum + NewtonModel::scores(n_cells_)});
     }
     add_grams(add_rough_gram_kernel, kRoughPanel, rows, rough);
     if (wide_grams_)
@@ -184,6 +190,25 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     }
   }
 
+  void add_segments(const NewtonRows& rows, const NewtonModel& model) {
+    const SegmentShape shape(n_cells_);
+    const SegmentTask task{.residual = terms_of(model.residual_term),
+                           .curvature = terms_of(model.curvature_term),
+                           .squared = terms_of(model.scores_term),
+                           .every = model.rows_every,
+                           .first_sum = model.first_sum + model.segments(n_cells_),
+                           .n_segments = model.n_segments};
+    const std::int64_t n_blocks = count_blocks(rows, task.every);
+    if (n_blocks == 0) return;
+    const int at_once = std::min(task.n_segments, shape.most_segments), n_turns = (task.n_segments + at_once - 1) / at_once;
+    launch(add_segment_sums_kernel,
+           {dim3(static_cast<unsigned>(n_blocks), static_cast<unsigned>(n_turns), model.wants_scores ? 2 : 1), kStripThreads,
+            shape.bytes(at_once), stream()},
+           rows, task, shape);
+  }
+
+  const double* terms_of(std::int32_t term) const { return term < 0 ? nullptr : terms_.data() + term * term_rows_; }
+
   // Blocks of rows that are multiples of `every`.
   static std::int64_t count_blocks(const NewtonRows& rows, std::int64_t every) {
     return (std::max<std::int64_t>(0, rows.n_blocks() - rows.first_of(every)) + every - 1) / every;
@@ -193,11 +218,14 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
 
   cudaStream_t stream() const { return device_.compute.get(); }
 
-  void add_model(const Model& model, std::vector<double>& parameters, std::vector<double>& per_quantum) {
-    if (model.penalty == logistic_regression::Penalty::firth || !model.search.effects.empty())
-      throw ArgumentError("the Firth penalty and segment effects are fitted on the CPU; nothing was written. Use --device cpu");
+  void add_model(const Model& model, std::vector<double>& parameters, std::vector<double>& effects, std::vector<double>& per_quantum) {
+    if (model.penalty == logistic_regression::Penalty::firth)
+      throw ArgumentError("the Firth penalty is fitted on the CPU; nothing was written. Use --device cpu");
     const auto& search = model.search;
+    const std::size_t n = static_cast<std::size_t>(n_cells_), n_segments = search.effects.size();
     models_.push_back({.parameters = nullptr,
+                       .effects = nullptr,
+                       .n_segments = static_cast<std::int32_t>(n_segments),
                        .target = model.target,
                        .left_out_fold = model.left_out_fold,
                        .rows_every = search.rows_every,
@@ -205,19 +233,25 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
                        .precise = search.precise,
                        .wants_curvature = model.n_iter == 0 && !search.last,
                        .wants_scores = search.last,
-                       .hessian_term = search.hessian_every > 0 ? n_terms_++ : -1,
+                       .curvature_term = search.hessian_every > 0 || n_segments > 0 ? n_terms_++ : -1,
+                       .residual_term = n_segments > 0 ? n_terms_++ : -1,
                        .scores_term = search.last ? n_terms_++ : -1,
                        .first_sum = static_cast<std::int64_t>(per_quantum.size()),
                        .counts = nullptr,
                        .largest = nullptr});
     parameters.insert(parameters.end(), search.parameters.begin(), search.parameters.end());
+    effects.insert(effects.end(), search.effects.begin(), search.effects.end());
     const Quanta quanta(model, grid_, moments_);
     per_quantum.insert(per_quantum.end(), {1 / quanta.log_likelihood(), 1 / quanta.weight(), 1 / quanta.weight()});
-    const auto n = static_cast<std::size_t>(n_cells_);
-    for (std::size_t i = 0; i < 2 * n; ++i) per_quantum.push_back(1 / quanta.linear(i % n));
+    const auto add_linear = [&](std::size_t times) {
+      for (std::size_t i = 0; i < times * n; ++i) per_quantum.push_back(1 / quanta.linear(i % n));
+    };
+    add_linear(2);
     for (int triangle = 0; triangle < (search.last ? 2 : 1); ++triangle)
       for (std::size_t i = 0; i < n; ++i)
         for (std::size_t j = 0; j <= i; ++j) per_quantum.push_back(1 / quanta.square(i, j));
+    per_quantum.insert(per_quantum.end(), n_segments, 1 / quanta.weight());
+    add_linear((search.last ? 2 : 1) * n_segments);
   }
 
   void reserve() {
@@ -226,8 +260,10 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     host_sums_.ensure(n_sums_);
     counts_.ensure(4 * models_.size());
     largest_.ensure(models_.size());
+    const double* effects = effects_.data();
     for (std::size_t m = 0; m < models_.size(); ++m) {
       models_[m].parameters = parameters_.data() + m * static_cast<std::size_t>(n_cells_);
+      if (models_[m].n_segments > 0) models_[m].effects = std::exchange(effects, effects + models_[m].n_segments);
       models_[m].counts = counts_.data() + 4 * m;
       models_[m].largest = largest_.data() + m;
     }
@@ -237,15 +273,15 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     fill_zero(largest_.data(), models_.size(), stream());
   }
 
-  // The terms of a slice of a tile at a time, of those blocks that a Gram matrix takes: all there may be, in at most 256 MiB or a
-  // sixty-fourth of the memory.
+  // The terms of a slice of a tile at a time, of those blocks that a Gram matrix or segments take: all there may be, in at most 256 MiB or
+  // a sixty-fourth of the memory.
   void reserve_terms() {
     slice_rows_ = std::numeric_limits<std::int32_t>::max() / kBlockRows * kBlockRows;
     term_rows_ = terms_every_ = 0;
     if (n_terms_ == 0) return;
     for (const NewtonModel& model : models_) {
-      if (model.hessian_term >= 0) terms_every_ = std::gcd(terms_every_, std::lcm(model.rows_every, model.hessian_every));
-      if (model.scores_term >= 0) terms_every_ = std::gcd(terms_every_, model.rows_every);
+      if (model.hessian_every > 0) terms_every_ = std::gcd(terms_every_, std::lcm(model.rows_every, model.hessian_every));
+      if (model.scores_term >= 0 || model.n_segments > 0) terms_every_ = std::gcd(terms_every_, model.rows_every);
     }
     const auto bytes = std::min(std::int64_t{256} << 20, device_.memory_bytes / 64),
                block_bytes = n_terms_ * std::int64_t{sizeof(double)} * kBlockRows;
@@ -272,7 +308,8 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   }
 
   Statistics model_statistics(const NewtonModel& model) const {
-    const std::int64_t triangle = NewtonModel::triangle(n_cells_);
+    const std::int64_t triangle = NewtonModel::triangle(n_cells_), n_segments = model.n_segments, cells = n_segments * n_cells_;
+    const std::int64_t segments = model.first_sum + model.segments(n_cells_);
     return {.rows = {},
             .weight = {},
             .log_likelihood = wide_sums(model.first_sum, 1),
@@ -281,9 +318,9 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
             .hessian = wide_sums(model.first_sum + NewtonModel::hessian(n_cells_), triangle),
             .hessian_weight = wide_sums(model.first_sum + 1, 2),
             .squared_scores = wide_sums(model.first_sum + NewtonModel::scores(n_cells_), model.wants_scores ? triangle : 0),
-            .segment_gradient = {},
-            .segment_curvature = {},
-            .segment_squared = {},
+            .segment_gradient = wide_sums(segments, n_segments),
+            .segment_curvature = wide_sums(segments + n_segments, cells),
+            .segment_squared = wide_sums(segments + n_segments + cells, model.wants_scores ? cells : 0),
             .largest = {}};
   }
 
@@ -298,7 +335,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
   std::int64_t term_rows_ = 0, terms_every_ = 0;
   std::size_t n_sums_ = 0;
   DeviceBuffer<float> columns_;  // (2, n_columns) center, scale
-  DeviceBuffer<double> parameters_, per_quantum_;
+  DeviceBuffer<double> parameters_, effects_, per_quantum_;
   DeviceBuffer<double> terms_;  // (n_terms, term_rows)
   DeviceBuffer<FixedPoint> sums_;
   PinnedBuffer<FixedPoint> host_sums_;

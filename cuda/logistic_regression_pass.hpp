@@ -11,7 +11,7 @@
 namespace coterie::COTERIE_GPU {
 
 // `device` and `moments` must outlive the result. Tiles may lie on the host or on the device. ArgumentError at begin()
-// where a model asks for Penalty::firth or segment effects: those are fitted on the CPU. Where there is cuBLAS, it multiplies wide
+// where a model asks for Penalty::firth, which is fitted on the CPU. Where there is cuBLAS, it multiplies wide
 // rows, unless own_products.
 std::unique_ptr<logistic_regression::Pass> make_logistic_regression_pass(DeviceContext& device, const logistic_regression::Grid& grid,
                                                                          const logistic_regression::GridMoments& moments,

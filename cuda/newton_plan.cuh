@@ -11,22 +11,24 @@ inline constexpr int kNewtonModels = 4;   // of one launch: what their sums leav
 inline constexpr int kChunkColumns = 64;  // two per lane
 
 // One model; sums lie one after the other: log-likelihood, curvature weight of all blocks and of those with a Hessian, then
-// gradient, curvature (n_cells each) and the lower triangles of Hessian and squared scores.
+// gradient, curvature (n_cells each), the lower triangles of Hessian and squared scores, and those of segments (newton_segments.cuh).
 struct NewtonModel {
   const double* parameters;  // (n_cells)
+  const double* effects;     // (n_segments) or nullptr
+  std::int32_t n_segments;
   std::int32_t target, left_out_fold;
   std::int64_t rows_every, hessian_every;  // 0: no Hessian
   bool precise, wants_curvature, wants_scores;
-  std::int32_t hessian_term, scores_term;  // among the terms, or -1
-  std::int64_t first_sum;                  // of this model among the sums of all
-  std::int64_t* counts;                    // (4) rows and weight, each of no and of yes
-  std::uint64_t* largest;                  // bits of max |eta|, which order as integers
+  std::int32_t curvature_term, residual_term, scores_term;  // among the terms, or -1
+  std::int64_t first_sum;                                   // of this model among the sums of all
+  std::int64_t* counts;                                     // (4) rows and weight, each of no and of yes
+  std::uint64_t* largest;                                   // bits of max |eta|, which order as integers
 
   static constexpr int kLinear = 3;
   __host__ __device__ static std::int64_t triangle(int n_cells) { return std::int64_t{n_cells} * (n_cells + 1) / 2; }
   __host__ __device__ static std::int64_t hessian(int n_cells) { return kLinear + 2 * std::int64_t{n_cells}; }
   __host__ __device__ static std::int64_t scores(int n_cells) { return hessian(n_cells) + triangle(n_cells); }
-  __host__ __device__ std::int64_t n_sums(int n_cells) const { return scores(n_cells) + (wants_scores ? triangle(n_cells) : 0); }
+  __host__ __device__ std::int64_t segments(int n_cells) const { return scores(n_cells) + (wants_scores ? triangle(n_cells) : 0); }
   __device__ bool has_hessian(std::int64_t block) const { return hessian_every > 0 && block % hessian_every == 0; }
 };
 
@@ -36,13 +38,14 @@ struct NewtonRows {
   const std::int32_t* weight;  // (n_rows), or nullptr
   const std::int8_t* target;   // (n_rows, n_targets)
   const std::int8_t* fold;     // (n_rows), or nullptr
+  const std::int32_t* label;   // (n_rows) segments, or nullptr
   std::int32_t n_rows, n_targets;
   int n_cells;               // n_columns + 1
   std::int64_t first_block;  // of the slice, in blocks of kBlockRows rows
   const float* center;       // (n_cells - 1)
   const float* scale;        // (n_cells - 1)
-  double* terms;             // (n_terms, term_rows) curvature or squared residual of every row of the blocks that a Gram matrix takes:
-  std::int64_t term_rows;    // multiples of terms_every, one after the other; 0: none does
+  double* terms;             // (n_terms, term_rows) curvature, residual or its square of every row of the blocks that a Gram matrix
+  std::int64_t term_rows;    // or segments take: multiples of terms_every, one after the other; 0: none does
   std::int64_t terms_every;
   const double* per_quantum;  // (n_sums)
   FixedPoint* sums;           // (n_sums)

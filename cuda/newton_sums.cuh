@@ -36,7 +36,7 @@ struct NewtonMemory {
   }
 };
 
-// A block of rows: what there is of it, which of the models take it, as bits, and its terms of the first Gram matrix, or nullptr.
+// A block of rows: what there is of it, which of the models take it, as bits, and its its first terms, or nullptr.
 struct NewtonBlock {
   int first_row, n_rows;
   unsigned takers;
@@ -107,6 +107,13 @@ __device__ inline int vote_of(const NewtonRows& rows, const NewtonModel& model, 
   return outcome > 0 ? weight : -weight;
 }
 
+// What the segment of a row adds to its log-odds.
+__device__ inline double effect_of(const NewtonRows& rows, const NewtonModel& model, int row) {
+  if (model.effects == nullptr || rows.label == nullptr) return 0;
+  const int segment = rows.label[row];
+  return segment >= 0 && segment < model.n_segments ? model.effects[segment] : 0;
+}
+
 // Rows and weight of 32 lanes; lane 4 m + c keeps the c-th count of the m-th model. A weight has 24 bits.
 __device__ inline void add_counts(int vote, int m, std::int64_t& own_count) {
   const int counter = static_cast<int>(threadIdx.x) % 32 - 4 * m;
@@ -165,15 +172,17 @@ __device__ void fill_factors(const NewtonSweep<kModels>& sweep, const NewtonMemo
   for (int m = 0; m < kModels; ++m) {
     const NewtonModel& model = sweep.models[m];
     add_counts(votes[m], m, meeting.count[thread]);
-    const RowTerms terms = take_row(eta[m] + memory.parameters[pad_columns(shape.n_columns)].of[m], votes[m], rows.weight != nullptr, m,
-                                    totals, meeting.largest[m][thread]);
+    const double effect = strip.own < strip.n_rows ? effect_of(rows, model, block.first_row + strip.first + strip.own) : 0;
+    const RowTerms terms = take_row(eta[m] + memory.parameters[pad_columns(shape.n_columns)].of[m] + effect, votes[m],
+                                    rows.weight != nullptr, m, totals, meeting.largest[m][thread]);
     if (strip.part() == 0) {
       memory.factors[at].of[m] = terms.residual;
       if (shape.with_curvature) memory.factors[shape.n_factors(1) + at].of[m] = terms.curvature;
     }
     if (block.terms == nullptr || !strip.speaks()) continue;
     double* const to = block.terms + strip.first + strip.own;
-    if (model.hessian_term >= 0) to[model.hessian_term * rows.term_rows] = terms.curvature;
+    if (model.curvature_term >= 0) to[model.curvature_term * rows.term_rows] = terms.curvature;
+    if (model.residual_term >= 0) to[model.residual_term * rows.term_rows] = terms.residual;
     if (model.scores_term >= 0) to[model.scores_term * rows.term_rows] = terms.squared;
   }
 }

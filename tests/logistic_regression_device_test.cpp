@@ -28,6 +28,12 @@ SweepStatistics sweep(const Problem& problem, std::span<const Model* const> mode
   return reduce_tiles(context, *staged, *pass, models);
 }
 
+// Rows of no segment, of three that have effects, and of one that has none.
+Problem in_segments(Problem problem) {
+  for (std::int64_t i = 0; i < problem.rows.n_rows; ++i) problem.label.push_back(static_cast<std::int32_t>(i % 5 - 1));
+  return problem;
+}
+
 // Every way in which a model may use a sweep, at parameters off the start.
 std::vector<Model> models_of(const Problem& problem) {
   Context context({.threads = 1});
@@ -42,6 +48,7 @@ std::vector<Model> models_of(const Problem& problem) {
       for (std::size_t j = 0; j < model.search.parameters.size(); ++j)
         model.search.parameters[j] = 0.3 * std::cos(static_cast<double>(j) + m);
     }
+    if (m % 3 != 0) model.search.effects = {0.5, -0.25, 1.0 / 3};
     model.search.precise = m % 2 == 0;
     model.search.last = m == 2;
     model.search.rows_every = m == 4 ? 2 : 1;
@@ -62,7 +69,7 @@ void expect_near(const WideSums& a, const WideSums& b, double relative, const ch
 TEST(LogisticRegressionDevice, GivesTheStatisticsOfTheCpu) {
   // Of 4 columns at a time, rows of one weight; wide rows come in short strips, and their Gram matrices in several panels.
   for (const auto& [n, d] : {std::pair{9001, 1}, {9001, 6}, {9001, 11}, {9001, 16}, {4500, 64}, {300, 132}, {300, 261}, {50, 1100}}) {
-    const Problem problem = d % 4 == 0 ? drawn_problem(n, d, -1, 5, 3, 0.2) : weighted_problem(n, d);
+    const Problem problem = in_segments(d % 4 == 0 ? drawn_problem(n, d, -1, 5, 3, 0.2) : weighted_problem(n, d));
     const std::vector<Model> models = models_of(problem);
     std::vector<const Model*> pointers;
     for (const Model& model : models) pointers.push_back(&model);
@@ -79,6 +86,9 @@ TEST(LogisticRegressionDevice, GivesTheStatisticsOfTheCpu) {
       expect_near(a.hessian_weight, b.hessian_weight, kDouble, "weight of Hessians");
       expect_near(a.hessian, b.hessian, models[m].search.precise ? kDouble : kFloat, "Hessian");
       expect_near(a.squared_scores, b.squared_scores, kDouble, "squared scores");
+      expect_near(a.segment_gradient, b.segment_gradient, 10 * kDouble, "gradient of segments");
+      expect_near(a.segment_curvature, b.segment_curvature, kDouble, "curvature of segments");
+      expect_near(a.segment_squared, b.segment_squared, kDouble, "squared scores of segments");
     }
   }
 }
@@ -90,7 +100,7 @@ TEST(LogisticRegressionDevice, IgnoresTileRows) {
   // Of narrow rows, of wide ones, and of those that cuBLAS multiplies.
   for (const auto& [n, d, first, last] :
        {std::tuple{3 * kBlockRows + 17, 3, 0, 6}, {kBlockRows + 17, 193, 0, 1}, {kBlockRows + 17, 515, 2, 3}}) {
-    const Problem problem = weighted_problem(n, d);
+    const Problem problem = in_segments(weighted_problem(n, d));
     const std::vector<Model> models = models_of(problem);
     std::vector<const Model*> pointers;
     for (std::int32_t m = first; m < last; ++m) pointers.push_back(&models[static_cast<std::size_t>(m)]);
@@ -101,6 +111,9 @@ TEST(LogisticRegressionDevice, IgnoresTileRows) {
       expect_near(all.models[m].hessian, expected.models[m].hessian, 0, "Hessian");
       expect_near(all.models[m].squared_scores, expected.models[m].squared_scores, 0, "squared scores");
       expect_near(all.models[m].log_likelihood, expected.models[m].log_likelihood, 0, "log-likelihood");
+      expect_near(all.models[m].segment_gradient, expected.models[m].segment_gradient, 0, "gradient of segments");
+      expect_near(all.models[m].segment_curvature, expected.models[m].segment_curvature, 0, "curvature of segments");
+      expect_near(all.models[m].segment_squared, expected.models[m].segment_squared, 0, "squared scores of segments");
     }
   }
 }
@@ -109,7 +122,7 @@ TEST(LogisticRegressionDevice, IgnoresTileRows) {
 
 TEST(LogisticRegressionDevice, AllocatesNothingInsideASweepAndDoesNotWait) {
   for (const std::int32_t d : {6, 132}) {  // of narrow and of wide rows
-    const Problem problem = weighted_problem(300, d);
+    const Problem problem = in_segments(weighted_problem(300, d));
     const std::vector<Model> models = models_of(problem);
     std::vector<const Model*> pointers;
     for (const Model& model : models) pointers.push_back(&model);
@@ -168,8 +181,7 @@ constexpr double kProbability = 4 * 0x1p-52;
 
 TEST(LogisticRegressionDevice, ScoresAsTheCpuDoes) {
   for (const auto& [d, n_reasons] : {std::pair{1, 3}, {7, 0}, {130, 2}}) {
-    Problem problem = weighted_problem(kBlockRows + 203, d);
-    for (std::int64_t i = 0; i < problem.rows.n_rows; ++i) problem.label.push_back(static_cast<std::int32_t>(i % 5 - 1));
+    const Problem problem = in_segments(weighted_problem(kBlockRows + 203, d));
     std::vector<Model> models(3);
     for (std::size_t m = 0; m < models.size(); ++m) {
       models[m].n_columns = d;

@@ -27,6 +27,7 @@ class DeviceCase(Case):
             "kmeans": ("cluster", self.input, "--n-clusters", 3, "--n-init", 2, "--max-iter", 4, "--weight", "importance"),
             "mixture": ("cluster", self.input, "--method", "gmm", "--n-components", 3, "--n-init", 1, "--max-iter", 3, "--weight", "importance"),
             "propensity": ("propensity", self.input, "--target", "churn", "--max-iter", 8),
+            "segments": ("run", self.input, "--n-clusters", 3, "--n-init", 1, "--max-iter", 4, "--target", "churn", "--folds", 2),
         }[job] + ("-o", self.output, "--overwrite", "--device", device, "--threads", 1, "--json")
 
 
@@ -58,6 +59,13 @@ class Answers(DeviceCase):
         cpu, device = self.answer("propensity", "cpu"), self.answer("propensity", "cuda")
         for name in ("coef", "intercept", "std_err", "log_likelihood", "auc"):
             np.testing.assert_allclose(np.array(device[name], dtype=float), np.array(cpu[name], dtype=float), rtol=1e-5, atol=1e-7, err_msg=name)
+
+    # Every segment with an effect of its own.
+    def test_propensity_in_segments_differs_by_rounding(self):
+        cpu, device = ({row["segment"]: row["churn_probability"] for row in self.answer("segments", device)["segments"]} for device in ("cpu", "cuda"))
+        self.assertEqual(len(cpu), 3)
+        for segment, probability in cpu.items():
+            self.assertAlmostEqual(device[segment], probability, delta=1e-6)
 
 
 class Faults(DeviceCase):

@@ -176,8 +176,8 @@ void Propensities::fit(const PropensityOptions& options) {
     for (whole.left_out_fold = 0; whole.left_out_fold < n_folds_; ++whole.left_out_fold) params.push_back(whole);
   }
   const auto moments = kmeans::measure_moments(context, *side_, grid_, 1);
-  const bool on_cpu = segments_.effects || options.params.penalty == logistic_regression::Penalty::firth;
-  if (on_cpu && session_.backend().name() != "cpu") session_.say("Segment effects and the Firth penalty are fitted on the CPU.");
+  const bool on_cpu = options.params.penalty == logistic_regression::Penalty::firth;
+  if (on_cpu && session_.backend().name() != "cpu") session_.say("The Firth penalty is fitted on the CPU.");
   const auto pass =
       on_cpu ? logistic_regression::make_cpu_pass(context, grid_, moments) : session_.backend().logistic_regression_pass(grid_, moments);
   logistic_regression::Fit fit = logistic_regression::fit(context, on_cpu ? *side_ : *staged_, grid_, moments, params, *pass);

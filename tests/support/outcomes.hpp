@@ -37,8 +37,8 @@ struct Problem {
   }
 };
 
-// Of what the pass of a device leaves to the CPU's: Firth's penalty and segment effects.
-inline bool runs_everywhere(const Params& params) { return params.penalty != Penalty::firth && params.n_segments == 0; }
+// Not what the pass of a device leaves to the CPU's.
+inline bool runs_everywhere(const Params& params) { return params.penalty != Penalty::firth; }
 #if defined(COTERIE_EMULATED) || defined(COTERIE_TEST_CUDA)
 inline constexpr bool kOnDevice = true;
 #else
