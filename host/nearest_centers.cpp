@@ -194,27 +194,46 @@ void move_weighted_rows_target(const float* x, std::int32_t n_columns, std::span
   }
 }
 
-void squared_distances_target(const float* columns, std::int64_t stride, std::int64_t first, std::int64_t n_rows,
-                              std::span<const float> center, double* result) {
-  const hn::ScalableTag<double> d;
-  const hn::Rebind<float, decltype(d)> df;
+// kCenters of the centers, `stride` in all. Two vectors of rows: enough chains for the latency of a multiply-add.
+template <std::size_t kCenters>
+void squared_distances_to(const float* strip, std::int64_t n_columns, const double* centers, std::size_t stride, double* result) {
+  using D = hn::ScalableTag<double>;
+  const D d;
+  const hn::Rebind<float, D> df;
+  constexpr std::size_t kRowVectors = 2;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  std::int64_t i = 0;
-  for (; i + lanes <= n_rows; i += lanes) {
-    auto s = hn::Zero(d);
-    for (std::size_t j = 0; j < center.size(); ++j) {
-      const auto cells = hn::PromoteTo(d, hn::LoadU(df, columns + static_cast<std::int64_t>(j) * stride + first + i));
-      s = fused_square_add(d, hn::Sub(cells, hn::Set(d, static_cast<double>(center[j]))), s);
+  for (std::int64_t row = 0; row < kColumnStrip; row += kRowVectors * lanes) {
+    hn::Vec<D> sum[kCenters][kRowVectors];
+    for (auto& of_center : sum)
+      for (auto& of_rows : of_center) of_rows = hn::Zero(d);
+    const float* cells = strip + row;
+    const double* center = centers;
+    for (std::int64_t j = 0; j < n_columns; ++j, cells += kColumnStrip, center += stride) {
+      hn::Vec<D> cell[kRowVectors];
+      for (std::size_t v = 0; v < kRowVectors; ++v) cell[v] = hn::PromoteTo(d, hn::LoadU(df, cells + static_cast<std::int64_t>(v) * lanes));
+      for (std::size_t c = 0; c < kCenters; ++c)
+        for (std::size_t v = 0; v < kRowVectors; ++v) sum[c][v] = fused_square_add(d, hn::Sub(cell[v], hn::Set(d, center[c])), sum[c][v]);
     }
-    hn::StoreU(s, d, result + i);
+    for (std::size_t c = 0; c < kCenters; ++c)
+      for (std::size_t v = 0; v < kRowVectors; ++v)
+        hn::StoreU(sum[c][v], d, result + static_cast<std::int64_t>(c) * kColumnStrip + row + static_cast<std::int64_t>(v) * lanes);
   }
-  for (; i < n_rows; ++i) {
-    double s = 0;
-    for (std::size_t j = 0; j < center.size(); ++j) {
-      const double t = static_cast<double>(columns[static_cast<std::int64_t>(j) * stride + first + i]) - static_cast<double>(center[j]);
-      s = std::fma(t, t, s);
+}
+
+void squared_distances_target(const float* strip, std::int64_t n_columns, const double* centers, std::size_t n_centers, double* result) {
+  for (std::size_t first = 0; first < n_centers;) {
+    const std::size_t left = n_centers - first;
+    double* const to = result + first * static_cast<std::size_t>(kColumnStrip);
+    if (left >= 4) {
+      squared_distances_to<4>(strip, n_columns, centers + first, n_centers, to);
+      first += 4;
+    } else if (left >= 2) {
+      squared_distances_to<2>(strip, n_columns, centers + first, n_centers, to);
+      first += 2;
+    } else {
+      squared_distances_to<1>(strip, n_columns, centers + first, n_centers, to);
+      first += 1;
     }
-    result[i] = s;
   }
 }
 
@@ -263,9 +282,8 @@ void move_weighted_rows(const float* x, std::int32_t n_columns, std::span<const 
   HWY_DYNAMIC_DISPATCH(move_weighted_rows_target)(x, n_columns, moves, weight, sums);
 }
 
-void squared_distances(const float* columns, std::int64_t stride, std::int64_t first, std::int64_t n_rows, std::span<const float> center,
-                       double* result) {
-  HWY_DYNAMIC_DISPATCH(squared_distances_target)(columns, stride, first, n_rows, center, result);
+void squared_distances(const float* strip, std::int64_t n_columns, const double* centers, std::size_t n_centers, double* result) {
+  HWY_DYNAMIC_DISPATCH(squared_distances_target)(strip, n_columns, centers, n_centers, result);
 }
 
 }  // namespace coterie::nearest

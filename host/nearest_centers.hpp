@@ -72,8 +72,10 @@ void move_rows(const float* x, std::int32_t n_columns, std::span<const Move> mov
 void move_weighted_rows(const float* x, std::int32_t n_columns, std::span<const Move> moves, const std::int32_t* weight,
                         double* const sums[2]);
 
-// (n_rows) squared distances of the definition to one center; columns: (n_columns, n_rows) column-major.
-void squared_distances(const float* columns, std::int64_t stride, std::int64_t first, std::int64_t n_rows, std::span<const float> center,
-                       double* result);
+// Rows that lie column by column, so many at a time: a line of the cache.
+inline constexpr std::int64_t kColumnStrip = 16;
+// Squared distances of the definition from the rows of a strip to some centers. strip: (n_columns, kColumnStrip), centers: (n_columns,
+// n_centers), result: (n_centers, kColumnStrip).
+void squared_distances(const float* strip, std::int64_t n_columns, const double* centers, std::size_t n_centers, double* result);
 
 }  // namespace coterie::nearest

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "host/kmeans.hpp"
@@ -20,22 +21,42 @@ struct Potential {
   double total = 0;
 };
 
-Potential potential_with(Context& context, const SeedingSample& sample, const std::vector<double>& distance,
-                         std::span<const float> center) {
+// Centers for nearest::squared_distances: (n_columns, number of candidates).
+std::vector<double> columns_of(const SeedingSample& sample, std::span<const std::int64_t> candidates) {
+  std::vector<double> columns;
+  for (std::int64_t j = 0; j < sample.n_columns; ++j)
+    for (const std::int64_t i : candidates) columns.push_back(static_cast<double>(sample.strips[sample.place(i, j)]));
+  return columns;
+}
+
+// What the potential would be with each of some candidates more, all of them in one scan. with: as many as there are candidates.
+void add_each(Context& context, const SeedingSample& sample, const std::vector<double>& distance, std::span<const std::int64_t> candidates,
+              std::span<Potential> with) {
+  const std::vector<double> columns = columns_of(sample, candidates);
   const std::int64_t n_blocks = (sample.n_rows + kBlockRows - 1) / kBlockRows;
-  Potential next{.distance = std::vector<double>(distance.size()), .block_sum = std::vector<double>(static_cast<std::size_t>(n_blocks))};
+  for (Potential& next : with) {
+    next.distance.resize(distance.size());
+    next.block_sum.assign(static_cast<std::size_t>(n_blocks), 0.0);
+  }
   context.parallel_for(n_blocks, [&](std::int64_t block, int) {
-    const std::int64_t first = block * kBlockRows, rows = std::min(kBlockRows, sample.n_rows - first);
-    nearest::squared_distances(sample.columns.data(), sample.n_rows, first, rows, center, next.distance.data() + first);
-    double sum = 0;
-    for (std::size_t i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(first + rows); ++i) {
-      next.distance[i] = std::min(next.distance[i], distance[i]);
-      sum += sample.weight[i] * next.distance[i];
+    std::vector<double> to_candidates(candidates.size() * static_cast<std::size_t>(nearest::kColumnStrip));
+    const std::int64_t last = std::min((block + 1) * kBlockRows, sample.n_rows);
+    for (std::int64_t first = block * kBlockRows; first < last; first += nearest::kColumnStrip) {
+      nearest::squared_distances(sample.strip(first), sample.n_columns, columns.data(), candidates.size(), to_candidates.data());
+      const double* to = to_candidates.data();
+      for (Potential& next : with) {
+        double sum = next.block_sum[static_cast<std::size_t>(block)];
+        for (std::int64_t row = first; row < std::min(first + nearest::kColumnStrip, last); ++row) {
+          const auto i = static_cast<std::size_t>(row);
+          next.distance[i] = std::min(to[row - first], distance[i]);
+          sum += sample.weight[i] * next.distance[i];
+        }
+        next.block_sum[static_cast<std::size_t>(block)] = sum;
+        to += nearest::kColumnStrip;
+      }
     }
-    next.block_sum[static_cast<std::size_t>(block)] = sum;
   });
-  for (const double sum : next.block_sum) next.total += sum;
-  return next;
+  for (Potential& next : with) next.total = std::accumulate(next.block_sum.begin(), next.block_sum.end(), 0.0);
 }
 
 // The sample row at which the running sum of weight * distance passes u * total.
@@ -64,6 +85,8 @@ std::int64_t draw_first(const SeedingSample& sample, double u) {
   return sample.n_rows - 1;
 }
 
+std::size_t trials_of(std::int32_t n_clusters) { return 2 + static_cast<std::size_t>(std::log(n_clusters)); }
+
 // Which of some centers the rows of a sample are nearest to.
 class Nearest {
  public:
@@ -91,9 +114,8 @@ class Nearest {
   void gather(std::int64_t first, std::int64_t n_rows) {
     const std::int64_t d = sample_.n_columns;
     x_.resize(static_cast<std::size_t>(n_rows * d));
-    for (std::int64_t j = 0; j < d; ++j)
-      for (std::int64_t i = 0; i < n_rows; ++i)
-        x_[static_cast<std::size_t>(i * d + j)] = sample_.columns[static_cast<std::size_t>(j * sample_.n_rows + first + i)];
+    for (std::int64_t i = 0; i < n_rows; ++i)
+      for (std::int64_t j = 0; j < d; ++j) x_[static_cast<std::size_t>(i * d + j)] = sample_.strips[sample_.place(first + i, j)];
   }
 
   const SeedingSample& sample_;
@@ -149,13 +171,10 @@ class Candidates {
   // Weighted by the rows that are nearest to each.
   SeedingSample as_sample() const {
     const std::size_t n = drawn_.size();
-    SeedingSample result{.n_rows = size(),
-                         .n_columns = sample_.n_columns,
-                         .columns = {},
-                         .weight = std::vector<double>(n),
-                         .row = std::vector<std::int64_t>(n)};
-    for (std::int64_t j = 0; j < sample_.n_columns; ++j)
-      for (const std::int64_t i : drawn_) result.columns.push_back(sample_.columns[static_cast<std::size_t>(j * sample_.n_rows + i)]);
+    SeedingSample result(size(), sample_.n_columns);
+    for (std::size_t c = 0; c < n; ++c)
+      for (std::int64_t j = 0; j < sample_.n_columns; ++j)
+        result.strips[result.place(static_cast<std::int64_t>(c), j)] = sample_.strips[sample_.place(drawn_[c], j)];
     for (std::size_t i = 0; i < nearest_.size(); ++i) result.weight[static_cast<std::size_t>(nearest_[i])] += sample_.weight[i];
     for (std::size_t c = 0; c < n; ++c) result.row[c] = sample_.row[static_cast<std::size_t>(drawn_[c])];
     return result;
@@ -172,49 +191,51 @@ class Candidates {
 
 }  // namespace
 
+SeedingSample::SeedingSample(std::int64_t rows, std::int64_t columns)
+    : n_rows(rows),
+      n_columns(columns),
+      strips(static_cast<std::size_t>((rows + nearest::kColumnStrip - 1) / nearest::kColumnStrip * nearest::kColumnStrip * columns)),
+      weight(static_cast<std::size_t>(rows)),
+      row(static_cast<std::size_t>(rows)) {}
+
 std::vector<float> SeedingSample::at(std::int64_t i) const {
   std::vector<float> values;
-  for (std::size_t cell = static_cast<std::size_t>(i); cell < columns.size(); cell += static_cast<std::size_t>(n_rows))
-    values.push_back(columns[cell]);
+  for (std::int64_t j = 0; j < n_columns; ++j) values.push_back(strips[place(i, j)]);
   return values;
 }
 
 SeedingSample first_of(const FirstRows& rows, std::int64_t n_rows) {
   const std::int64_t n = std::min(n_rows, rows.size());
-  const std::size_t d = static_cast<std::size_t>(rows.n_values()) - 1, n_samples = static_cast<std::size_t>(n);
-  SeedingSample sample{.n_rows = n,
-                       .n_columns = rows.n_values() - 1,
-                       .columns = std::vector<float>(d * n_samples),
-                       .weight = std::vector<double>(n_samples),
-                       .row = std::vector<std::int64_t>(n_samples)};
-  for (std::size_t i = 0; i < n_samples; ++i) {
-    const auto values = rows.values(static_cast<std::int64_t>(i));
-    for (std::size_t j = 0; j < d; ++j) sample.columns[j * n_samples + i] = values[j];
-    sample.weight[i] = static_cast<double>(values[d]);
-    sample.row[i] = rows.row(static_cast<std::int64_t>(i));
+  const std::int64_t d = rows.n_values() - 1;
+  SeedingSample sample(n, d);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto values = rows.values(i);
+    for (std::int64_t j = 0; j < d; ++j) sample.strips[sample.place(i, j)] = values[static_cast<std::size_t>(j)];
+    sample.weight[static_cast<std::size_t>(i)] = static_cast<double>(values[static_cast<std::size_t>(d)]);
+    sample.row[static_cast<std::size_t>(i)] = rows.row(i);
   }
   return sample;
 }
 
 std::vector<float> kmeans_plus_plus(Context& context, const SeedingSample& sample, std::int32_t n_clusters, std::uint64_t stream) {
-  const int trials = 2 + static_cast<int>(std::log(n_clusters));
-  std::vector<float> centers = sample.at(draw_first(sample, random_uniform(context.seed(), Purpose::seeding_first, 0, stream)));
-  const std::vector<double> infinite(static_cast<std::size_t>(sample.n_rows), std::numeric_limits<double>::infinity());
-  Potential potential = potential_with(context, sample, infinite, centers);
+  std::vector<std::int64_t> trials{draw_first(sample, random_uniform(context.seed(), Purpose::seeding_first, 0, stream))};
+  std::vector<float> centers = sample.at(trials.front());
+  Potential potential;
+  add_each(context, sample, std::vector<double>(static_cast<std::size_t>(sample.n_rows), std::numeric_limits<double>::infinity()), trials,
+           std::span(&potential, 1));
+  trials.resize(trials_of(n_clusters));
+  const Reservation distances =
+      context.memory().reserve("distances of the seeding sample", sample.n_rows * (std::ssize(trials) + 1) * std::int64_t{sizeof(double)});
+  std::vector<Potential> with(trials.size());
   for (std::int32_t k = 1; k < n_clusters; ++k) {
-    Potential best;
-    std::vector<float> chosen;
-    for (int trial = 0; trial < trials; ++trial) {
-      const double u = random_uniform(context.seed(), Purpose::seeding_next,
-                                      static_cast<std::uint64_t>(k) * 64 + static_cast<std::uint64_t>(trial), stream);
-      std::vector<float> candidate = sample.at(draw(sample, potential, u));
-      Potential next = potential_with(context, sample, potential.distance, candidate);
-      if (!chosen.empty() && next.total >= best.total) continue;
-      best = std::move(next);
-      chosen = std::move(candidate);
-    }
-    potential = std::move(best);
-    centers.insert(centers.end(), chosen.begin(), chosen.end());
+    for (std::size_t trial = 0; trial < trials.size(); ++trial)
+      trials[trial] = draw(sample, potential,
+                           random_uniform(context.seed(), Purpose::seeding_next, static_cast<std::uint64_t>(k) * 64 + trial, stream));
+    add_each(context, sample, potential.distance, trials, with);
+    const auto best = std::min_element(with.begin(), with.end(), [](const Potential& a, const Potential& b) { return a.total < b.total; });
+    std::swap(potential, *best);
+    const std::vector<float> center = sample.at(trials[static_cast<std::size_t>(best - with.begin())]);
+    centers.insert(centers.end(), center.begin(), center.end());
   }
   return centers;
 }
@@ -236,12 +257,13 @@ std::vector<float> mini_batch(Context& context, const SeedingSample& sample, std
   constexpr int kRounds = 4;
   std::vector<float> centers = kmeans_plus_plus(context, sample, n_clusters, restart);
   std::vector<double> mean(centers.begin(), centers.end()), weight(static_cast<std::size_t>(n_clusters));
-  const auto d = static_cast<std::size_t>(sample.n_columns), n = static_cast<std::size_t>(sample.n_rows);
+  const auto d = static_cast<std::size_t>(sample.n_columns);
   const auto move = [&](std::size_t row, std::size_t k) {  // towards the row, by its share of what the center has met
     if (sample.weight[row] == 0) return;
     weight[k] += sample.weight[row];
     const double share = sample.weight[row] / weight[k];
-    for (std::size_t j = 0; j < d; ++j) mean[k * d + j] += share * (static_cast<double>(sample.columns[j * n + row]) - mean[k * d + j]);
+    const std::vector<float> values = sample.at(static_cast<std::int64_t>(row));
+    for (std::size_t j = 0; j < d; ++j) mean[k * d + j] += share * (static_cast<double>(values[j]) - mean[k * d + j]);
   };
   Nearest nearest(context, sample);
   for (int round = 0; round < kRounds; ++round)

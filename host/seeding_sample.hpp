@@ -6,16 +6,23 @@
 #include <vector>
 
 #include "host/context.hpp"
+#include "host/nearest_centers.hpp"
 #include "host/statistics.hpp"
 
 namespace coterie::kmeans {
 
 struct SeedingSample {
   std::int64_t n_rows = 0, n_columns = 1;
-  std::vector<float> columns;     // (n_columns, n_rows), for scans over all of its rows
+  std::vector<float> strips;      // (n_strips, n_columns, nearest::kColumnStrip), for scans over all of its rows; zeros after the last
   std::vector<double> weight;     // (n_rows) steps
   std::vector<std::int64_t> row;  // (n_rows) global
 
+  SeedingSample() = default;
+  SeedingSample(std::int64_t n_rows, std::int64_t n_columns);
+  const float* strip(std::int64_t first_row) const { return strips.data() + first_row * n_columns; }
+  std::size_t place(std::int64_t i, std::int64_t column) const {  // of a cell
+    return static_cast<std::size_t>((i / nearest::kColumnStrip * n_columns + column) * nearest::kColumnStrip + i % nearest::kColumnStrip);
+  }
   std::vector<float> at(std::int64_t i) const;  // (n_columns)
 };
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "tests/reference/kmeans.hpp"
@@ -57,6 +58,26 @@ TEST_P(NearestCenters, PairsMatchTheDefinitionBitForBit) {
 INSTANTIATE_TEST_SUITE_P(Shapes, NearestCenters,
                          ::testing::Values(Case{1, 1, 1, 1}, Case{1000, 1, 3, 4}, Case{1003, 2, 7, 1}, Case{997, 5, 8, 1},
                                            Case{2000, 13, 9, 1}, Case{500, 16, 16, 0.3}, Case{333, 33, 65, 1}, Case{300, 130, 100, 0.5}));
+
+// Centers are taken by fours, twos and one.
+TEST_P(NearestCenters, StripsMatchTheDefinitionBitForBit) {
+  const auto d = static_cast<std::size_t>(rows_.n_columns), strip_rows = static_cast<std::size_t>(kColumnStrip);
+  const std::size_t n_rows = std::min(strip_rows, static_cast<std::size_t>(rows_.n_rows));
+  std::vector<float> strip(d * strip_rows);
+  for (std::size_t i = 0; i < n_rows; ++i)
+    for (std::size_t j = 0; j < d; ++j) strip[j * strip_rows + i] = rows_.x[i * d + j];
+  testing::for_each_instruction_set([&] {
+    for (std::size_t n_centers = 1; n_centers <= std::min<std::size_t>(7, expected_.centers.size() / d); ++n_centers) {
+      std::vector<double> centers, found(n_centers * strip_rows);
+      for (std::size_t j = 0; j < d; ++j)
+        for (std::size_t c = 0; c < n_centers; ++c) centers.push_back(static_cast<double>(expected_.centers[c * d + j]));
+      squared_distances(strip.data(), rows_.n_columns, centers.data(), n_centers, found.data());
+      for (std::size_t c = 0; c < n_centers; ++c)
+        for (std::size_t i = 0; i < n_rows; ++i)
+          ASSERT_EQ(found[c * strip_rows + i], reference::squared_distance(&rows_.x[i * d], &expected_.centers[c * d], d));
+    }
+  });
+}
 
 TEST(NearestCentersTies, GoToTheLowestCenter) {
   const std::vector<float> x = {0, 0, 5, 5}, centers = {9, 9, 1, 0, 0, 1, -1, 0};

@@ -21,14 +21,11 @@ SeedingSample blobs(std::int64_t n_rows) {
   std::normal_distribution<float> normal;
   std::vector<float> middle(kBlobs * kColumns);
   for (float& cell : middle) cell = 60 * normal(generator);
-  const auto n = static_cast<std::size_t>(n_rows);
-  SeedingSample sample{.n_rows = n_rows,
-                       .n_columns = kColumns,
-                       .columns = std::vector<float>(n * kColumns),
-                       .weight = std::vector<double>(n, 1.0),
-                       .row = std::vector<std::int64_t>(n)};
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < kColumns; ++j) sample.columns[j * n + i] = middle[i % kBlobs * kColumns + j] + normal(generator);
+  SeedingSample sample(n_rows, kColumns);
+  for (std::int64_t i = 0; i < n_rows; ++i)
+    for (std::int64_t j = 0; j < kColumns; ++j)
+      sample.strips[sample.place(i, j)] = middle[static_cast<std::size_t>(i % kBlobs * kColumns + j)] + normal(generator);
+  std::fill(sample.weight.begin(), sample.weight.end(), 1.0);
   std::iota(sample.row.begin(), sample.row.end(), 0);
   return sample;
 }
@@ -94,7 +91,7 @@ TEST_P(SeedingSampleWays, TakeEveryRowWhereThereAreNoMore) {
 
 TEST_P(SeedingSampleWays, SurviveRowsThatAreAllEqual) {
   SeedingSample sample = blobs(100);
-  std::fill(sample.columns.begin(), sample.columns.end(), 3.0f);
+  std::fill(sample.strips.begin(), sample.strips.end(), 3.0f);
   EXPECT_EQ(choose(sample, 7), std::vector<float>(7 * kColumns, 3.0f));
 }
 
