@@ -60,6 +60,31 @@ class WithoutGpu(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn(f"emulated {gpu.EMULATED[0]} ended with 3", output)
 
+    # With a tool that finds a race in profiles, cannot attach for one check, and takes too long for another.
+    def test_sanitizer_gives_every_run_its_verdict(self):
+        gpu = load()
+        gpu.SANITIZER_SECONDS = 4
+        with tempfile.TemporaryDirectory() as folder:
+            tool = pathlib.Path(folder) / "compute-sanitizer"
+            tool.write_text("""#!/bin/sh
+case "$*" in
+  *racecheck*Profile*) exit 9 ;;
+  *synccheck*Profile*) echo Device not supported; exit 1 ;;
+  *memcheck*Instructions*) exec sleep 60 ;;
+esac
+""")
+            tool.chmod(0o755)
+            path = os.environ["PATH"]
+            os.environ["PATH"] = f"{folder}:{path}"
+            try:
+                verdicts = gpu.sanitizer(gpu.Clock(60))
+            finally:
+                os.environ["PATH"] = path
+        self.assertEqual(len(verdicts), 3 * len(gpu.SANITIZED))
+        others = {run: verdict for run, verdict in verdicts.items() if verdict != 0}
+        profiles = next(cases for cases in gpu.SANITIZED if "Profile" in cases)
+        self.assertEqual(others, {f"racecheck {profiles}": 9, f"synccheck {profiles}": "could not attach", "memcheck *Instructions.*": "no time"})
+
 
 class Filters(unittest.TestCase):
     @classmethod
