@@ -238,9 +238,11 @@ void measure(Bench& bench, const char* stages) {
   if (wanted("regression")) {
     for (const Shape& shape :
          {Shape{1'000'000, 16, 1, 1}, Shape{1'000'000, 1000, 1, 1}, Shape{10'000'000, 64, 1, 1}, Shape{10'000'000, 64, 4, 1}})
-      measure_regression(bench, shape, false);
-    measure_regression(bench, {10'000'000, 64, 4, 1}, true);
-    for (const bool own_products : {false, true}) measure_regression(bench, {1'000'000, 1000, 1, 1}, true, own_products);
+      measure_regression(bench, shape, {"regression"});
+    measure_regression(bench, {10'000'000, 64, 4, 1}, {"regression with errors", true});
+    measure_regression(bench, {1'000'000, 1000, 1, 1}, {"regression with errors", true});
+    measure_regression(bench, {1'000'000, 1000, 1, 1}, {"regression with errors, own kernel", true, true});
+    measure_regression(bench, {10'000'000, 64, 1, 1}, {"regression with effects of 8 segments", false, false, 8});
   }
   if (wanted("judge")) {
     measure_ranking(bench, {10'000'000, 1, 8, 1}, false);

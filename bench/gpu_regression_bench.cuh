@@ -82,23 +82,32 @@ inline bool scores_are_right(DeviceContext& device, std::span<const logistic_reg
 
 // Bytes: of the rows and outcomes, once per sweep. Operations: log-odds, gradient and half of a symmetric product, as if every sweep took a
 // Hessian of all rows, which is more than most do. n_clusters counts the outcomes.
-inline void measure_regression(Bench& bench, const Shape& shape, bool inference, bool own_products = false) {
+struct RegressionCase {
+  const char* stage;
+  bool inference = false, own_products = false;
+  std::int32_t n_segments = 0;  // with an effect of their own: 0 or 8
+};
+inline void measure_regression(Bench& bench, const Shape& shape, const RegressionCase& what) {
   if (!is_wanted(bench, shape)) return;
   DeviceContext& device = bench.device;
   const DeviceBuffer<float> x = make_rows(device, shape.n_rows, shape.n_columns);
   const auto n_outcomes = static_cast<double>(shape.n_rows) * shape.n_clusters;
   const DeviceBuffer<std::int8_t> target(static_cast<std::size_t>(n_outcomes));
-  launch(make_targets_kernel, {static_cast<unsigned>(device.device.multiprocessors) * 16, 256, 0, device.compute.get()}, target.data(),
-         shape.n_rows, shape.n_columns, shape.n_clusters);
+  const DeviceBuffer<std::int32_t> label(what.n_segments > 0 ? static_cast<std::size_t>(shape.n_rows) : 0);
+  const Launch how{static_cast<unsigned>(device.device.multiprocessors) * 16, 256, 0, device.compute.get()};
+  launch(make_targets_kernel, how, target.data(), shape.n_rows, shape.n_columns, shape.n_clusters);
+  if (label.size() > 0) launch(make_labels_kernel, how, label.data(), shape.n_rows);
   Tile tile = tile_of(x, shape);
   tile.target = target.data();
   tile.n_targets = shape.n_clusters;
+  tile.label = label.data();
   const auto d = static_cast<std::size_t>(shape.n_columns);
   const kmeans::Grid grid{.steps = std::vector<double>(d, kStep)};
   const kmeans::GridMoments moments = moments_of(shape);
   std::vector<logistic_regression::Params> params;
-  for (std::int32_t t = 0; t < shape.n_clusters; ++t) params.push_back({.target = t, .inference = inference});
-  const auto pass = make_logistic_regression_pass(device, grid, moments, own_products);
+  for (std::int32_t t = 0; t < shape.n_clusters; ++t)
+    params.push_back({.target = t, .inference = what.inference, .n_segments = what.n_segments});
+  const auto pass = make_logistic_regression_pass(device, grid, moments, what.own_products);
   Context::Options options;
   options.threads = 1;
   Context context(options);
@@ -114,8 +123,7 @@ inline void measure_regression(Bench& bench, const Shape& shape, bool inference,
   const auto sweeps = static_cast<double>(fit.sweeps), n = static_cast<double>(shape.n_columns) + 1;
   char more[64];
   std::snprintf(more, sizeof more, ", \"sweeps\": %d", static_cast<int>(fit.sweeps));
-  const char* const stage = own_products ? "regression with errors, own kernel" : inference ? "regression with errors" : "regression";
-  print_line(bench, stage, shape, seconds,
+  print_line(bench, what.stage, shape, seconds,
              {.bytes = sweeps * (4 * shape.cells() + n_outcomes),
               .operations = sweeps * n_outcomes * (4 * n + n * (n + 1)),
               .operations_per_second = bench.roofs.float32},
