@@ -171,6 +171,14 @@ class Contract(Case):
         for init in ("k-means||", "mini-batch", "random"):
             self.assertAlmostEqual(self.cluster("--n-clusters", 3, "--init", init, "--overwrite")["inertia"], expected, delta=1e-3 * expected)
 
+    def test_many_segments_start_by_rounds(self):
+        def digest_of(n_clusters, *init):
+            return self.cluster("--n-clusters", n_clusters, "--n-init", 1, "--max-iter", 2, *init, "--overwrite")["sha256"]
+
+        for n_clusters, init in ((100, "k-means++"), (101, "k-means||")):
+            self.assertEqual(digest_of(n_clusters), digest_of(n_clusters, "--init", init))
+        self.assertNotEqual(digest_of(101), digest_of(101, "--init", "k-means++"))
+
     def test_assign_repeats_the_labels(self):
         fitted = self.cluster("--n-clusters", 3)
         done = self.succeed("assign", self.input, "--model", self.output, "-o", "again.h5ad", "--csv", "again.csv", "--json")

@@ -20,6 +20,9 @@ using gaussian_mixture::CovarianceType;
   throw ArgumentError(fmt::format("{} belongs to --method gmm. Leave it out, or choose that method.", option));
 }
 
+// Of more segments, k-means++ draws the start for longer than the fit then takes.
+constexpr std::int32_t kMostOneByOne = 100;
+
 std::optional<kmeans::Init> kmeans_start(const std::string& name) {
   if (name == "k-means++") return kmeans::Init::kmeans_plus_plus;
   if (name == "k-means||") return kmeans::Init::kmeans_parallel;
@@ -150,6 +153,7 @@ std::vector<kmeans::Params> FitPlan::kmeans_params() const {
   std::vector<kmeans::Params> all;
   for (const std::int32_t n_clusters : counts_) {
     kmeans::Params params{.n_clusters = n_clusters};
+    if (n_clusters > kMostOneByOne) params.init = kmeans::Init::kmeans_parallel;
     params.n_init = options_.n_init.value_or(params.n_init);
     params.max_iter = options_.max_iter.value_or(params.max_iter);
     params.tol = options_.tol.value_or(params.tol);
