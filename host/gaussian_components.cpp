@@ -1,7 +1,10 @@
 // A mixture as its kernels read it (gaussian_density.hpp).
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
+#include <numeric>
+#include <utility>
 
 #include "host/elementary.hpp"
 #include "host/gaussian_density.hpp"
@@ -50,10 +53,24 @@ std::vector<double> whiten(const std::vector<double>& means, const std::vector<d
   return whitened;
 }
 
+// Of values that every component of a model has as many of, those of `numbers`.
+std::vector<double> cells_of(const std::vector<std::int32_t>& numbers, const std::vector<double>& values, std::size_t n_components) {
+  const std::ptrdiff_t each = static_cast<std::ptrdiff_t>(values.size() / n_components);
+  std::vector<double> cells;
+  for (const std::int32_t k : numbers) cells.insert(cells.end(), values.begin() + k * each, values.begin() + (k + 1) * each);
+  return cells;
+}
+
 }  // namespace
 
 std::int64_t stretch_rows(std::int32_t n_columns) {
   return std::clamp<std::int64_t>((std::int64_t{1} << 15) / n_columns / 64 * 64, 64, 1024);
+}
+
+std::vector<std::int32_t> all_of(const Model& model) {
+  std::vector<std::int32_t> numbers(model.weights.size());
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
 }
 
 std::vector<double> log_constants(const Model& model) {
@@ -65,36 +82,49 @@ std::vector<double> log_constants(const Model& model) {
 }
 
 template <class T>
-Components<T>::Components(const Model& model, std::span<const float> center)
-    : type_(model.covariance_type), n_components_(model.n_components), n_columns_(model.n_columns) {
+Components<T>::Components(const Model& model, std::span<const float> center) : Components(model, center, all_of(model)) {}
+
+template <class T>
+Components<T>::Components(const Model& model, std::span<const float> center, std::vector<std::int32_t> numbers)
+    : type_(model.covariance_type), numbers_(std::move(numbers)), n_columns_(model.n_columns) {
   const std::size_t d = static_cast<std::size_t>(n_columns_);
-  const std::vector<double> means = gaussian_mixture::offsets_of(model, center), pivots = gaussian_mixture::pivots_of(model, center);
+  const auto of_part = [&](const std::vector<double>& values) { return cells_of(numbers_, values, model.weights.size()); };
+  const std::vector<double> means = of_part(gaussian_mixture::offsets_of(model, center));
+  const std::vector<double> pivots = of_part(gaussian_mixture::pivots_of(model, center));
+  const std::vector<double> precisions = type_ == CovarianceType::tied ? model.precisions_cholesky : of_part(model.precisions_cholesky);
   means_.assign(means.begin(), means.end());
+  means_.resize(means.size() + kGroup);  // kernels read whole vectors
   const std::size_t stride = static_cast<std::size_t>(row_stride<T>(n_columns_));
-  pivots_.resize(model.weights.size() * stride);
+  pivots_.resize(numbers_.size() * stride);
   for (std::size_t i = 0; i < pivots.size(); ++i) pivots_[i / d * stride + i % d] = static_cast<T>(pivots[i]);
-  factors_.assign(static_cast<std::size_t>(n_components_), T(-0.5));
-  for (const double constant : log_constants(model)) constants_.push_back(static_cast<T>(constant));
+  factors_.assign(numbers_.size(), T(-0.5));
+  for (const double constant : of_part(log_constants(model))) constants_.push_back(static_cast<T>(constant));
   switch (type_) {
     case CovarianceType::full:
-      for (std::int32_t k = 0; k < n_components_; ++k) add_triangle(model.precisions_cholesky.data() + static_cast<std::size_t>(k) * d * d);
+      for (std::size_t k = 0; k < numbers_.size(); ++k) add_triangle(precisions.data() + k * d * d);
       break;
     case CovarianceType::tied:
-      add_triangle(model.precisions_cholesky.data());
-      centers_ = in_groups(whiten(means, model.precisions_cholesky, d));
+      add_triangle(precisions.data());
+      centers_ = in_groups(whiten(means, precisions, d));
       break;
     case CovarianceType::diag:
       centers_ = in_groups(means);
-      scales_ = in_groups(model.precisions_cholesky);
-      norms_ = in_groups(log_norms(model));
+      scales_ = in_groups(precisions);
+      norms_ = in_groups(of_part(log_norms(model)));
       break;
     case CovarianceType::spherical:
       centers_ = in_groups(means);
-      norms_ = in_groups(log_norms(model));
-      std::transform(model.precisions_cholesky.begin(), model.precisions_cholesky.end(), factors_.begin(),
-                     [](double p) { return static_cast<T>(-0.5 * p * p); });
+      norms_ = in_groups(of_part(log_norms(model)));
+      std::transform(precisions.begin(), precisions.end(), factors_.begin(), [](double p) { return static_cast<T>(-0.5 * p * p); });
       break;
   }
+}
+
+template <class T>
+void Components<T>::add_directions(const Model& model) {
+  if (type_ != CovarianceType::full) return;
+  const std::vector<double> directions = directions_of(model, std::numeric_limits<T>::epsilon() / 2);
+  for (const double cell : cells_of(numbers_, directions, model.weights.size())) directions_.push_back(static_cast<T>(cell));
 }
 
 template <class T>
@@ -111,7 +141,7 @@ template <class T>
 LineVector<T> Components<T>::in_groups(const std::vector<double>& values) const {
   const std::size_t d = static_cast<std::size_t>(n_columns_);
   LineVector<T> groups(static_cast<std::size_t>(n_groups()) * d * kGroup);
-  for (std::size_t k = 0; k < static_cast<std::size_t>(n_components_); ++k)
+  for (std::size_t k = 0; k < numbers_.size(); ++k)
     for (std::size_t j = 0; j < d; ++j) groups[(k / kGroup * d + j) * kGroup + k % kGroup] = static_cast<T>(values[k * d + j]);
   return groups;
 }

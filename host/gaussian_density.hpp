@@ -24,6 +24,8 @@ using gaussian_mixture::Model;
 
 inline constexpr std::int32_t kGroup = 8;  // components, or columns of P, per register block
 
+inline constexpr std::int32_t kDirections = 4;  // that bound a full component
+
 // Rows per stretch: a quarter of a megabyte of double cells, which stays in a core's L2 cache. Depends on the columns
 // only, because sums over a stretch fix bits.
 std::int64_t stretch_rows(std::int32_t n_columns);
@@ -57,16 +59,20 @@ void pack(const float* x, const std::int32_t* weight, std::int64_t n_rows, std::
 template <class T>
 void find_missing(Stretch<T>& stretch);
 
-// What the kernels read of a model.
+std::vector<std::int32_t> all_of(const Model& model);  // the numbers of its components
+
+// What the kernels read of a model, or of some of its components.
 template <class T>
 class Components {
  public:
   Components() = default;
   Components(const Model& model, std::span<const float> center);
+  Components(const Model& model, std::span<const float> center, std::vector<std::int32_t> numbers);  // of components
   CovarianceType type() const { return type_; }
-  std::int32_t n_components() const { return n_components_; }
+  std::int32_t n_components() const { return static_cast<std::int32_t>(numbers_.size()); }
+  std::int32_t number(std::int32_t k) const { return numbers_[static_cast<std::size_t>(k)]; }  // in the model
   std::int32_t n_columns() const { return n_columns_; }
-  std::int32_t n_groups() const { return (n_components_ + kGroup - 1) / kGroup; }
+  std::int32_t n_groups() const { return (n_components() + kGroup - 1) / kGroup; }
   const T* mean(std::int32_t k) const { return means_.data() + std::int64_t{k} * n_columns_; }     // (n_columns) less center
   const T* pivot(std::int32_t k) const { return pivots_.data() + k * row_stride<T>(n_columns_); }  // (row_stride) p - center
   T factor(std::int32_t k) const { return factors_[static_cast<std::size_t>(k)]; }      // of the squared length: -1/2, spherical -s^2/2
@@ -80,17 +86,25 @@ class Components {
   // P of component k (0 for tied) by groups of columns: group g holds rows 0 .. min(n_columns, (g + 1) kGroup) - 1, each
   // (kGroup), zero below the diagonal and beyond n_columns.
   const T* triangle(std::int32_t k) const { return triangles_.data() + std::int64_t{k} * triangle_size_; }
+  // (n_columns, kDirections) G of component k of full, with |G^T (x - mean)|^2 at most |P^T (x - mean)|^2 as kernels compute them: for
+  // counting_densities(), which computes all without. None where they would not pay.
+  void add_directions(const Model& model);
+  bool has_directions() const { return !directions_.empty(); }
+  const T* directions(std::int32_t k) const { return directions_.data() + std::int64_t{k} * n_columns_ * kDirections; }
 
  private:
   void add_triangle(const double* p);
   LineVector<T> in_groups(const std::vector<double>& values) const;
 
   CovarianceType type_ = CovarianceType::full;
-  std::int32_t n_components_ = 0;
+  std::vector<std::int32_t> numbers_;
   std::int32_t n_columns_ = 0;
   std::int64_t triangle_size_ = 0;
-  LineVector<T> means_, pivots_, constants_, factors_, centers_, scales_, norms_, triangles_;
+  LineVector<T> means_, pivots_, constants_, factors_, centers_, scales_, norms_, triangles_, directions_;
 };
+
+// Components::directions() of all components before they are rounded to numbers of this unit roundoff; empty where they would not pay.
+std::vector<double> directions_of(const Model& model, double unit);
 
 // (n_components) Components::constant() before it is rounded.
 std::vector<double> log_constants(const Model& model);
@@ -99,6 +113,14 @@ std::vector<double> log_constants(const Model& model);
 // the mean over many rows moves by less. Infinite where float32 could overflow.
 double float_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center);
 
+// Components whose log densities are computed in float32, and those that need double.
+struct Parts {
+  std::vector<std::int32_t> narrow, wide;
+};
+
+// Components that err by less than the sweep's tolerance are narrow; if all others can be rounded to float32 at last.
+Parts parts_of(const Model& model, const kmeans::Grid& grid, std::span<const float> center);
+
 // The same in products of at least 22 bits that are added in float32: where P, of full, multiplies rows less the center and not
 // less the mean, so that roundings are no more than those of n_columns additions; and where squares, of diag and spherical, are
 // expanded.
@@ -106,7 +128,7 @@ double product_error(const Model& model, const kmeans::Grid& grid, std::span<con
 
 template <class T>
 struct Scratch {
-  LineVector<T> log_density;         // (padded n_components, stride): log (weight_k N_k), later w r_k
+  LineVector<T> log_density;         // (n_components, stride): log (weight_k N_k), later w r_k
   LineVector<T> row_likelihood;      // (stride) log p(x)
   LineVector<T> row_certainty;       // (stride) log max_k r_k
   LineVector<double> row_square;     // (stride) |x - center|^2
@@ -120,10 +142,14 @@ struct Scratch {
 template <class T>
 void log_densities(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch);
 
-// log_density becomes w r_k; fills row_likelihood and row_certainty. A responsibility below 2^-30 (float32) or 2^-60
+// The same but for densities that responsibilities() drops: any value that it drops as well may stand in their place.
+template <class T>
+void counting_densities(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch);
+
+// log_density, of n_components, becomes w r_k; fills row_likelihood and row_certainty. A responsibility below 2^-30 (float32) or 2^-60
 // (double) counts as zero: rounding of the sums hides it.
 template <class T>
-void responsibilities(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch);
+void responsibilities(const Stretch<T>& stretch, std::int32_t n_components, Scratch<T>& scratch);
 
 // Sums over the rows of a block, in the order of stretches: the fields of gaussian_mixture::Statistics.
 struct BlockSums {

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <tuple>
 #include <utility>
-#include <variant>
 
 #include "host/elementary.hpp"
 #include "host/gaussian_density.hpp"
@@ -19,21 +18,39 @@ using gaussian::Components;
 using gaussian::Scratch;
 using gaussian::Stretch;
 
-using AnyComponents = std::variant<Components<float>, Components<double>>;
-
-// float32 where it moves the likelihood by less than the model allows; the last sweep is in double, and so are rows with
-// missing cells, which may lie far from a pivot.
-AnyComponents components_of(const Model& model, const Grid& grid, std::span<const float> center) {
-  if (!model.final_parameters && !model.missing_at_random && gaussian::float_error(model, grid, center) < model.sweep_tolerance)
-    return Components<float>(model, center);
-  return Components<double>(model, center);
+// The last sweep is in double, and so are rows with missing cells, which may lie far from a pivot.
+gaussian::Parts parts_of_sweep(const Model& model, const Grid& grid, std::span<const float> center) {
+  if (model.final_parameters || model.missing_at_random) return {.narrow = {}, .wide = gaussian::all_of(model)};
+  return gaussian::parts_of(model, grid, center);
 }
 
 // One model during a sweep.
 struct Work {
   const Model* model;
-  AnyComponents components;
+  Components<float> narrow;
+  Components<double> wide;
   Quanta quanta;
+
+  Work(const Model& m, const Grid& grid, const GridMoments& moments, std::span<const float> center) : model(&m), quanta(m, grid, moments) {
+    const gaussian::Parts parts = parts_of_sweep(m, grid, center);
+    take(parts.narrow, center, narrow);
+    take(parts.wide, center, wide);
+  }
+
+  template <class T>
+  void take(const std::vector<std::int32_t>& numbers, std::span<const float> center, Components<T>& components) const {
+    if (numbers.empty()) return;
+    components = Components<T>(*model, center, numbers);
+    components.add_directions(*model);
+  }
+
+  template <class T>
+  const Components<T>& part() const {
+    if constexpr (sizeof(T) == sizeof(float))
+      return narrow;
+    else
+      return wide;
+  }
 
   bool wants_scatter() const {
     return model->covariance_type == CovarianceType::tied && model->scatter.empty() && !model->final_parameters;
@@ -102,7 +119,7 @@ class CpuPass final : public Pass {
 
   void begin(std::span<const Model* const> models) override {
     work_.clear();
-    for (const Model* model : models) work_.push_back({model, components_of(*model, grid_, center_), Quanta(*model, grid_, moments_)});
+    for (const Model* model : models) work_.emplace_back(*model, grid_, moments_, center_);
     workers_.clear();
     workers_.resize(static_cast<std::size_t>(context_.threads()));
   }
@@ -153,31 +170,54 @@ class CpuPass final : public Pass {
       pack<float>(tile, row, std::min(step, last - row), worker);
       pack<double>(tile, row, std::min(step, last - row), worker);
       for (std::size_t m = 0; m < work_.size(); ++m)
-        std::visit([&](const auto& components) { add_stretch(m, components, tile, row, worker); }, work_[m].components);
+        work_[m].narrow.n_components() > 0 ? add_stretch<float>(m, tile, row, worker) : add_stretch<double>(m, tile, row, worker);
     }
     for (std::size_t m = 0; m < work_.size(); ++m) work_[m].flush(worker.sums[m], worker.statistics[m]);
   }
 
   template <class T>
   void pack(const Tile& tile, std::int64_t row, std::int64_t n_rows, Worker& worker) const {
-    const auto wants = [](const Work& work) { return std::holds_alternative<Components<T>>(work.components); };
+    const auto wants = [](const Work& work) { return work.part<T>().n_components() > 0; };
     if (std::none_of(work_.begin(), work_.end(), wants)) return;
     auto& stretch = std::get<Buffers<T>>(worker.buffers).stretch;
     gaussian::pack(tile.x + row * tile.n_columns, tile.weight != nullptr ? tile.weight + row : nullptr, n_rows, center_, stretch);
     if (work_.front().model->missing_at_random) gaussian::find_missing(stretch);
   }
 
+  // T: of the responsibilities. Where that is float, double components bring their log densities behind the others'.
   template <class T>
-  void add_stretch(std::size_t m, const Components<T>& components, const Tile& tile, std::int64_t row, Worker& worker) const {
+  void add_stretch(std::size_t m, const Tile& tile, std::int64_t row, Worker& worker) const {
     const Work& work = work_[m];
+    const Components<T>& components = work.part<T>();
     auto& [stretch, scratch] = std::get<Buffers<T>>(worker.buffers);
-    gaussian::log_densities(stretch, components, scratch);
-    gaussian::responsibilities(stretch, components, scratch);
+    auto& precise = std::get<Buffers<double>>(worker.buffers);
+    const std::int32_t n_wide = sizeof(T) == sizeof(float) ? work.wide.n_components() : 0;
+    gaussian::counting_densities(stretch, components, scratch);
+    const std::int64_t behind = components.n_components() * stretch.stride;
+    if (n_wide > 0) {
+      gaussian::counting_densities(precise.stretch, work.wide, precise.scratch);
+      scratch.log_density.resize(static_cast<std::size_t>(behind + n_wide * stretch.stride));
+      copy(precise.scratch.log_density.data(), precise.stretch, n_wide, scratch.log_density.data() + behind, stretch);
+    }
+    gaussian::responsibilities(stretch, work.model->n_components, scratch);
     gaussian::add_likelihood(stretch, scratch, worker.sums[m]);
     if (work.model->lost_components > 0) offer_unlikely(tile, row, stretch, scratch, worker.statistics[m].unlikely);
     if (work.model->final_parameters) return;
     gaussian::add_moments(stretch, components, scratch, worker.sums[m]);
+    if (n_wide > 0) {
+      copy(scratch.log_density.data() + behind, stretch, n_wide, precise.scratch.log_density.data(), precise.stretch);
+      gaussian::add_moments(precise.stretch, work.wide, precise.scratch, worker.sums[m]);
+    }
     if (work.wants_scatter()) gaussian::add_scatter(stretch, scratch, worker.sums[m].second);
+  }
+
+  // What the rows of a stretch have of n components, to the stretch of the same rows in another type.
+  template <class From, class To>
+  static void copy(const From* from, const Stretch<From>& of_from, std::int32_t n, To* to, const Stretch<To>& of_to) {
+    const std::int64_t rows = gaussian::stretch_rows(of_from.n_columns);  // whole vectors
+    for (std::int32_t k = 0; k < n; ++k)
+      std::transform(from + k * of_from.stride, from + k * of_from.stride + rows, to + k * of_to.stride,
+                     [](From value) { return static_cast<To>(value); });
   }
 
   template <class T>
@@ -233,7 +273,7 @@ class CpuPredictor final : public Predictor {
     gaussian::log_densities(buffers.stretch, components_, buffers.scratch);
     const double* const of_row = buffers.scratch.log_density.data();
     for (std::int64_t i = 0; i < n_rows; ++i) choose(of_row + i, buffers.stretch.stride, static_cast<std::size_t>(first + i));
-    gaussian::responsibilities(buffers.stretch, components_, buffers.scratch);
+    gaussian::responsibilities(buffers.stretch, components_.n_components(), buffers.scratch);
     for (std::int64_t i = 0; i < n_rows; ++i) {
       log_likelihood_[static_cast<std::size_t>(first + i)] = buffers.scratch.row_likelihood[static_cast<std::size_t>(i)];
       measure(of_row + i, buffers.stretch.stride, static_cast<std::size_t>(first + i));

@@ -178,8 +178,9 @@ template <bool kSquares, class T>
 void add_diagonal_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
   for (std::int32_t k = 0; k < components.n_components(); ++k) {
     const std::int64_t n = choose_rows(stretch, scratch.log_density.data() + k * stretch.stride, scratch);
-    const std::int64_t cell = std::int64_t{k} * stretch.n_columns;
-    sums.weight[static_cast<std::size_t>(k)] += sum_of(scratch.weight.data(), n);
+    const std::size_t number = static_cast<std::size_t>(components.number(k));
+    const std::int64_t cell = components.number(k) * std::int64_t{stretch.n_columns};
+    sums.weight[number] += sum_of(scratch.weight.data(), n);
     add_columns<kSquares>(stretch, scratch, n, components.pivot(k),
                           {.first = sums.first.data() + cell, .second = kSquares ? sums.second.data() + cell : nullptr});
   }
@@ -210,9 +211,9 @@ template <class T>
 void add_spherical_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
   add_diagonal_moments<false>(stretch, components, scratch, sums);
   fill_row_squares(stretch, scratch);
-  for (std::size_t k = 0; k < sums.second.size(); ++k)
-    sums.second[k] +=
-        weighted_sum(scratch.log_density.data() + static_cast<std::int64_t>(k) * stretch.stride, scratch.row_square.data(), stretch.n_rows);
+  for (std::int32_t k = 0; k < components.n_components(); ++k)
+    sums.second[static_cast<std::size_t>(components.number(k))] +=
+        weighted_sum(scratch.log_density.data() + k * stretch.stride, scratch.row_square.data(), stretch.n_rows);
 }
 
 // scratch.panel (n, row_stride): z = sqrt(weight) (x - pivot) of n chosen rows from `first` on.
@@ -287,12 +288,12 @@ void add_triangle(const Stretch<T>& stretch, std::int64_t n, const T* pivot, Scr
 template <class T>
 void add_full_moments(const Stretch<T>& stretch, const Components<T>& components, Scratch<T>& scratch, BlockSums& sums) {
   const std::size_t d = static_cast<std::size_t>(stretch.n_columns);
-  for (std::size_t k = 0; k < sums.weight.size(); ++k) {
-    const std::int32_t component = static_cast<std::int32_t>(k);
-    const std::int64_t n = choose_rows(stretch, scratch.log_density.data() + component * stretch.stride, scratch);
-    sums.weight[k] += sum_of(scratch.weight.data(), n);
-    add_columns<false>(stretch, scratch, n, components.pivot(component), {.first = sums.first.data() + k * d});
-    add_triangle(stretch, n, components.pivot(component), scratch, sums.second.data() + k * triangle_cells(d));
+  for (std::int32_t k = 0; k < components.n_components(); ++k) {
+    const std::size_t number = static_cast<std::size_t>(components.number(k));
+    const std::int64_t n = choose_rows(stretch, scratch.log_density.data() + k * stretch.stride, scratch);
+    sums.weight[number] += sum_of(scratch.weight.data(), n);
+    add_columns<false>(stretch, scratch, n, components.pivot(k), {.first = sums.first.data() + number * d});
+    add_triangle(stretch, n, components.pivot(k), scratch, sums.second.data() + number * triangle_cells(d));
   }
 }
 

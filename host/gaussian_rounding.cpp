@@ -111,31 +111,55 @@ double expanded_error_of_component(const Setting& setting, std::size_t k, double
   return kUnit * (kRoundings * std::sqrt(products) + reach * (std::sqrt(steps / 3) + 2) + std::abs(constant - distance));
 }
 
-double error_of(const Model& model, const kmeans::Grid& grid, std::span<const float> center, Form form) {
-  if (std::any_of(grid.steps.begin(), grid.steps.end(), [](double step) { return step * 0x1p24 > kLargest; }))
-    return std::numeric_limits<double>::infinity();
+// Outlying rows have logarithms far beyond those of their component.
+double level_error(const Model& model) { return model.lower_bound.empty() ? 0 : kUnit * std::abs(model.lower_bound.back()); }
+
+// (n_components) without what level_error() adds.
+std::vector<double> errors_of(const Model& model, const kmeans::Grid& grid, std::span<const float> center, Form form) {
+  std::vector<double> errors(model.weights.size(), std::numeric_limits<double>::infinity());
+  if (std::any_of(grid.steps.begin(), grid.steps.end(), [](double step) { return step * 0x1p24 > kLargest; })) return errors;
   const Setting setting(model, form, center);
   const std::vector<double> constants = log_constants(model);
-  double largest = 0;
-  for (std::int32_t k = 0; k < model.n_components; ++k) {
-    const std::size_t component = static_cast<std::size_t>(k);
-    if (model.weights[component] == 0) continue;
-    const double constant = constants[component];
-    largest = std::max(largest, form == Form::expanded ? expanded_error_of_component(setting, component, constant)
-                                                       : error_of_component(setting, component, constant));
+  for (std::size_t k = 0; k < errors.size(); ++k) {
+    if (model.weights[k] == 0)
+      errors[k] = 0;
+    else
+      errors[k] =
+          form == Form::expanded ? expanded_error_of_component(setting, k, constants[k]) : error_of_component(setting, k, constants[k]);
   }
-  const double level = model.lower_bound.empty() ? 0 : std::abs(model.lower_bound.back());
-  return largest + kUnit * level;  // outlying rows have logarithms far beyond those of their component
+  return errors;
 }
+
+double largest_error(const Model& model, const std::vector<double>& errors) {
+  return *std::max_element(errors.begin(), errors.end()) + level_error(model);
+}
+
+Form float_form(const Model& model) { return model.covariance_type == CovarianceType::tied ? Form::less_center : Form::less_mean; }
 
 }  // namespace
 
 double float_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center) {
-  return error_of(model, grid, center, model.covariance_type == CovarianceType::tied ? Form::less_center : Form::less_mean);
+  return largest_error(model, errors_of(model, grid, center, float_form(model)));
+}
+
+Parts parts_of(const Model& model, const kmeans::Grid& grid, std::span<const float> center) {
+  const std::vector<double> errors = errors_of(model, grid, center, float_form(model)), constants = log_constants(model);
+  const double level = level_error(model);
+  Parts parts;
+  bool apart = model.covariance_type != CovarianceType::tied;  // components of tied share what errs
+  bool any_narrow = false;                                     // that has rows
+  for (std::int32_t k = 0; k < model.n_components; ++k) {
+    const std::size_t component = static_cast<std::size_t>(k);
+    const bool narrow = errors[component] + level < model.sweep_tolerance;
+    (narrow ? parts.narrow : parts.wide).push_back(k);
+    any_narrow = any_narrow || (narrow && model.weights[component] > 0);
+    apart = apart && (narrow || kUnit * std::abs(constants[component]) + level < model.sweep_tolerance);
+  }
+  return any_narrow && (apart || parts.wide.empty()) ? parts : Parts{.narrow = {}, .wide = all_of(model)};
 }
 
 double product_error(const Model& model, const kmeans::Grid& grid, std::span<const float> center) {
-  return error_of(model, grid, center, is_diagonal(model) ? Form::expanded : Form::less_center);
+  return largest_error(model, errors_of(model, grid, center, is_diagonal(model) ? Form::expanded : Form::less_center));
 }
 
 }  // namespace coterie::gaussian

@@ -19,6 +19,21 @@ TEST(GaussianMixtureFit, LikelihoodNeverFalls) {
   }
 }
 
+// Nor where one component becomes so tight that it alone needs double.
+TEST(GaussianMixtureFit, LikelihoodNeverFallsBesideATightComponent) {
+  constexpr std::int64_t n = size_for(6000, 300);
+  std::vector<double> values = testing::blobs(n, 4, 3, 2, 7);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (i / 4 % 5 == 0) values[i] = 9 + 1e-3 * values[i];
+  for (const CovarianceType type : kTypes) {
+    SCOPED_TRACE(static_cast<int>(type));
+    Problem problem{.rows = testing::on_grid(values, 4),
+                    .weights = {},
+                    .params = {{.n_components = 5, .covariance_type = type, .max_iter = 30, .tol = 1e-3, .reg_covar = 0}}};
+    expect_never_falls(fit_one(problem));
+  }
+}
+
 // reg_covar r moves the M-step off its maximum, by at most the mean over the components of sum (r / 2s)^2, s the eigenvalues of the
 // covariance without it: those of unit blobs are no less than 0.5, so the default moves it by no more than 4e-12 in four columns.
 TEST(GaussianMixtureFit, LikelihoodFallsByRegCovarOnlyAndLittle) {

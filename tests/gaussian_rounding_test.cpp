@@ -9,6 +9,7 @@
 #include "host/gaussian_covariance.hpp"
 #include "host/gaussian_density.hpp"
 #include "host/gaussian_mixture_quanta.hpp"
+#include "host/passes.hpp"
 #include "tests/support/grid_rows.hpp"
 #include "tests/support/instruction_sets.hpp"
 #include "tests/support/mixture_laws.hpp"
@@ -87,7 +88,7 @@ std::vector<double> likelihoods(const Problem& problem) {
   for (std::size_t row = 0; row < kRows; row += step) {
     pack(problem.rows.x.data() + row * d, nullptr, static_cast<std::int64_t>(step), problem.center, stretch);
     log_densities(stretch, components, scratch);
-    responsibilities(stretch, components, scratch);
+    responsibilities(stretch, components.n_components(), scratch);
     result.insert(result.end(), scratch.row_likelihood.begin(), scratch.row_likelihood.begin() + static_cast<std::ptrdiff_t>(step));
   }
   return result;
@@ -144,7 +145,7 @@ std::vector<double> responsibilities_of(const Problem& problem) {
   for (std::size_t row = 0; row < kRows; row += step) {
     pack(problem.rows.x.data() + row * d, nullptr, static_cast<std::int64_t>(step), problem.center, stretch);
     log_densities(stretch, components, scratch);
-    responsibilities(stretch, components, scratch);
+    responsibilities(stretch, components.n_components(), scratch);
     for (std::size_t i = 0; i < step; ++i)
       for (std::int64_t k = 0; k < problem.model.n_components; ++k)
         result.push_back(static_cast<double>(scratch.log_density[static_cast<std::size_t>(k * stretch.stride) + i]));
@@ -186,6 +187,82 @@ TEST_P(GaussianRounding, DropsOnlyResponsibilitiesBelowOneInABillion) {
     expect_drops_only_the_least<float>(problem, 0x1p-30, 1e-3);
     expect_drops_only_the_least<double>(problem, 0x1p-60, 1e-10);
   });
+}
+
+// Three components of which the second is nearly a point, far from the center.
+Problem make_mixed_problem(CovarianceType type) {
+  constexpr std::size_t d = 6;
+  constexpr double kTight = 1e-3;
+  std::mt19937 generator(19);
+  std::normal_distribution<double> normal;
+  std::vector<double> values, precisions;
+  Problem problem;
+  problem.model = {.covariance_type = type, .n_components = 3, .n_columns = d, .weights = {0.5, 0.3, 0.2}};
+  for (std::size_t i = 0; i < 3 * d; ++i) problem.model.means.push_back(i / d == 1 ? 7.3 : normal(generator));
+  for (std::size_t i = 0; i < kRows * d; ++i)
+    values.push_back(problem.model.means[i % (3 * d)] + (i / d % 3 == 1 ? kTight : 1) * normal(generator));
+  for (std::size_t k = 0; k < 3; ++k) {
+    const double precision = k == 1 ? 1 / (kTight * kTight) : 1;
+    const std::size_t rows = type == CovarianceType::full ? d : 1, columns = type == CovarianceType::spherical ? 1 : d;
+    for (std::size_t i = 0; i < rows * columns; ++i) precisions.push_back(rows == 1 || i / d == i % d ? precision : 0);
+  }
+  gaussian_mixture::set_precisions(problem.model, precisions);
+  problem.rows = testing::on_grid(values, d);
+  problem.center.assign(d, 0.0f);
+  return problem;
+}
+
+// The model after one iteration.
+Model iterate(const Problem& problem, double tolerance) {
+  Context context({.threads = 1, .memory_bytes = std::int64_t{1} << 28, .seed = 1});
+  MemoryTileSource source(std::span(problem.rows.x), problem.model.n_columns);
+  const kmeans::GridMoments moments = kmeans::measure_moments(context, source, problem.rows.grid, 3);
+  const auto pass = gaussian_mixture::make_cpu_pass(context, problem.rows.grid, moments);
+  Model model = problem.model;
+  model.sweep_tolerance = tolerance;
+  const Model* const models[] = {&model};
+  const auto statistics = reduce_tiles(context, source, *pass, std::span<const Model* const>(models));
+  gaussian_mixture::update(model, statistics.models.front(), problem.rows.grid, moments,
+                           {.n_components = 3, .covariance_type = model.covariance_type, .reg_covar = 0});
+  return model;
+}
+
+// A sweep in two precisions is as good as it promises, and the tight component moves as it does in double.
+TEST(GaussianParts, OneTightComponentLeavesTheOthersInFloat) {
+  constexpr double kTolerance = 1e-3 / 20;
+  for (const CovarianceType type : {CovarianceType::full, CovarianceType::diag, CovarianceType::spherical}) {
+    SCOPED_TRACE(type_name(type));
+    Problem problem = make_mixed_problem(type);
+    problem.model.sweep_tolerance = kTolerance;
+    const Parts parts = parts_of(problem.model, problem.rows.grid, problem.center);
+    EXPECT_EQ(parts.narrow, (std::vector<std::int32_t>{0, 2}));
+    EXPECT_EQ(parts.wide, (std::vector<std::int32_t>{1}));
+    testing::for_each_instruction_set([&] {
+      const Model mixed = iterate(problem, kTolerance), precise = iterate(problem, 0);
+      EXPECT_NE(mixed.lower_bound, precise.lower_bound);
+      EXPECT_NEAR(mixed.lower_bound.front(), precise.lower_bound.front(), kTolerance);
+      for (std::size_t k = 0; k < 3; ++k) EXPECT_NEAR(mixed.weights[k], precise.weights[k], kTolerance);
+      for (std::size_t i = 0; i < mixed.means.size(); ++i) EXPECT_NEAR(mixed.means[i], precise.means[i], kTolerance);
+      const std::size_t cells = mixed.covariances.size() / 3;
+      for (std::size_t i = cells; i < 2 * cells; ++i) EXPECT_NEAR(mixed.covariances[i], precise.covariances[i], 1e-15);
+    });
+  }
+}
+
+// Columns are what tied components share, so none of them is narrow alone; a log density that float32 cannot hold keeps all in double;
+// and a component without rows does not bring the others to float32.
+TEST(GaussianParts, AllAreWideWhereOneWouldSpoilTheOthers) {
+  Problem problem = make_mixed_problem(CovarianceType::diag);
+  problem.model.sweep_tolerance = 1e-3 / 20;
+  problem.model.lower_bound = {1e4};
+  EXPECT_EQ(parts_of(problem.model, problem.rows.grid, problem.center).wide, all_of(problem.model));
+  problem = make_mixed_problem(CovarianceType::diag);
+  problem.model.sweep_tolerance = 1e-3 / 20;
+  problem.model.weights = {0, 1, 0};
+  EXPECT_EQ(parts_of(problem.model, problem.rows.grid, problem.center).wide, all_of(problem.model));
+  problem = make_problem({CovarianceType::tied, 8, 1e-3, 1e-3});
+  problem.model.sweep_tolerance = float_error(problem.model, problem.rows.grid, problem.center);
+  EXPECT_EQ(parts_of(problem.model, problem.rows.grid, problem.center).wide, all_of(problem.model));
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, GaussianRounding,
