@@ -1,11 +1,12 @@
 // One k-means iteration (sweep, statistics, update) on rows in memory, at the shapes of the targets. Every run checks
 // its answer against the definition on a few hundred rows and prints rows/s, GB/s and the share of the measured roof. Beside it the
-// starts, which fits of many segments spend much of their time on.
+// starts, which fits of many segments spend much of their time on; and, on processors with a matrix unit, what it is worth.
 #include <benchmark/benchmark.h>
 
 #include <random>
 
 #include "bench/roof.hpp"
+#include "host/group_scan.hpp"
 #include "host/kmeans.hpp"
 #include "host/passes.hpp"
 #include "tests/reference/kmeans.hpp"
@@ -98,6 +99,65 @@ BENCHMARK(start)
     ->MeasureProcessCPUTime()
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
+
+// One scan of every row and group on one core, the rows rounded before: by vectors, by the matrix unit.
+void scan(benchmark::State& state) {
+  constexpr std::int64_t kStrips = 32, kRows = kStrips * nearest::kStripRows;
+  const std::int32_t d = static_cast<std::int32_t>(state.range(0)), k = static_cast<std::int32_t>(state.range(1));
+  const testing::GridRows rows = make_rows(kRows, d, k);
+  const std::span centers = std::span(rows.x).first(static_cast<std::size_t>(k) * static_cast<std::size_t>(d));
+  const nearest::Units units = nearest::units_of(rows.x.data(), kRows, d);
+  const nearest::CenterGroups groups(centers, nearest::order_by_proximity(centers, k, d), units,
+                                     state.range(2) == 0 ? nullptr : nearest::matrix_unit());
+  std::vector<std::int32_t> pairs(static_cast<std::size_t>(kRows * groups.n_pairs()));
+  std::vector<float> length(kRows), lost(kRows), no_drift(static_cast<std::size_t>(groups.n_groups() * nearest::kGroupWidth));
+  const nearest::RoundedRows rounded{pairs.data(), length.data(), lost.data()};
+  nearest::round_rows(rows.x.data(), kRows, units, rounded);
+  nearest::NoBounds no_bounds(groups.n_groups());
+  nearest::StripScan strip_scan(groups.n_groups());
+  for (auto _ : state)
+    for (std::int64_t row = 0; row < kRows; row += nearest::kStripRows) {
+      const nearest::RoundedRows of_strip = rounded.from(row, groups.n_pairs());
+      const nearest::Strip strip{of_strip.pairs,
+                                 of_strip.length,
+                                 of_strip.lost,
+                                 nearest::kStripRows,
+                                 d,
+                                 &groups,
+                                 no_bounds.forget(),
+                                 {no_drift.data(), no_drift.data()}};
+      nearest::find_doubtful(strip, strip_scan);
+      nearest::scan_doubtful(strip, strip_scan);
+    }
+  state.SetLabel(state.range(2) == 0 ? "vectors" : "matrix unit");
+  state.counters["ns/row"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * kRows * 1e-9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+void iterate_by_vectors(benchmark::State& state) {
+  const nearest::MatrixUnit* const unit = nearest::matrix_unit();
+  nearest::use_matrix_unit(nullptr);
+  iterate(state);
+  nearest::use_matrix_unit(unit);
+}
+
+[[maybe_unused]] const bool kHasMatrixUnit = [] {
+  if (nearest::matrix_unit() == nullptr) return false;
+  benchmark::RegisterBenchmark("scan", scan)
+      ->ArgNames({"columns", "segments", "matrix_unit"})
+      ->ArgsProduct({{32, 64, 128, 512}, {64, 256, 1000}, {0, 1}})
+      ->Unit(benchmark::kMillisecond);
+  benchmark::RegisterBenchmark("iterate_by_vectors", iterate_by_vectors)
+      ->ArgNames({"rows", "columns", "segments"})
+      ->Args({500'000, 64, 64})
+      ->Args({200'000, 128, 256})
+      ->Args({100'000, 128, 1000})
+      ->Iterations(20)
+      ->MeasureProcessCPUTime()
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+  return true;
+}();
 
 }  // namespace
 }  // namespace coterie

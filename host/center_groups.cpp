@@ -13,6 +13,10 @@ constexpr double kLeastCenter = 0x1p-40;    // length of a center at the pivot, 
 constexpr double kLargestCenter = 0x1p50;
 constexpr double kLargestCell = 32766;
 
+// 16 rows by a group take vectors of 512 bits some 8 cycles per column, the matrix unit 64 per 64 columns and as many again to hand
+// over its sums, counted, not measured; rows are split once for all groups of a model, which four of them pay for.
+constexpr std::size_t kLeastColumnsOfUnit = 32, kLeastCentersOfUnit = 64;
+
 // The smallest step with which cells fit int16 and, with rows, sums of products fit int32.
 double least_step(double length, double largest_cell, std::int32_t n_columns) {
   const double rounding = std::sqrt(n_columns) / 2 + 1;  // of a vector to whole numbers
@@ -53,14 +57,21 @@ std::vector<std::int32_t> order_by_proximity(std::span<const float> cluster_cent
 }
 
 CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<const std::int32_t> order, const Units& units)
+    : CenterGroups(cluster_centers, order, units,
+                   order.size() >= kLeastCentersOfUnit && units.pivot.size() >= kLeastColumnsOfUnit ? nearest::matrix_unit() : nullptr) {}
+
+CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<const std::int32_t> order, const Units& units,
+                           const MatrixUnit* unit)
     : n_pairs_(pairs_of(static_cast<std::int32_t>(units.pivot.size()))),
+      unit_(unit),
       center_(static_cast<std::size_t>(groups_of(static_cast<std::int32_t>(order.size())) * kGroupWidth), -1),
       place_(order.size()),
       half_square_(center_.size(), kNoScore),
       length_(center_.size(), 0),
       step_(center_.size(), 0),
       by_pair_(center_.size() * static_cast<std::size_t>(n_pairs_)),
-      by_place_(by_pair_.size()) {
+      by_place_(by_pair_.size()),
+      lines_(unit != nullptr ? static_cast<std::size_t>(n_groups() * std::int64_t{lines_of_group(2 * n_pairs_)}) : 0) {
   std::copy(order.begin(), order.end(), center_.begin());
   const std::size_t d = units.pivot.size();
   const double scale = static_cast<double>(units.scale);
@@ -100,6 +111,18 @@ void CenterGroups::pack(std::int32_t place, std::span<const double> cells, std::
     const std::int32_t word = word_of(whole[2 * pair], whole[2 * pair + 1]);
     by_place_[at * n_pairs + pair] = word;
     by_pair_[(group * n_pairs + pair) * kGroupWidth + member] = word;
+  }
+  if (unit_ != nullptr) pack_lines(at, whole);
+}
+
+void CenterGroups::pack_lines(std::size_t place, std::span<const std::int32_t> whole) {
+  constexpr std::size_t kTogether = kColumnsTogether, kPlane = kLinesOfPlane;
+  ByteLine* const lines = &lines_[place / kGroupWidth * static_cast<std::size_t>(lines_of_group(2 * n_pairs_))];
+  for (std::size_t j = 0; j < whole.size(); ++j) {
+    ByteLine* const high = lines + (j / kChunkColumns * 2 * kPlane + j % kChunkColumns / kTogether);
+    const std::size_t byte = place % kGroupWidth * kTogether + j % kTogether;
+    high[0].bytes[byte] = static_cast<std::uint8_t>(whole[j] >> 8);
+    high[kPlane].bytes[byte] = static_cast<std::uint8_t>(whole[j]);
   }
 }
 

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "host/matrix_unit.hpp"
 #include "host/rounded_rows.hpp"
 
 namespace coterie::nearest {
@@ -20,6 +21,7 @@ namespace coterie::nearest {
 inline constexpr std::int32_t kGroupWidth = 16;
 constexpr std::int32_t groups_of(std::int32_t n_centers) { return (n_centers + kGroupWidth - 1) / kGroupWidth; }
 inline constexpr std::int32_t kPlaceBits = kGroupWidth - 1;  // of a result
+static_assert(kGroupWidth == kUnitCenters);
 
 double squared_distance(const float* a, const float* b, std::size_t n);  // in double
 
@@ -32,6 +34,8 @@ class CenterGroups {
   CenterGroups() = default;
   // cluster_centers: (n_clusters, units.pivot.size()), order: (n_clusters)
   CenterGroups(std::span<const float> cluster_centers, std::span<const std::int32_t> order, const Units& units);
+  // With this matrix unit or none, where the other one takes that of the process if it is worth it. Results are the same.
+  CenterGroups(std::span<const float> cluster_centers, std::span<const std::int32_t> order, const Units& units, const MatrixUnit* unit);
 
   std::int32_t n_groups() const { return static_cast<std::int32_t>(center_.size()) / kGroupWidth; }
   std::int32_t n_centers() const { return static_cast<std::int32_t>(place_.size()); }
@@ -49,6 +53,9 @@ class CenterGroups {
   }                                                                                                        // (n_pairs, kGroupWidth)
   const std::int32_t* center_pairs(std::int32_t place) const { return by_place_.data() + offset(place); }  // (n_pairs)
 
+  const MatrixUnit* matrix_unit() const { return unit_; }  // nullptr: the groups have no lines
+  const ByteLine* group_lines(std::int32_t group) const { return lines_.data() + std::ptrdiff_t{group} * lines_of_group(2 * n_pairs_); }
+
   const float* step() const { return step_.data(); }
   float lost_ratio() const { return lost_ratio_; }  // largest |e - step w| / |e|
   static constexpr float kNoScore = 0x1p120f;       // finite, so that it may carry a place
@@ -58,12 +65,16 @@ class CenterGroups {
   // cells: e of the center in this place; whole: (2 n_pairs) scratch, zeros beyond the cells.
   void pack(std::int32_t place, std::span<const double> cells, std::vector<std::int32_t>& whole);
 
+  void pack_lines(std::size_t place, std::span<const std::int32_t> whole);
+
   std::int32_t n_pairs_ = 0;
+  const MatrixUnit* unit_ = nullptr;
   bool usable_ = true;
   float lost_ratio_ = 0;
   std::vector<std::int32_t> center_, place_;
   std::vector<float> half_square_, length_, step_;
   std::vector<std::int32_t> by_pair_, by_place_;  // the same numbers twice: (n_groups, n_pairs, kGroupWidth), (places, n_pairs)
+  std::vector<ByteLine> lines_;                   // the same for the matrix unit: (n_groups, lines_of_group)
 };
 
 }  // namespace coterie::nearest

@@ -14,6 +14,7 @@
 #include <limits>
 
 #include "host/center_groups.hpp"
+#include "host/matrix_unit.hpp"
 #include "host/transpose-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -54,11 +55,22 @@ HWY_INLINE std::int32_t product_sum(const std::int32_t* row, const std::int32_t*
   return static_cast<std::int32_t>(sum);
 }
 
+HWY_INLINE float result_of(const GroupOf& group, std::int32_t i, std::int32_t products, float unit, float rho) {
+  return group.half_square[i] - rho * group.length[i] - unit * group.step[i] * static_cast<float>(products);
+}
+
 // Results of one row with all centers of a group.
 HWY_INLINE void scan_row(const GroupOf& group, const std::int32_t* row, float unit, float rho, float* results) {
+  for (std::int32_t i = 0; i < kGroupWidth; ++i)
+    results[i] = result_of(group, i, product_sum(row, group.pairs + i, group.n_pairs, kGroupWidth), unit, rho);
+}
+
+HWY_INLINE void find_two(const float* results, float& lowest, float& next) {
+  lowest = next = std::numeric_limits<float>::infinity();
   for (std::int32_t i = 0; i < kGroupWidth; ++i) {
-    const float products = static_cast<float>(product_sum(row, group.pairs + i, group.n_pairs, kGroupWidth));
-    results[i] = group.half_square[i] - rho * group.length[i] - unit * group.step[i] * products;
+    const float placed = std::bit_cast<float>((std::bit_cast<std::int32_t>(results[i]) & ~kPlaceBits) | i);
+    next = std::min(next, std::max(lowest, placed));
+    lowest = std::min(lowest, placed);
   }
 }
 
@@ -68,12 +80,18 @@ HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows
   for (std::size_t r = 0; r < kQuad; ++r) {
     float results[kGroupWidth];
     scan_row(group, rows[r], unit[r], rho[r], results);
-    lowest[r] = next[r] = std::numeric_limits<float>::infinity();
-    for (std::int32_t i = 0; i < kGroupWidth; ++i) {
-      const float placed = std::bit_cast<float>((std::bit_cast<std::int32_t>(results[i]) & ~kPlaceBits) | i);
-      next[r] = std::min(next[r], std::max(lowest[r], placed));
-      lowest[r] = std::min(lowest[r], placed);
-    }
+    find_two(results, lowest[r], next[r]);
+  }
+}
+
+template <std::size_t>
+HWY_INLINE void scan_sums(const GroupOf& group, const MatrixSums& sums, std::size_t first, const float (&unit)[kQuad],
+                          const float (&rho)[kQuad], float* lowest, float* next) {
+  for (std::size_t r = 0; r < kQuad; ++r) {
+    float results[kGroupWidth];
+    for (std::int32_t i = 0; i < kGroupWidth; ++i)
+      results[i] = result_of(group, i, sums.whole(first + r, static_cast<std::size_t>(i)), unit[r], rho[r]);
+    find_two(results, lowest[r], next[r]);
   }
 }
 
@@ -126,30 +144,20 @@ HWY_INLINE hn::Vec<Floats> result_of(const GroupOf& group, std::size_t v, hn::Ve
   return hn::NegMulAdd(hn::Mul(hn::Set(d, unit), hn::LoadU(d, group.step + first)), hn::ConvertTo(d, products), from);
 }
 
-// Four rows by the centers of the first kVectors vectors of a group: the two lowest results of each row, with the place in the group
-// in their lowest bits.
-template <std::size_t kVectors>
-HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows)[kQuad], const float (&unit)[kQuad],
-                          const float (&rho)[kQuad], float* lowest, float* next) {
+// The two lowest results of four rows with the centers of the first kVectors vectors of a group, with the place in the group in their
+// lowest bits. products_of(r, v): the sums of products of row r with the centers of vector v.
+template <std::size_t kVectors, class ProductsOf>
+HWY_INLINE void find_two(const GroupOf& group, const float (&unit)[kQuad], const float (&rho)[kQuad], float* lowest, float* next,
+                         ProductsOf&& products_of) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   constexpr std::size_t kLanes = hn::MaxLanes(Floats{});
-  using Ints = hn::Vec<decltype(di)>;
-  Ints sum[kQuad][kVectors], odd[kQuad][kVectors];
-  for (std::size_t r = 0; r < kQuad; ++r)
-    for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = odd[r][v] = hn::Zero(di);
-  for (std::int32_t pair = 0; pair < group.n_pairs; ++pair) {
-    Ints centers[kVectors];
-    load_centers(di, group, pair, centers);
-    for (std::size_t r = 0; r < kQuad; ++r) add_products(di, rows[r][pair], centers, sum[r], odd[r]);
-  }
   LowestTwo<Quad> two[kQuad];
   for (std::size_t r = 0; r < kQuad; ++r) {
     LowestTwo<hn::Vec<Floats> > of_row{hn::Set(d, std::numeric_limits<float>::infinity()),
                                        hn::Set(d, std::numeric_limits<float>::infinity())};
     for (std::size_t v = 0; v < kVectors; ++v) {
-      const auto products = hn::RearrangeToOddPlusEven(sum[r][v], odd[r][v]);
-      const auto bits = hn::BitCast(di, result_of(group, v, products, unit[r], rho[r]));
+      const auto bits = hn::BitCast(di, result_of(group, v, products_of(r, v), unit[r], rho[r]));
       const auto placed = hn::Or(hn::AndNot(hn::Set(di, kPlaceBits), bits), hn::Iota(di, static_cast<std::int32_t>(v * kLanes)));
       const auto result = hn::BitCast(d, placed);
       if (v == 0)
@@ -167,6 +175,36 @@ HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows
   lane[0].merge(lane[2]);
   hn::StoreU(lane[0].lowest, Quads(), lowest);
   hn::StoreU(lane[0].next, Quads(), next);
+}
+
+// Four rows by the centers of the first kVectors vectors of a group.
+template <std::size_t kVectors>
+HWY_INLINE void scan_quad(const GroupOf& group, const std::int32_t* const (&rows)[kQuad], const float (&unit)[kQuad],
+                          const float (&rho)[kQuad], float* lowest, float* next) {
+  const hn::RebindToSigned<Floats> di;
+  using Ints = hn::Vec<decltype(di)>;
+  Ints sum[kQuad][kVectors], odd[kQuad][kVectors];
+  for (std::size_t r = 0; r < kQuad; ++r)
+    for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = odd[r][v] = hn::Zero(di);
+  for (std::int32_t pair = 0; pair < group.n_pairs; ++pair) {
+    Ints centers[kVectors];
+    load_centers(di, group, pair, centers);
+    for (std::size_t r = 0; r < kQuad; ++r) add_products(di, rows[r][pair], centers, sum[r], odd[r]);
+  }
+  find_two<kVectors>(group, unit, rho, lowest, next,
+                     [&](std::size_t r, std::size_t v) HWY_ATTR { return hn::RearrangeToOddPlusEven(sum[r][v], odd[r][v]); });
+}
+
+// The same for four rows, from `first` on, whose products the matrix unit has summed.
+template <std::size_t kVectors>
+HWY_INLINE void scan_sums(const GroupOf& group, const MatrixSums& sums, std::size_t first, const float (&unit)[kQuad],
+                          const float (&rho)[kQuad], float* lowest, float* next) {
+  const hn::RebindToSigned<Floats> di;
+  find_two<kVectors>(group, unit, rho, lowest, next, [&](std::size_t r, std::size_t v) HWY_ATTR {
+    const auto part = [&](const MatrixSums::Part& of) HWY_ATTR { return hn::Load(di, &of[first + r][v * hn::MaxLanes(Floats{})]); };
+    const auto mixed = hn::Add(part(sums.high_low), part(sums.low_high));
+    return hn::Add(hn::Add(hn::ShiftLeft<16>(part(sums.high_high)), hn::ShiftLeft<8>(mixed)), part(sums.low_low));
+  });
 }
 
 // Results of one row with all centers of a group.

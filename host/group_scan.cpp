@@ -9,15 +9,13 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "host/chosen_lanes-inl.hpp"  // after foreach_target
+#include "host/chosen_lanes-inl.hpp"   // after foreach_target
+#include "host/group_entries-inl.hpp"  // after foreach_target
 #include "host/group_errors.hpp"
-#include "host/group_kernel-inl.hpp"  // after foreach_target
 
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
 namespace HWY_NAMESPACE {
-
-constexpr std::size_t kLanes = hn::MaxLanes(Floats{});
 
 // Lanes of the entries from `first` on.
 HWY_INLINE auto lanes_of(std::size_t n_entries, std::size_t first) { return hn::FirstN(Floats(), n_entries - first); }
@@ -68,71 +66,6 @@ HWY_INLINE hn::Vec<Floats> drift_of(const Strip& strip, hn::Vec<hn::RebindToSign
   const hn::RebindToSigned<Floats> di;
   const auto drift = look_up(strip.drifts.center, strip.groups->n_centers(), hn::Max(center, hn::Zero(di)));
   return hn::IfThenElse(hn::RebindMask(d, hn::Lt(center, hn::Zero(di))), hn::Set(d, kInfinity), drift);
-}
-
-constexpr std::int64_t kWordsOfLine = 16;  // of the cache
-
-// Chosen rows leave the prefetcher of the processor without a pattern. They are fetched this many ahead of their scan: far enough for
-// memory, few enough for the cache.
-constexpr std::size_t kRowsAhead = 32;
-
-void fetch_rows(const Strip& strip, const StripScan& scan, std::size_t first, std::size_t last) {
-  const std::int64_t n_pairs = strip.groups->n_pairs();
-  for (std::size_t entry = first; entry < std::min(last, scan.doubtful.size()); ++entry) {
-    const std::int32_t* const row = strip.pairs + scan.doubtful[entry] * n_pairs;
-    for (std::int64_t pair = 0; pair < n_pairs; pair += kWordsOfLine) __builtin_prefetch(row + pair);
-  }
-}
-
-// With more than a few groups, a distance to one center is cheap beside a scan, and worth it.
-HWY_INLINE bool is_tightened(const Strip& strip) { return strip.groups->n_groups() > 2; }
-
-HWY_INLINE GroupOf group_of(const CenterGroups& groups, std::int32_t number) {
-  const std::int32_t first_place = number * kGroupWidth;
-  return {groups.group_pairs(number), groups.half_square() + first_place, groups.length() + first_place, groups.step() + first_place,
-          groups.n_pairs()};
-}
-
-// One group for some entries, or for all where `entries` is nullptr.
-template <std::size_t kVectors>
-void scan_vectors(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t n_entries) {
-  const CenterGroups& groups = *strip.groups;
-  const GroupOf group = group_of(groups, number);
-  float* const lowest = scan.lowest_of(number);
-  float* const next = scan.next_of(number);
-  const bool is_first = scan.scanned.size() == 1 && !is_tightened(strip);  // later, rows are in the cache
-  for (std::int64_t first = 0; first < n_entries; first += kQuad) {
-    if (is_first)
-      fetch_rows(strip, scan, static_cast<std::size_t>(first) + kRowsAhead, static_cast<std::size_t>(first) + kRowsAhead + kQuad);
-    const std::int32_t* row_pairs[kQuad];
-    float unit[kQuad], rho[kQuad];
-    std::size_t at[kQuad];
-    for (std::size_t r = 0; r < kQuad; ++r) {
-      const std::int64_t i = std::min(first + static_cast<std::int64_t>(r), n_entries - 1);
-      at[r] = static_cast<std::size_t>(entries != nullptr ? entries[i] : i);
-      row_pairs[r] = strip.pairs + static_cast<std::int64_t>(scan.doubtful[at[r]]) * groups.n_pairs();
-      unit[r] = scan.unit[at[r]];
-      rho[r] = scan.rho[at[r]];
-    }
-    if (entries == nullptr) {
-      scan_quad<kVectors>(group, row_pairs, unit, rho, lowest + first, next + first);
-      continue;
-    }
-    float of_entries[2][kQuad];
-    scan_quad<kVectors>(group, row_pairs, unit, rho, of_entries[0], of_entries[1]);
-    for (std::size_t r = 0; r < kQuad; ++r) {
-      lowest[at[r]] = of_entries[0][r];
-      next[at[r]] = of_entries[1][r];
-    }
-  }
-}
-
-void scan_group(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t n_entries) {
-  const bool is_narrow = strip.groups->n_centers() - number * kGroupWidth <= static_cast<std::int32_t>(kLanes);
-  if (is_narrow)
-    scan_vectors<1>(strip, scan, number, entries, n_entries);
-  else
-    scan_vectors<static_cast<std::size_t>(kGroupWidth) / kLanes>(strip, scan, number, entries, n_entries);
 }
 
 // What is known of the rows of all entries: length, and of it unit and rho.
@@ -326,6 +259,9 @@ void scan_groups(const Strip& strip, StripScan& scan) {
   if (chooses) tighten(strip, scan);
   const std::int64_t n_entries = static_cast<std::int64_t>(scan.doubtful.size());
   if (n_entries == 0) return;
+  const MatrixUnit* const unit = n_entries > static_cast<std::int64_t>(kQuad) ? strip.groups->matrix_unit() : nullptr;
+  const ConfiguredUnit configured(unit, 2 * strip.groups->n_pairs());
+  if (unit != nullptr) split_rows(strip, scan);
   for (std::int32_t g = 0; g < n_groups; ++g) {
     if (chooses) find_needing(strip, scan, g);
     const std::int64_t n_needing = chooses ? static_cast<std::int64_t>(scan.needing.size()) : n_entries;

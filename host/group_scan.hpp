@@ -1,5 +1,6 @@
 // Which center is nearest, told from rows of 16 bits (center_groups.hpp has the arithmetic and its error): groups of centers are
-// scanned for those rows of a strip whose bounds (kmeans_bounds.hpp) leave a doubt, four rows by kGroupWidth centers at a time.
+// scanned for those rows of a strip whose bounds (kmeans_bounds.hpp) leave a doubt, four rows by kGroupWidth centers at a time, or 16
+// where a matrix unit (matrix_unit.hpp) sums the products.
 // A label is certain when every other center's s_k is proven to be larger, by more than the chain of the definition may round;
 // the few rivals of the rows that stay ambiguous go through that chain.
 #pragma once
@@ -78,6 +79,7 @@ struct StripScan {
   std::vector<float> lowest, next;       // (n_groups, kStripRows) the two lowest results of a group; kNoScore: not scanned
   std::vector<std::int32_t> place;       // of the lowest result of all groups
   std::vector<float> limit;              // centers with larger results are farther for certain
+  std::vector<ByteLine> lines;           // for a matrix unit: rows of the entries, then room for kUnitRows of them gathered
   StripList<Move> moves;                 // rows with a new label
   StripList<std::int32_t> ambiguous;     // entries whose label is not certain
 

@@ -352,10 +352,10 @@ std::unique_ptr<Pass> make_cpu_pass(Context& context, const Grid& grid, std::int
 }
 
 // Per cell: a double and its high half, the wide sums they end in and those of the sweep before, the center as it was before, and
-// twice in 16 bits. Per cluster: counts, and its share of the results of a group for a strip.
+// three times in 16 bits, once of them for a matrix unit. Per cluster: counts, and its share of the results of a group for a strip.
 std::int64_t statistics_bytes(std::int32_t n_clusters, std::int32_t n_columns) {
   constexpr std::int64_t kResults = 2 * nearest::kStripRows * static_cast<std::int64_t>(sizeof(float)) / nearest::kGroupWidth;
-  return std::int64_t{n_clusters} * n_columns * (2 * 8 + 2 * 16 + 4 + 2 * 2) + std::int64_t{n_clusters} * (32 + kResults);
+  return std::int64_t{n_clusters} * n_columns * (2 * 8 + 2 * 16 + 4 + 3 * 2) + std::int64_t{n_clusters} * (32 + kResults);
 }
 
 }  // namespace coterie::kmeans

@@ -6,10 +6,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
+#include <random>
 
 #include "tests/reference/kmeans.hpp"
+#include "tests/support/emulated_amx.hpp"
 #include "tests/support/grid_rows.hpp"
 #include "tests/support/instruction_sets.hpp"
 
@@ -25,12 +28,12 @@ struct Case {
 // One strip under one model, without any bounds from before.
 class Scene {
  public:
-  Scene(const std::vector<float>& x, std::int32_t n_columns, std::vector<float> centers)
+  Scene(const std::vector<float>& x, std::int32_t n_columns, std::vector<float> centers, const MatrixUnit* unit = nullptr)
       : x_(x), n_columns_(n_columns), n_rows_(std::ssize(x) / n_columns), units_(units_of(x.data(), n_rows_, n_columns)) {
     expected_.centers = std::move(centers);
     reference::assign(x_, static_cast<std::size_t>(n_columns), expected_);
     const auto n_clusters = static_cast<std::int32_t>(std::ssize(expected_.centers) / n_columns);
-    groups_ = CenterGroups(expected_.centers, order_by_proximity(expected_.centers, n_clusters, n_columns), units_);
+    groups_ = CenterGroups(expected_.centers, order_by_proximity(expected_.centers, n_clusters, n_columns), units_, unit);
     center_drift_.assign(static_cast<std::size_t>(groups_.n_groups() * kGroupWidth), 0.0f);
     group_drift_.assign(static_cast<std::size_t>(groups_.n_groups()), 0.0f);
     for (auto* column : {&length_, &lost_, &upper_}) column->assign(kStripRows, std::numeric_limits<float>::infinity());
@@ -53,8 +56,27 @@ class Scene {
 
   void scan() {
     round_rows(x_.data(), n_rows_, units_, {pairs_.data(), length_.data(), lost_.data()});
-    ASSERT_TRUE(find_doubtful(strip(), scan_));
-    scan_doubtful(strip(), scan_);
+    scan_again();
+  }
+  void scan_again() {
+    if (find_doubtful(strip(), scan_)) scan_doubtful(strip(), scan_);
+  }
+
+  // Afterwards rows and bounds mean nothing: cells of all sizes; groups in doubt for some of the rows.
+  void spoil_cells() {
+    std::mt19937 random(3);
+    constexpr std::int16_t kSpecial[] = {-32768, 32767, -256, -1, 0, 127, 128, 255};
+    for (std::int32_t& pair : pairs_) {
+      const std::int16_t cells[] = {kSpecial[random() % 8], static_cast<std::int16_t>(random())};
+      std::memcpy(&pair, cells, sizeof pair);
+    }
+  }
+  void spoil_bounds() {
+    std::mt19937 random(4);
+    for (float& bound : lower_) bound = random() % 2 == 0 ? 0 : 1e9f;
+    std::fill(upper_.begin(), upper_.end(), 1e6f);
+    scan_.lowest.assign(scan_.lowest.size(), 0.0f);
+    scan_.next.assign(scan_.next.size(), 0.0f);
   }
 
   void expect_right_answers() {
@@ -105,6 +127,19 @@ class Scene {
   }
   std::int64_t n_ambiguous() const { return static_cast<std::int64_t>(scan_.ambiguous.size()); }
   StripScan& result() { return scan_; }
+  // What a scan writes, bit for bit.
+  void expect_same(const Scene& other) const {
+    const auto same = [](const float* a, const float* b, std::size_t n) { return std::memcmp(a, b, n * sizeof(float)) == 0; };
+    ASSERT_EQ(scan_.scanned, other.scan_.scanned);
+    for (const std::int32_t g : scan_.scanned) {
+      EXPECT_TRUE(same(scan_.lowest_of(g), other.scan_.lowest_of(g), scan_.doubtful.size()));
+      EXPECT_TRUE(same(scan_.next_of(g), other.scan_.next_of(g), scan_.doubtful.size()));
+    }
+    EXPECT_TRUE(same(upper_.data(), other.upper_.data(), upper_.size()) && same(lower_.data(), other.lower_.data(), lower_.size()));
+    EXPECT_EQ(label_, other.label_);
+    EXPECT_EQ(scan_.n_scans, other.scan_.n_scans);
+    EXPECT_TRUE(std::ranges::equal(scan_.ambiguous.items(), other.scan_.ambiguous.items()));
+  }
   std::span<const std::int32_t> label() const { return label_; }
   CenterGroups& groups() { return groups_; }
 
@@ -120,14 +155,14 @@ class Scene {
   StripScan scan_;
 };
 
-Scene make_scene(const Case& c) {
+Scene make_scene(const Case& c, const MatrixUnit* unit = nullptr) {
   std::vector<double> values = testing::blobs(c.n_rows + c.n_clusters, c.n_columns, 5, c.separation, 7);
   for (double& value : values) value = (value + c.offset) * c.scale;
   std::vector<float> x = testing::on_grid(values, c.n_columns).x;
   const auto first_center = x.begin() + static_cast<std::ptrdiff_t>(c.n_rows) * c.n_columns;
   std::vector<float> centers(first_center, x.end());
   x.erase(first_center, x.end());
-  return {x, c.n_columns, std::move(centers)};
+  return {x, c.n_columns, std::move(centers), unit};
 }
 
 class GroupScan : public ::testing::TestWithParam<Case> {};
@@ -226,6 +261,35 @@ TEST(GroupScanRange, CentersBeyondReachAreSaidToBe) {
   const Units units = units_of(x.data(), 4, 1);
   EXPECT_FALSE(CenterGroups(std::vector<float>{0, 3e38f}, std::vector<std::int32_t>{0, 1}, units).usable());
   EXPECT_TRUE(CenterGroups(std::vector<float>{0, 3e12f}, std::vector<std::int32_t>{0, 1}, units).usable());
+}
+
+// Whole strips, few rows, and rows here and there.
+TEST(GroupScanByMatrixUnit, FindsWhatVectorsFindBitForBit) {
+  std::vector<const MatrixUnit*> units = {&kUnitOf<testing::EmulatedAmx>};
+  if (matrix_unit() != nullptr) units.push_back(matrix_unit());
+  std::int64_t n_scans = 0, n_gathered = 0;
+  const auto compare = [&](Scene by_vectors, Scene by_unit) {
+    const auto both = [&](const auto& act) {
+      for (Scene* scene : {&by_vectors, &by_unit}) act(*scene);
+      by_vectors.expect_same(by_unit);
+    };
+    both([](Scene& scene) { scene.scan(); });
+    n_scans += by_unit.result().n_scans;
+    both([](Scene& scene) { scene.spoil_bounds(), scene.scan_again(); });
+    n_gathered += by_unit.result().n_scans;
+    both([](Scene& scene) { scene.spoil_cells(), scene.spoil_bounds(), scene.scan_again(); });
+  };
+  for (const std::int32_t n_columns : {1, 31, 32, 33, 64, 65, 200})
+    for (const std::int32_t n_clusters : {16, 17, 64, 100})
+      for (const std::int64_t n_rows : {1, 5, 20, 100, 256})
+        for (const MatrixUnit* unit : units) {
+          SCOPED_TRACE(::testing::Message() << n_rows << " rows, " << n_columns << " columns, " << n_clusters << " clusters");
+          const Case c{n_rows, n_columns, n_clusters, 1, 0, 1};
+          const Scene by_vectors = make_scene(c), by_unit = make_scene(c, unit);
+          testing::for_each_instruction_set([&] { compare(by_vectors, by_unit); });
+        }
+  EXPECT_GT(n_gathered, n_scans / 4);
+  EXPECT_LT(n_gathered, n_scans);
 }
 
 // With bounds from a scan and nothing moved, only rows that were ambiguous are scanned again.
