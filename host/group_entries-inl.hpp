@@ -43,52 +43,39 @@ HWY_INLINE GroupOf group_of(const CenterGroups& groups, std::int32_t number) {
           groups.n_pairs()};
 }
 
-// Four entries: where they are, and what is known of their rows.
-struct EntryQuad {
-  std::int64_t first;
-  std::size_t at[kQuad];
-  float unit[kQuad], rho[kQuad];
-};
-
-// One group for some entries, or for all where `entries` is nullptr, from one of them on. scan_quad(quad, lowest, next) is called for
-// four at a time, the last one standing in for those that are missing, whose results are of no account.
-template <class ScanQuad>
-HWY_INLINE void scan_quads(StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t first, std::int64_t n_entries,
-                           ScanQuad&& scan_quad) {
-  float* const lowest = scan.lowest_of(number);
-  float* const next = scan.next_of(number);
-  EntryQuad quad;
-  for (quad.first = first; quad.first < n_entries; quad.first += kQuad) {
-    for (std::size_t r = 0; r < kQuad; ++r) {
-      const std::int64_t i = std::min(quad.first + static_cast<std::int64_t>(r), n_entries - 1);
-      quad.at[r] = static_cast<std::size_t>(entries != nullptr ? entries[i] : i);
-      quad.unit[r] = scan.unit[quad.at[r]];
-      quad.rho[r] = scan.rho[quad.at[r]];
-    }
-    float of_entries[2][kQuad];
-    scan_quad(quad, entries == nullptr ? lowest + quad.first : of_entries[0], entries == nullptr ? next + quad.first : of_entries[1]);
-    const std::size_t n = std::min(kQuad, static_cast<std::size_t>(n_entries - quad.first));
-    for (std::size_t r = 0; r < n && entries != nullptr; ++r) {
-      lowest[quad.at[r]] = of_entries[0][r];
-      next[quad.at[r]] = of_entries[1][r];
-    }
-  }
-}
-
+// Entries from `first_entry` on, or of all where `entries` is nullptr. Where four are not there, the last one stands in for others.
 template <std::size_t kVectors>
-void scan_by_vectors(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t first,
+void scan_by_vectors(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t first_entry,
                      std::int64_t n_entries) {
   const CenterGroups& groups = *strip.groups;
   const GroupOf group = group_of(groups, number);
+  float* const lowest = scan.lowest_of(number);
+  float* const next = scan.next_of(number);
   const bool is_first = scan.scanned.size() == 1 && !is_tightened(strip);  // later, rows are in the cache
-  scan_quads(scan, number, entries, first, n_entries, [&](const EntryQuad& quad, float* lowest, float* next) HWY_ATTR {
-    const std::size_t ahead = static_cast<std::size_t>(quad.first) + kRowsAhead;
-    if (is_first) fetch_rows(strip, scan, ahead, ahead + kQuad);
+  for (std::int64_t first = first_entry; first < n_entries; first += kQuad) {
+    if (is_first)
+      fetch_rows(strip, scan, static_cast<std::size_t>(first) + kRowsAhead, static_cast<std::size_t>(first) + kRowsAhead + kQuad);
     const std::int32_t* row_pairs[kQuad];
-    for (std::size_t r = 0; r < kQuad; ++r)
-      row_pairs[r] = strip.pairs + static_cast<std::int64_t>(scan.doubtful[quad.at[r]]) * groups.n_pairs();
-    scan_quad<kVectors>(group, row_pairs, quad.unit, quad.rho, lowest, next);
-  });
+    float unit[kQuad], rho[kQuad];
+    std::size_t at[kQuad];
+    for (std::size_t r = 0; r < kQuad; ++r) {
+      const std::int64_t i = std::min(first + static_cast<std::int64_t>(r), n_entries - 1);
+      at[r] = static_cast<std::size_t>(entries != nullptr ? entries[i] : i);
+      row_pairs[r] = strip.pairs + static_cast<std::int64_t>(scan.doubtful[at[r]]) * groups.n_pairs();
+      unit[r] = scan.unit[at[r]];
+      rho[r] = scan.rho[at[r]];
+    }
+    if (entries == nullptr) {
+      scan_quad<kVectors>(group, row_pairs, unit, rho, lowest + first, next + first);
+      continue;
+    }
+    float of_entries[2][kQuad];
+    scan_quad<kVectors>(group, row_pairs, unit, rho, of_entries[0], of_entries[1]);
+    for (std::size_t r = 0; r < kQuad; ++r) {
+      lowest[at[r]] = of_entries[0][r];
+      next[at[r]] = of_entries[1][r];
+    }
+  }
 }
 
 // High and low bytes of cells.
@@ -126,19 +113,33 @@ const ByteLine* lines_of_entries(const Strip& strip, StripScan& scan, const std:
   return gathered;
 }
 
+// The first n_entries of them.
 template <std::size_t kVectors>
 void scan_by_unit(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t n_entries) {
   const CenterGroups& groups = *strip.groups;
   const GroupOf group = group_of(groups, number);
   const std::int32_t n_chunks = chunks_of(2 * groups.n_pairs());
+  float* const lowest = scan.lowest_of(number);
+  float* const next = scan.next_of(number);
   MatrixSums sums;
-  scan_quads(scan, number, entries, 0, n_entries, [&](const EntryQuad& quad, float* lowest, float* next) HWY_ATTR {
-    const std::int64_t row = quad.first % kUnitRows;
-    if (row == 0)
-      groups.matrix_unit()->multiply(lines_of_entries(strip, scan, entries, quad.first, n_entries), groups.group_lines(number), n_chunks,
-                                     sums);
-    scan_sums<kVectors>(group, sums, static_cast<std::size_t>(row), quad.unit, quad.rho, lowest, next);
-  });
+  for (std::int64_t first = 0; first < n_entries; first += kUnitRows) {
+    groups.matrix_unit()->multiply(lines_of_entries(strip, scan, entries, first, n_entries), groups.group_lines(number), n_chunks, sums);
+    for (std::int64_t row = 0; row < std::min<std::int64_t>(kUnitRows, n_entries - first); row += kQuad) {
+      float unit[kQuad], rho[kQuad], of_entries[2][kQuad];
+      std::size_t at[kQuad];
+      for (std::size_t r = 0; r < kQuad; ++r) {
+        const std::int64_t i = std::min(first + row + static_cast<std::int64_t>(r), n_entries - 1);
+        at[r] = static_cast<std::size_t>(entries != nullptr ? entries[i] : i);
+        unit[r] = scan.unit[at[r]];
+        rho[r] = scan.rho[at[r]];
+      }
+      scan_sums<kVectors>(group, sums, static_cast<std::size_t>(row), unit, rho, of_entries[0], of_entries[1]);
+      for (std::int64_t r = 0; r < std::min<std::int64_t>(kQuad, n_entries - first - row); ++r) {
+        lowest[at[static_cast<std::size_t>(r)]] = of_entries[0][r];
+        next[at[static_cast<std::size_t>(r)]] = of_entries[1][r];
+      }
+    }
+  }
 }
 
 // By the matrix unit if there is one; it takes as long for a few rows as for all it could take, so these few go by vectors.
