@@ -117,41 +117,69 @@ void find_doubtful_target(const Strip& strip, StripScan& scan) {
   scan.doubtful.end_with_zeros();
 }
 
-// An upper bound of the distance of an entry to its own center.
-float measured_reach(const Strip& strip, const Errors& errors, const StripScan& scan, std::size_t entry, std::int32_t label) {
+// Places of the own centers of kLanes entries from `first` on, and the sums of products with them; 0 beyond the last entry and where
+// there is no own center.
+HWY_INLINE void multiply_by_own(const Strip& strip, const StripScan& scan, std::size_t first, std::int32_t* place, std::int32_t* sum) {
   const CenterGroups& groups = *strip.groups;
-  const std::int32_t place = groups.place_of(label);
-  const std::int64_t row = scan.doubtful[entry];
-  const std::int32_t sum = product_sum(strip.pairs + row * groups.n_pairs(), groups.center_pairs(place), groups.n_pairs());
-  const float rho = scan.rho[entry], length = groups.length()[place];
-  const float lowest = groups.half_square()[place] - rho * length - scan.unit[entry] * groups.step()[place] * static_cast<float>(sum);
-  return upper_distance(errors, scan.length[entry], upper_score(lowest, rho, length));
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    place[lane] = sum[lane] = 0;
+    if (first + lane >= scan.doubtful.size() || scan.label[first + lane] < 0) continue;
+    place[lane] = groups.place_of(scan.label[first + lane]);
+    const std::int64_t row = scan.doubtful[first + lane];
+    sum[lane] = product_sum(strip.pairs + row * groups.n_pairs(), groups.center_pairs(place[lane]), groups.n_pairs());
+  }
+}
+
+// Upper bounds of the distances of some entries to their own centers.
+HWY_INLINE hn::Vec<Floats> measured_reach(const Strip& strip, hn::Vec<hn::RebindToSigned<Floats> > place,
+                                          hn::Vec<hn::RebindToSigned<Floats> > sum, hn::Vec<Floats> length, hn::Vec<Floats> unit,
+                                          hn::Vec<Floats> rho) {
+  const Floats d;
+  const CenterGroups& groups = *strip.groups;
+  const Errors errors(strip.n_columns);
+  const auto of_center = hn::GatherIndex(d, groups.length(), place);
+  const auto products = hn::Mul(hn::Mul(unit, hn::GatherIndex(d, groups.step(), place)), hn::ConvertTo(d, sum));
+  const auto lowest = hn::Sub(hn::NegMulAdd(rho, of_center, hn::GatherIndex(d, groups.half_square(), place)), products);
+  const auto error = hn::MulAdd(rho, hn::Set(d, kTwiceRho), hn::Mul(of_center, hn::Set(d, kTwiceShare)));
+  const auto upper = hn::Add(hn::MulAdd(of_center, error, lowest), hn::Set(d, kUnderflow));
+  const auto square = hn::MulAdd(hn::Mul(length, length), hn::Set(d, errors.square_up), hn::Add(upper, upper));
+  return hn::Mul(hn::Sqrt(hn::Max(hn::Zero(d), square)), hn::Set(d, 1 + kOutwards));
 }
 
 // Measures the distances to the own centers anew; where that settles the doubt, the label stands after all. For the others, finds the
 // group of the own center.
 void tighten(const Strip& strip, StripScan& scan) {
-  const Errors errors(strip.n_columns);
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
   const std::size_t n = scan.doubtful.size();
   std::size_t kept = 0;
-  for (std::size_t entry = 0; entry < n; ++entry) {
-    fetch_rows(strip, scan, entry + kRowsAhead, entry + kRowsAhead + 1);
-    const std::int32_t row = scan.doubtful[entry], label = scan.label[entry];
-    float reach = scan.reach[entry];
-    if (label >= 0 && strip.lost[row] < kLostAll) {
-      const float measured = measured_reach(strip, errors, scan, entry, label);
-      if (measured < reach) {
-        reach = measured;
-        strip.bounds.upper[row] = reach - strip.drifts.center[label] * (1 - kDriftOutwards);
-      }
-      if (scan.least[entry] > reach) continue;
+  for (std::size_t i = 0; i < n; i += kLanes) {
+    fetch_rows(strip, scan, i + kRowsAhead, i + kRowsAhead + kLanes);
+    std::int32_t places[kLanes], sums[kLanes];
+    multiply_by_own(strip, scan, i, places, sums);
+    const auto rows = hn::LoadU(di, &scan.doubtful[i]), label = hn::LoadU(di, scan.label.data() + i), place = hn::LoadU(di, places);
+    const auto length = hn::LoadU(d, scan.length.data() + i), unit = hn::LoadU(d, scan.unit.data() + i);
+    const auto rho = hn::LoadU(d, scan.rho.data() + i), before = hn::LoadU(d, scan.reach.data() + i);
+    const auto is_entry = lanes_of(n, i), has_own = hn::RebindMask(d, hn::Gt(label, hn::Set(di, -1)));
+    const auto measured = measured_reach(strip, place, hn::LoadU(di, sums), length, unit, rho);
+    const auto is_known = hn::And(has_own, hn::Lt(load_rows(strip.lost, &scan.doubtful[i]), hn::Set(d, kLostAll)));
+    const auto nearer = hn::And(hn::And(is_entry, is_known), hn::Lt(measured, before));
+    const auto reach = hn::IfThenElse(nearer, measured, before);
+    if (!hn::AllFalse(d, nearer)) {
+      const auto drift = hn::Mul(drift_of(strip, label), hn::Set(d, 1 - kDriftOutwards));
+      store_rows(hn::Sub(reach, drift), nearer, strip.bounds.upper, &scan.doubtful[i]);
     }
-    scan.doubtful[kept] = row;
-    scan.label[kept] = label;
-    scan.own[kept] = label >= 0 ? strip.groups->place_of(label) / kGroupWidth : -1;
-    scan.reach[kept] = reach;
-    for (auto* column : {&scan.length, &scan.unit, &scan.rho}) (*column)[kept] = (*column)[entry];
-    ++kept;
+    const auto stands = hn::Gt(hn::LoadU(d, scan.least.data() + i), reach);
+    const Chosen chosen(hn::AndNot(stands, is_entry));
+    const auto own = hn::ShiftRight<std::countr_zero(static_cast<unsigned>(kGroupWidth))>(place);
+    chosen.store(hn::IfThenElse(hn::RebindMask(di, has_own), own, hn::Set(di, -1)), scan.own.data() + kept);
+    chosen.store(rows, &scan.doubtful[kept]);
+    chosen.store(label, scan.label.data() + kept);
+    chosen.store(reach, scan.reach.data() + kept);
+    chosen.store(length, scan.length.data() + kept);
+    chosen.store(unit, scan.unit.data() + kept);
+    chosen.store(rho, scan.rho.data() + kept);
+    kept += chosen.size();
   }
   scan.doubtful.resize(kept);
   scan.doubtful.end_with_zeros();
