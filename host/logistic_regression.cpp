@@ -25,7 +25,7 @@ constexpr std::int64_t kSparserAtFirst = 4;  // where all rows of the sample hav
 // after the sample, one that with secants costs fewer sweeps than a new one of all rows costs time.
 constexpr double kMostDrift = 1.0 / 64, kMostDriftOfAll = 1.0 / 4;
 // Columns up to which a Hessian of all rows of a sweep costs about as much as the rest of it on a CPU.
-constexpr std::int64_t kCheapColumns = 16;
+constexpr std::int64_t kCheapColumns = 8;
 // Pivots below it leave sums in float32, and a GPU's products that err by 2^-17, no digits to find a good step with.
 constexpr double kIllConditioned = 1e-4;
 // Squared share of a column that the ones before it do not explain and rounding of sums of doubles could have left.
