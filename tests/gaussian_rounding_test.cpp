@@ -78,19 +78,27 @@ Problem make_problem(const Case& c) {
   return problem;
 }
 
-template <class T>
-std::vector<double> likelihoods(const Problem& problem) {
+// Calls visit(stretch, scratch) for the rows of a problem, with their likelihoods and responsibilities.
+template <class T, class Visit>
+void for_stretches(const Problem& problem, Visit&& visit) {
   const Components<T> components(problem.model, problem.center);
   Stretch<T> stretch;
   Scratch<T> scratch;
-  std::vector<double> result;
   const std::size_t d = problem.center.size(), step = static_cast<std::size_t>(stretch_rows(problem.model.n_columns));
   for (std::size_t row = 0; row < kRows; row += step) {
     pack(problem.rows.x.data() + row * d, nullptr, static_cast<std::int64_t>(step), problem.center, stretch);
     log_densities(stretch, components, scratch);
     responsibilities(stretch, components.n_components(), scratch);
-    result.insert(result.end(), scratch.row_likelihood.begin(), scratch.row_likelihood.begin() + static_cast<std::ptrdiff_t>(step));
+    visit(stretch, scratch);
   }
+}
+
+template <class T>
+std::vector<double> likelihoods(const Problem& problem) {
+  std::vector<double> result;
+  for_stretches<T>(problem, [&](const Stretch<T>& stretch, const Scratch<T>& scratch) {
+    result.insert(result.end(), scratch.row_likelihood.begin(), scratch.row_likelihood.begin() + stretch.n_rows);
+  });
   return result;
 }
 
@@ -137,19 +145,12 @@ TEST_P(GaussianRounding, ForbidsFloatBeyondItsRange) {
 // What w r of every row and component comes to, (kRows, n_components).
 template <class T>
 std::vector<double> responsibilities_of(const Problem& problem) {
-  const Components<T> components(problem.model, problem.center);
-  Stretch<T> stretch;
-  Scratch<T> scratch;
   std::vector<double> result;
-  const std::size_t d = problem.center.size(), step = static_cast<std::size_t>(stretch_rows(problem.model.n_columns));
-  for (std::size_t row = 0; row < kRows; row += step) {
-    pack(problem.rows.x.data() + row * d, nullptr, static_cast<std::int64_t>(step), problem.center, stretch);
-    log_densities(stretch, components, scratch);
-    responsibilities(stretch, components.n_components(), scratch);
-    for (std::size_t i = 0; i < step; ++i)
+  for_stretches<T>(problem, [&](const Stretch<T>& stretch, const Scratch<T>& scratch) {
+    for (std::int64_t i = 0; i < stretch.n_rows; ++i)
       for (std::int64_t k = 0; k < problem.model.n_components; ++k)
-        result.push_back(static_cast<double>(scratch.log_density[static_cast<std::size_t>(k * stretch.stride) + i]));
-  }
+        result.push_back(static_cast<double>(scratch.log_density[static_cast<std::size_t>(k * stretch.stride + i)]));
+  });
   return result;
 }
 
