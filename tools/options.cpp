@@ -159,7 +159,8 @@ void add_fit(CLI::App& app, FitOptions& options) {
   app.add_option(
       "--init", options.init,
       "Start. kmeans: k-means++ (default up to 100 segments), k-means|| (default beyond), mini-batch (fewer sweeps where segments stand "
-      "apart), random, or FILE.h5:/dataset with centers in clustering units. gmm: kmeans (default), random, short-em (the likeliest of 10 random starts "
+      "apart), random, or FILE.h5:/dataset with centers in clustering units. gmm: kmeans (default), random, short-em (the likeliest of 10 "
+      "random starts "
       "after 5 iterations on a sample), result.h5ad to go on from its model, or FILE.h5:/dataset with means");
   add_number(app, "--n-init", options.n_init, 1, 100000, "Restarts; the best one wins. Default: 10 for kmeans, 1 for gmm");
   add_number(app, "--max-iter", options.max_iter, 1, 1000000, "Iterations per restart. Default: 300 for kmeans, 100 for gmm");
