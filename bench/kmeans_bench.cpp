@@ -34,14 +34,22 @@ bool answer_is_right(const testing::GridRows& rows, const kmeans::Model& model, 
   return right;
 }
 
+// Rows of a benchmark whose first arguments are rows, columns and segments.
+struct Setting {
+  explicit Setting(const benchmark::State& state)
+      : n(state.range(0)), d(static_cast<std::int32_t>(state.range(1))), k(static_cast<std::int32_t>(state.range(2))) {}
+  std::int64_t n;
+  std::int32_t d, k;
+  Context context{{.threads = 2, .memory_bytes = std::int64_t{8} << 30, .seed = 1}};
+  testing::GridRows rows = make_rows(n, d, k);
+  kmeans::Grid grid{.steps = rows.grid.steps};
+  MemoryTileSource source{rows.x, d};
+  kmeans::GridMoments moments = kmeans::measure_moments(context, source, grid, k);
+};
+
 void iterate(benchmark::State& state) {
-  const std::int64_t n = state.range(0);
-  const std::int32_t d = static_cast<std::int32_t>(state.range(1)), k = static_cast<std::int32_t>(state.range(2));
-  Context context({.threads = 2, .memory_bytes = std::int64_t{8} << 30, .seed = 1});
-  const testing::GridRows rows = make_rows(n, d, k);
-  const kmeans::Grid grid{.steps = rows.grid.steps};
-  MemoryTileSource source(rows.x, d);
-  const kmeans::GridMoments moments = kmeans::measure_moments(context, source, grid, k);
+  Setting setting(state);
+  auto& [n, d, k, context, rows, grid, source, moments] = setting;
   const kmeans::Params params{.n_clusters = k, .n_init = 1, .max_iter = 1 << 30, .tol = -1, .init = kmeans::Init::random};
   kmeans::Model model = kmeans::seed(context, grid, moments, params).front();
   const auto pass = kmeans::make_cpu_pass(context, grid, d);
@@ -74,13 +82,8 @@ BENCHMARK(iterate)
 
 // The start of one restart, and what it is worth: the inertia that 20 iterations reach from it.
 void start(benchmark::State& state) {
-  const std::int64_t n = state.range(0);
-  const std::int32_t d = static_cast<std::int32_t>(state.range(1)), k = static_cast<std::int32_t>(state.range(2));
-  Context context({.threads = 2, .memory_bytes = std::int64_t{8} << 30, .seed = 1});
-  const testing::GridRows rows = make_rows(n, d, k);
-  const kmeans::Grid grid{.steps = rows.grid.steps};
-  MemoryTileSource source(rows.x, d);
-  const kmeans::GridMoments moments = kmeans::measure_moments(context, source, grid, k);
+  Setting setting(state);
+  auto& [n, d, k, context, rows, grid, source, moments] = setting;
   kmeans::Params params{.n_clusters = k, .n_init = 1, .max_iter = 20, .tol = 0};
   params.init = state.range(3) == 0 ? kmeans::Init::kmeans_plus_plus : kmeans::Init::kmeans_parallel;
   for (auto _ : state) params.given_centers = kmeans::seed(context, grid, moments, params).front().cluster_centers;

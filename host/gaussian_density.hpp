@@ -22,6 +22,10 @@ namespace coterie::gaussian {
 using gaussian_mixture::CovarianceType;
 using gaussian_mixture::Model;
 
+// Smallest responsibility that counts, as a logarithm: 2^-30 and 2^-60.
+template <class T>
+constexpr T kLogLeastResponsibility = sizeof(T) == 4 ? T(-20.79441541679836) : T(-41.58883083359672);
+
 inline constexpr std::int32_t kGroup = 8;  // components, or columns of P, per register block
 
 inline constexpr std::int32_t kDirections = 4;  // that bound a full component

@@ -130,20 +130,29 @@ HWY_INLINE void multiply_by_own(const Strip& strip, const StripScan& scan, std::
   }
 }
 
+// From results with centers of this length to upper bounds of s and of the distance.
+struct Reach {
+  hn::Vec<Floats> upper, distance;
+  HWY_INLINE Reach(const Strip& strip, hn::Vec<Floats> result, hn::Vec<Floats> of_center, hn::Vec<Floats> length, hn::Vec<Floats> rho) {
+    const Floats d;
+    const auto error = hn::MulAdd(rho, hn::Set(d, kTwiceRho), hn::Mul(of_center, hn::Set(d, kTwiceShare)));
+    upper = hn::Add(hn::MulAdd(of_center, error, result), hn::Set(d, kUnderflow));
+    const auto square_up = hn::Set(d, Errors(strip.n_columns).square_up);
+    const auto square = hn::Max(hn::Zero(d), hn::MulAdd(hn::Mul(length, length), square_up, hn::Add(upper, upper)));
+    distance = hn::Mul(hn::Sqrt(square), hn::Set(d, 1 + kOutwards));
+  }
+};
+
 // Upper bounds of the distances of some entries to their own centers.
 HWY_INLINE hn::Vec<Floats> measured_reach(const Strip& strip, hn::Vec<hn::RebindToSigned<Floats> > place,
                                           hn::Vec<hn::RebindToSigned<Floats> > sum, hn::Vec<Floats> length, hn::Vec<Floats> unit,
                                           hn::Vec<Floats> rho) {
   const Floats d;
   const CenterGroups& groups = *strip.groups;
-  const Errors errors(strip.n_columns);
   const auto of_center = hn::GatherIndex(d, groups.length(), place);
   const auto products = hn::Mul(hn::Mul(unit, hn::GatherIndex(d, groups.step(), place)), hn::ConvertTo(d, sum));
   const auto lowest = hn::Sub(hn::NegMulAdd(rho, of_center, hn::GatherIndex(d, groups.half_square(), place)), products);
-  const auto error = hn::MulAdd(rho, hn::Set(d, kTwiceRho), hn::Mul(of_center, hn::Set(d, kTwiceShare)));
-  const auto upper = hn::Add(hn::MulAdd(of_center, error, lowest), hn::Set(d, kUnderflow));
-  const auto square = hn::MulAdd(hn::Mul(length, length), hn::Set(d, errors.square_up), hn::Add(upper, upper));
-  return hn::Mul(hn::Sqrt(hn::Max(hn::Zero(d), square)), hn::Set(d, 1 + kOutwards));
+  return Reach(strip, lowest, of_center, length, rho).distance;
 }
 
 // Measures the distances to the own centers anew; where that settles the doubt, the label stands after all. For the others, finds the
@@ -221,7 +230,6 @@ HWY_INLINE void note_moves(const Strip& strip, StripScan& scan, M mask, V center
 void find_lowest(const Strip& strip, StripScan& scan) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
-  const Errors errors(strip.n_columns);
   const CenterGroups& groups = *strip.groups;
   for (std::size_t i = 0; i < scan.doubtful.size(); i += kLanes) {
     auto best = hn::Set(d, CenterGroups::kNoScore), second = best;
@@ -236,12 +244,9 @@ void find_lowest(const Strip& strip, StripScan& scan) {
     const auto place = hn::Or(group, hn::And(hn::BitCast(di, best), hn::Set(di, kPlaceBits)));
     const auto length = hn::LoadU(d, scan.length.data() + i), rho = hn::LoadU(d, scan.rho.data() + i);
     const auto of_center = look_up(groups.length(), groups.n_centers(), place);
-    const auto error = hn::MulAdd(rho, hn::Set(d, kTwiceRho), hn::Mul(of_center, hn::Set(d, kTwiceShare)));
-    const auto upper = hn::Add(hn::MulAdd(of_center, error, best), hn::Set(d, kUnderflow));
-    const auto square = hn::Max(hn::Zero(d), hn::MulAdd(hn::Mul(length, length), hn::Set(d, errors.square_up), hn::Add(upper, upper)));
-    auto reach = hn::Mul(hn::Sqrt(square), hn::Set(d, 1 + kOutwards));
-    reach = hn::IfThenElse(hn::Ge(rho, hn::Set(d, kLostAll)), hn::Set(d, kInfinity), reach);
-    const auto limit = hn::MulAdd(hn::Mul(reach, reach), hn::Set(d, 0x1p-24f), hn::Add(upper, hn::Set(d, kUnderflow)));
+    const Reach bounds(strip, best, of_center, length, rho);
+    const auto reach = hn::IfThenElse(hn::Ge(rho, hn::Set(d, kLostAll)), hn::Set(d, kInfinity), bounds.distance);
+    const auto limit = hn::MulAdd(hn::Mul(reach, reach), hn::Set(d, 0x1p-24f), hn::Add(bounds.upper, hn::Set(d, kUnderflow)));
     const auto center = look_up(groups.center(), groups.n_centers(), place);
     const auto is_entry = lanes_of(scan.doubtful.size(), i), certain = hn::And(is_entry, hn::Gt(second, limit));
     hn::StoreU(place, di, scan.place.data() + i);
