@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
+#include "cuda/device_budget.hpp"
 #include "cuda/gaussian_mixture_pass.hpp"
 #include "cuda/kmeans_pass.hpp"
 #include "cuda/logistic_regression_pass.hpp"
@@ -33,6 +36,7 @@ class CudaBackend final : public Backend {
     check(cudaMemGetInfo(&free, &total));
     const auto most = static_cast<std::int64_t>(free / 10 * 9);  // the rest is for the driver and for fragmentation
     context_on_device_.memory_bytes = gpu_memory_bytes > 0 ? std::min(gpu_memory_bytes, most) : most;
+    budget_.emplace(context_on_device_.memory_bytes);
   }
 
   std::string name() const override { return fmt::format("cuda:{}", context_on_device_.device.index); }
@@ -67,6 +71,7 @@ class CudaBackend final : public Backend {
  private:
   Context& context_;
   DeviceContext context_on_device_;
+  std::optional<DeviceBudget> budget_;
 };
 
 }  // namespace

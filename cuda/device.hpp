@@ -16,7 +16,7 @@ namespace coterie::COTERIE_GPU {
 struct DeviceContext {
   Device device;
   std::size_t shared_bytes = 0;   // a block may have
-  std::int64_t memory_bytes = 0;  // of the device that tiles and statistics may take
+  std::int64_t memory_bytes = 0;  // of the device that all buffers may take together
   Stream compute;
   Stream copies;
   std::unique_ptr<DenseProducts> products;  // on `compute`, opened by the first pass that wants them; nullptr: not yet, or there are none

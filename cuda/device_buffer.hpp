@@ -7,16 +7,24 @@
 #include <utility>
 
 #include "cuda/check.hpp"
+#include "cuda/device_budget.hpp"
 
 namespace coterie::COTERIE_GPU {
 
 struct DeviceMemory {
   static void* allocate(std::size_t bytes) {
+    DeviceBudget::take(bytes);
     void* address = nullptr;
-    check(cudaMalloc(&address, bytes));
+    if (const cudaError_t status = cudaMalloc(&address, bytes); status != cudaSuccess) {
+      DeviceBudget::give_back(bytes);
+      check(status);
+    }
     return address;
   }
-  static void release(void* address) noexcept { (void)cudaFree(address); }
+  static void release(void* address, std::size_t bytes) noexcept {
+    (void)cudaFree(address);
+    DeviceBudget::give_back(bytes);
+  }
 };
 struct PinnedMemory {
   static void* allocate(std::size_t bytes) {
@@ -24,7 +32,7 @@ struct PinnedMemory {
     check(cudaHostAlloc(&address, bytes, cudaHostAllocDefault));
     return address;
   }
-  static void release(void* address) noexcept { (void)cudaFreeHost(address); }
+  static void release(void* address, std::size_t) noexcept { (void)cudaFreeHost(address); }
 };
 
 // `size` uninitialised elements. OutOfDeviceMemory when they do not fit.
@@ -42,7 +50,7 @@ class Buffer {
     return *this;
   }
   ~Buffer() {
-    if (data_ != nullptr) Where::release(data_);
+    if (data_ != nullptr) Where::release(data_, size_ * sizeof(T));
   }
 
   T* data() const { return data_; }

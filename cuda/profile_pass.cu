@@ -151,12 +151,13 @@ class MomentsPass final : public profile::MomentsPass {
   std::size_t slot_bytes() const { return sizeof(BlockMoments) * kMomentThreads * scope_.n_groups(); }  // of a block of threads
   std::size_t n_slices() const { return static_cast<std::size_t>(slices_.count(scope_.n_columns)); }
 
-  // Blocks of threads at work in a slice at the same time: enough to fill the device, and in at most 64 MB of scratch where they need some.
+  // Blocks of threads at work in a slice at the same time: enough to fill the device, and in at most 64 MB of scratch, or a sixteenth of
+  // the budget, where they need some.
   std::size_t slots() const {
-    constexpr std::size_t kScratchBytes = std::size_t{64} << 20;
+    const std::size_t scratch_bytes = std::min(std::size_t{64} << 20, static_cast<std::size_t>(device_.memory_bytes) / 16);
     const std::size_t most =
         static_cast<std::size_t>(kMomentBlocks) * static_cast<std::size_t>(device_.device.multiprocessors) / n_slices();
-    const std::size_t fit = slices_.shared ? most : kScratchBytes / (slot_bytes() * n_slices());
+    const std::size_t fit = slices_.shared ? most : scratch_bytes / (slot_bytes() * n_slices());
     return std::max<std::size_t>(std::min(fit, most), 1);
   }
 
@@ -188,7 +189,10 @@ class MomentsPass final : public profile::MomentsPass {
 }  // namespace
 
 profile::Passes make_profile_passes(DeviceContext& device) {
-  return {std::make_unique<CountsPass>(device), std::make_unique<MomentsPass>(device), make_quantiles_pass(device)};
+  return {.device_bytes = device.memory_bytes / 8,  // rows may have taken four fifths
+          .counts = std::make_unique<CountsPass>(device),
+          .moments = std::make_unique<MomentsPass>(device),
+          .quantiles = make_quantiles_pass(device)};
 }
 
 }  // namespace coterie::COTERIE_GPU

@@ -155,10 +155,7 @@ class StagedSource final : public TileSource {
   }
 
   void allocate_slots() {
-    if (!resident_) {
-      if (slot_bytes() > device_.memory_bytes && slot_rows_ > kBlockRows) throw OutOfDeviceMemory("--gpu-memory holds no two tiles");
-      rows_ = Columns<DeviceBuffer>(2 * slot_rows_, row_width());
-    }
+    if (!resident_) rows_ = Columns<DeviceBuffer>(2 * slot_rows_, row_width());
     for (Slot& slot : slots_) slot.pinned = Columns<PinnedBuffer>(slot_rows_, row_width());
   }
 

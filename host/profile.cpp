@@ -172,7 +172,7 @@ void describe(Profile& profile, const Findings& findings, double weight_step) {
 Profile measure(Context& context, TileSource& raw, std::int32_t n_segments, double weight_step, Passes& passes) {
   if (n_segments < 0 || !(weight_step > 0)) throw ArgumentError("a profile needs n_segments >= 0 and a weight step > 0");
   Profile profile = empty_profile(n_segments, raw.n_columns());
-  const std::int32_t round = columns_per_round(context, n_segments, raw.n_columns());
+  const std::int32_t round = columns_per_round(context, passes, n_segments, raw.n_columns());
   for (std::int32_t first = 0; first < raw.n_columns(); first += round) {
     const SegmentScope scope{n_segments, first, std::min(round, raw.n_columns() - first)};
     const Reservation statistics =

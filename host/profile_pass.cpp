@@ -166,7 +166,9 @@ void Counts::for_each_field(FieldVisitor& visitor) {
 }
 
 Passes make_cpu_passes(Context& context) {
-  return {std::make_unique<CpuCountsPass>(context), std::make_unique<CpuMomentsPass>(context), quantiles::make_cpu_pass(context)};
+  return {.counts = std::make_unique<CpuCountsPass>(context),
+          .moments = std::make_unique<CpuMomentsPass>(context),
+          .quantiles = quantiles::make_cpu_pass(context)};
 }
 
 std::int64_t statistics_bytes(std::int32_t n_segments) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -63,6 +64,7 @@ class MomentsPass {
 
 // What a backend brings for profiles.
 struct Passes {
+  std::int64_t device_bytes = std::numeric_limits<std::int64_t>::max();  // of the statistics, on a device of their own
   std::unique_ptr<CountsPass> counts;
   std::unique_ptr<MomentsPass> moments;
   std::unique_ptr<quantiles::Pass> quantiles;

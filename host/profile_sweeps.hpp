@@ -20,9 +20,9 @@ struct Findings {
 // Bytes of the statistics of all workers, per column.
 std::int64_t column_bytes(const Context& context, std::int32_t n_segments);
 
-// How many columns may share their sweeps: as many as the memory ledger allows, in rounds of equal size. The same on every rank.
-// ResourceError (on every rank) when not even one fits.
-std::int32_t columns_per_round(Context& context, std::int32_t n_segments, std::int32_t n_columns);
+// How many columns may share their sweeps: as many as the memory ledger allows and the passes' device holds, in rounds of equal size.
+// The same on every rank. ResourceError (on every rank) when the ledger does not even allow one; a device is tried with one.
+std::int32_t columns_per_round(Context& context, const Passes& passes, std::int32_t n_segments, std::int32_t n_columns);
 
 // Reads `raw` once per digit: counts join the first sweep, moments the last. ContentsError: an infinite cell (after one sweep).
 Findings sweep_columns(Context& context, TileSource& raw, const SegmentScope& scope, Passes& passes);

@@ -32,15 +32,15 @@ void add(std::string& bytes, const WideSums& sums) {
 }
 
 // Everything that a run on a new backend finds, as bytes.
-using Job = std::string (*)();
+using Job = std::string (*)(std::int64_t gpu_memory);  // 0: all of it
 
 template <std::int64_t kRows, std::int32_t kColumns, std::int32_t kClusters>
-std::string kmeans_job() {
+std::string kmeans_job(std::int64_t gpu_memory) {
   const testing::GridRows rows = testing::on_grid(testing::blobs(kRows, kColumns, 4, 1, 3), kColumns);
   Context context({.threads = 1});
   MemoryTileSource source(rows.x, kColumns);
   const kmeans::GridMoments moments = kmeans::measure_moments(context, source, rows.grid, kClusters);
-  const auto backend = testing::make_backend(context);
+  const auto backend = testing::make_backend(context, gpu_memory);
   const auto staged = backend->stage(source);
   const auto pass = backend->kmeans_pass(rows.grid, kColumns);
   const kmeans::Params params[] = {{.n_clusters = kClusters, .n_init = 2, .max_iter = 2}};
@@ -58,11 +58,11 @@ std::string kmeans_job() {
 }
 
 template <gaussian_mixture::CovarianceType kType>
-std::string mixture_job() {
+std::string mixture_job(std::int64_t gpu_memory) {
   gaussian_mixture::Problem problem = gaussian_mixture::blobs_problem(60, 2, 2, 1);
   problem.params.front().covariance_type = kType;
   problem.params.front().max_iter = 2;
-  const gaussian_mixture::Outcome outcome = gaussian_mixture::run(problem);
+  const gaussian_mixture::Outcome outcome = gaussian_mixture::run(problem, {.gpu_memory = gpu_memory});
   std::string bytes;
   for (const auto* values : {&outcome.fit.best.front().weights, &outcome.fit.best.front().means, &outcome.fit.best.front().covariances})
     add(bytes, *values);
@@ -71,10 +71,10 @@ std::string mixture_job() {
   return bytes;
 }
 
-std::string regression_job() {
+std::string regression_job(std::int64_t gpu_memory) {
   logistic_regression::Problem problem = logistic_regression::drawn_problem(120, 3, -1);
   Context context({.threads = 1});
-  const auto backend = testing::make_backend(context);
+  const auto backend = testing::make_backend(context, gpu_memory);
   const logistic_regression::Model model = run_on(*backend, context, problem, kBlockRows).models.front();
   MemoryTileSource rows(std::span(problem.rows.x), problem.rows.n_columns);
   const auto staged = backend->stage(rows);
@@ -91,12 +91,12 @@ std::string regression_job() {
   return bytes;
 }
 
-std::string profile_job() {
+std::string profile_job(std::int64_t gpu_memory) {
   const auto rows = testing::awkward_rows<float>(70, testing::RowWeights::steps);
   Context context({.threads = 1});
   MemoryTileSource source(std::span<const float>(rows.x), rows.n_columns);
   ZippedSource labelled(source, {rows.weight, rows.label});
-  const auto backend = testing::make_backend(context);
+  const auto backend = testing::make_backend(context, gpu_memory);
   const auto staged = backend->stage(labelled);
   profile::Passes passes = backend->profile_passes();
   const profile::Findings findings = profile::sweep_columns(context, *staged, {rows.n_segments, 0, rows.n_columns}, passes);
@@ -109,7 +109,7 @@ std::string profile_job() {
   return bytes;
 }
 
-std::string ranked_scores_job() {
+std::string ranked_scores_job(std::int64_t gpu_memory) {
   testing::ScoredColumns columns;
   for (int row = 0; row < 200; ++row) {
     columns.score.push_back(row * 37 % 50);
@@ -118,7 +118,7 @@ std::string ranked_scores_job() {
     columns.label.push_back(row % 4 - 1);
   }
   Context context({.threads = 1});
-  const auto backend = testing::make_backend(context);
+  const auto backend = testing::make_backend(context, gpu_memory);
   std::string bytes;
   for (const RankedScores& ranked : backend->rank_scores(columns.rows(), 3))
     for (const TiedScore& group : ranked.groups)
@@ -133,13 +133,13 @@ struct Tally {
 
 // Runs the job once for every call that it makes, which fails.
 Tally fail_every_call(Job job, emulated::cudaError_t error, bool sticky) {
-  const std::string expected = job();
+  const std::string expected = job(0);
   Tally tally;
   for (std::int64_t nth = 1;; ++nth) {
     emulated::FreshEmulator device;
     device->fail_call(nth, error, sticky);
     try {
-      EXPECT_TRUE(job() == expected) << "call " << nth;
+      EXPECT_TRUE(job(0) == expected) << "call " << nth;
       ++tally.survived;
     } catch (const DeviceError& failure) {
       EXPECT_THAT(failure.what(), HasSubstr(emulated::cudaGetErrorName(error)));
@@ -177,6 +177,26 @@ TEST_P(DeviceFaults, OfMemoryMoveNoBit) {
   const Tally tally = fail_every_call(GetParam().job, emulated::cudaErrorMemoryAllocation, false);
   EXPECT_GE(tally.survived + tally.reported, GetParam().least_calls);
   EXPECT_GE(tally.survived, 30);
+}
+
+// From all the memory that the job takes down to none: the bits are the same or the budget is named, and no byte more is taken.
+TEST_P(DeviceFaults, OfBudgetsMoveNoBitAndTakeNoMore) {
+  emulated::FreshEmulator device;
+  const std::string expected = GetParam().job(0);
+  int survived = 0;
+  for (std::size_t budget = device->most_memory_used, step = budget / 8; step > 0; budget -= std::min(budget, step)) {
+    device->most_memory_used = 0;
+    try {
+      EXPECT_TRUE(GetParam().job(static_cast<std::int64_t>(budget)) == expected) << budget;
+      ++survived;
+    } catch (const OutOfDeviceMemory& refusal) {
+      EXPECT_THAT(refusal.what(), HasSubstr("--gpu-memory is too small"));
+    }
+    EXPECT_LE(device->most_memory_used, budget);
+    EXPECT_EQ(device->memory_used, 0u);
+    if (budget <= step) break;
+  }
+  EXPECT_GE(survived, 1);
 }
 
 using gaussian_mixture::CovarianceType;

@@ -93,19 +93,21 @@ TEST(LogisticRegressionDevice, GivesTheStatisticsOfTheCpu) {
   }
 }
 
-constexpr std::int64_t kLittleMemory = (4 << 20) - 1;  // the rows fit, and the terms of two blocks do not fit into a sixty-fourth
+constexpr std::int64_t kLittleMemory = (8 << 20) - 1;  // the rows fit, and the terms of two blocks do not fit into a sixty-fourth
+constexpr std::int64_t kMemoryOfProducts = 64 << 20;   // what cuBLAS multiplies lies side by side
 
 // The grid of blocks and the tiles decide who adds what when, and nothing else.
 TEST(LogisticRegressionDevice, IgnoresTileRows) {
   // Of narrow rows, of wide ones, and of those that cuBLAS multiplies.
-  for (const auto& [n, d, first, last] :
-       {std::tuple{3 * kBlockRows + 17, 3, 0, 6}, {kBlockRows + 17, 193, 0, 1}, {kBlockRows + 17, 515, 2, 3}}) {
+  for (const auto& [n, d, first, last, memory] : {std::tuple{3 * kBlockRows + 17, 3, 0, 6, kLittleMemory},
+                                                  {kBlockRows + 17, 193, 0, 1, kLittleMemory},
+                                                  {kBlockRows + 17, 515, 2, 3, kMemoryOfProducts}}) {
     const Problem problem = in_segments(weighted_problem(n, d));
     const std::vector<Model> models = models_of(problem);
     std::vector<const Model*> pointers;
     for (std::int32_t m = first; m < last; ++m) pointers.push_back(&models[static_cast<std::size_t>(m)]);
     const SweepStatistics expected = sweep(problem, pointers, true, kBlockRows);
-    const SweepStatistics all = sweep(problem, pointers, true, 8 * kBlockRows, kLittleMemory);  // wide rows go in slices of a block
+    const SweepStatistics all = sweep(problem, pointers, true, 8 * kBlockRows, memory);  // wide rows go in slices of a block
     for (std::size_t m = 0; m < pointers.size(); ++m) {
       expect_near(all.models[m].gradient, expected.models[m].gradient, 0, "gradient");
       expect_near(all.models[m].hessian, expected.models[m].hessian, 0, "Hessian");

@@ -86,15 +86,20 @@ TEST(StagedSource, NamesTheRowsInFlight) {
   const std::vector<float> x(kRows);
   Context context({.threads = 1});
   MemoryTileSource rows(x, 1, 16 * kBlockRows, 8 * kBlockRows);
-  const auto small = testing::make_backend(context, 2 * kBlockRows * (4 + 8)), large = testing::make_backend(context);
-  const auto streamed = small->stage(rows), resident = large->stage(rows);
-  for (int sweep = 0; sweep < 2; ++sweep) {
-    EXPECT_EQ(message_of(context, *streamed, {0}), "Lost. Rows 1 to 4096 of 32773 were in flight.");
-    EXPECT_EQ(message_of(context, *streamed, {5}), "Lost. Rows 8193 to 24576 of 32773 were in flight.");
-    EXPECT_EQ(message_of(context, *streamed, {100}), "Lost. Rows 20481 to 32773 of 32773 were in flight.");
-    EXPECT_EQ(message_of(context, *streamed, {0, 0}), "Lost.");
-    EXPECT_EQ(message_of(context, *resident, {100}), "Lost. Rows 1 to 32773 of 32773 were in flight.");
+  {
+    const auto small = testing::make_backend(context, 2 * kBlockRows * (4 + 8));
+    const auto streamed = small->stage(rows);
+    for (int sweep = 0; sweep < 2; ++sweep) {
+      EXPECT_EQ(message_of(context, *streamed, {0}), "Lost. Rows 1 to 4096 of 32773 were in flight.");
+      EXPECT_EQ(message_of(context, *streamed, {5}), "Lost. Rows 8193 to 24576 of 32773 were in flight.");
+      EXPECT_EQ(message_of(context, *streamed, {100}), "Lost. Rows 20481 to 32773 of 32773 were in flight.");
+      EXPECT_EQ(message_of(context, *streamed, {0, 0}), "Lost.");
+    }
   }
+  const auto large = testing::make_backend(context);
+  const auto resident = large->stage(rows);
+  for (int sweep = 0; sweep < 2; ++sweep)
+    EXPECT_EQ(message_of(context, *resident, {100}), "Lost. Rows 1 to 32773 of 32773 were in flight.");
 }
 
 // The first pass that finds no memory has resident rows give way, the next ones have tiles shrink; each sweep begins anew.

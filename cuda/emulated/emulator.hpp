@@ -34,6 +34,7 @@ struct Emulator {
   cudaError_t failing_error = cudaSuccess;
   bool sticky = false;                // failing_error
   std::size_t memory_used = 0;        // by cudaMalloc
+  std::size_t most_memory_used = 0;   // at any time
   std::int64_t copied_to_device = 0;  // bytes
   std::int64_t allocations = 0;       // of device memory and of pinned memory
   std::int64_t operations = 0;        // launches, copies and fills

@@ -206,6 +206,7 @@ cudaError_t cudaMalloc(void** address, std::size_t bytes) {
   if (const cudaError_t error = enter_call(); error != cudaSuccess) return error;
   if (emulator().memory_used + bytes > emulator().memory_bytes) return remember(cudaErrorMemoryAllocation);
   emulator().memory_used += bytes;
+  emulator().most_memory_used = std::max(emulator().most_memory_used, emulator().memory_used);
   return allocate(state().device_memory, address, bytes);
 }
 
