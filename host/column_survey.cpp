@@ -26,14 +26,6 @@ std::int64_t sample_rows(std::int64_t n_rows, std::int32_t n_columns) {
   return std::min(n_rows, std::clamp(kCells / n_columns, kLeast, kMost));
 }
 
-// Rows whose key is at most this are offered to the sample: eight standard deviations more than it holds, so it fills,
-// and the workers' samples together stay about as large as the merged one.
-std::uint64_t sample_threshold(std::int64_t capacity, std::int64_t n_rows) {
-  const double offered = static_cast<double>(capacity) + 8.0 * std::sqrt(static_cast<double>(capacity));
-  const double share = offered / static_cast<double>(std::max<std::int64_t>(n_rows, 1));
-  return share < 1 ? static_cast<std::uint64_t>(share * 0x1p64) : std::numeric_limits<std::uint64_t>::max();
-}
-
 class SurveyPass {
  public:
   SurveyPass(Context& context, std::int64_t n_rows, const TileSource& raw, std::vector<char> active)
@@ -120,9 +112,10 @@ class SurveyPass {
 
   void sample_rows_of(const Tile& tile, std::int64_t first, std::int64_t last, FirstRows& sample) const {
     std::vector<float> bytes(static_cast<std::size_t>(sample.n_values()));  // one row; FirstRows copies floats bit by bit
+    const RandomStream keys(context_.seed(), Purpose::survey_sample);
     for (std::int64_t row = first; row < last; ++row) {
       const std::int64_t global_row = tile.first_row + row;
-      const std::uint64_t key = random_bits(context_.seed(), Purpose::survey_sample, static_cast<std::uint64_t>(global_row));
+      const std::uint64_t key = keys.bits(static_cast<std::uint64_t>(global_row));
       if (key > threshold_) continue;
       visit_cells(tile, [&](const auto* cells) { std::memcpy(bytes.data(), cells + row * tile.n_columns, bytes.size() * sizeof(float)); });
       sample.offer(key, global_row, bytes.data());

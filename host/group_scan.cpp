@@ -12,6 +12,7 @@
 #include "host/chosen_lanes-inl.hpp"   // after foreach_target
 #include "host/group_entries-inl.hpp"  // after foreach_target
 #include "host/group_errors.hpp"
+#include "host/group_rows-inl.hpp"  // after foreach_target
 
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
@@ -42,6 +43,10 @@ HWY_INLINE void store_rows(hn::Vec<Floats> values, M mask, float* column, const 
   if (hn::AllTrue(d, mask) && are_neighbours(rows)) return hn::StoreU(values, d, column + rows[0]);
   float lanes[kLanes];
   hn::StoreU(values, d, lanes);
+  if (hn::AllTrue(d, mask)) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) column[rows[lane]] = lanes[lane];
+    return;
+  }
   Chosen(mask).for_each([&](std::size_t lane) HWY_ATTR { column[rows[lane]] = lanes[lane]; });
 }
 
@@ -77,7 +82,7 @@ void find_errors(const Strip& strip, StripScan& scan) {
     const auto length = load_rows(strip.length, rows), lost = load_rows(strip.lost, rows);
     const auto by_centers = hn::MulAdd(hn::Add(length, lost), lost_ratio, hn::Mul(length, hn::Set(d, 0x1p-18f)));
     hn::StoreU(length, d, scan.length.data() + i);
-    hn::StoreU(hn::Mul(length, hn::Set(d, 1 / kReach)), d, scan.unit.data() + i);
+    hn::StoreU(hn::Mul(length, hn::Set(d, kUnit)), d, scan.unit.data() + i);
     hn::StoreU(hn::Mul(hn::Add(lost, by_centers), hn::Set(d, 1 + 0x1p-10f)), d, scan.rho.data() + i);
   }
 }
@@ -301,7 +306,9 @@ void scan_groups(const Strip& strip, StripScan& scan) {
     if (n_needing == 0) continue;
     scan.scanned.push_back(g);
     scan.n_scans += n_needing;
-    if (n_needing * 4 > n_entries * 3) {
+    if (scans_by_rows(*strip.groups)) {
+      scan_by_rows(strip, scan);
+    } else if (n_needing * 4 > n_entries * 3) {
       scan_group(strip, scan, g, nullptr, n_entries);
     } else {
       std::fill_n(scan.lowest_of(g), kStripRows, CenterGroups::kNoScore);

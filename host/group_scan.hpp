@@ -38,7 +38,7 @@ struct Drifts {
 };
 
 // Vectors may reach beyond the last row of a strip.
-inline constexpr std::int64_t kSlack = 16;
+inline constexpr std::int64_t kSlack = 32;
 
 // A list that is filled without a check: there are never more than kStripRows.
 template <class T>

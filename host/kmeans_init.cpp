@@ -6,6 +6,7 @@
 #include <mutex>
 #include <utility>
 
+#include "host/block_moments.hpp"
 #include "host/error.hpp"
 #include "host/kmeans.hpp"
 #include "host/passes.hpp"
@@ -15,55 +16,19 @@
 namespace coterie::kmeans {
 namespace {
 
-// Sums of one 4096-row block: |q| <= 2^23 and w <= 2^24, so w q stays below 2^59 in all, and so do w times the high and
-// the low 23 bits of q^2.
-struct BlockMoments {
-  std::vector<std::int64_t> sum, square_high, square_low;  // (n_columns)
-  std::vector<double> run_sum, run_square;                 // (n_columns) of a run
-  explicit BlockMoments(std::size_t n) : sum(n), square_high(n), square_low(n), run_sum(n), run_square(n) {}
-  void add(std::size_t j, std::int64_t q, std::int64_t w) {
-    const std::int64_t square = q * q;
-    sum[j] += w * q;
-    square_high[j] += w * (square >> 23);
-    square_low[j] += w * (square & 0x7fffff);
-  }
-
-  // Rows of weight 1 go in runs: in double, which is exact for q up to 2^53 and so for 128 of q^2 <= 2^46, and in vectors.
-  static constexpr std::int64_t kRunRows = 128;
-  void add_to_run(const float* x, const double* inverse_steps) {
-    double* __restrict const sums = run_sum.data();
-    double* __restrict const squares = run_square.data();
-    for (std::size_t j = 0; j < sum.size(); ++j) {
-      const double q = static_cast<double>(x[j]) * inverse_steps[j];
-      sums[j] += q;
-      squares[j] += q * q;
-    }
-  }
-  void close_run() {
-    for (std::size_t j = 0; j < sum.size(); ++j) {
-      sum[j] += static_cast<std::int64_t>(std::exchange(run_sum[j], 0.0));
-      square_low[j] += static_cast<std::int64_t>(std::exchange(run_square[j], 0.0));  // 32 runs of 2^53 in a block
-    }
-  }
-
-  void flush(GridMoments& to) {
-    for (std::size_t j = 0; j < sum.size(); ++j) {
-      to.sums.add(j, std::exchange(sum[j], 0));
-      to.squares.add(j, (static_cast<int128>(std::exchange(square_high[j], 0)) << 23) + std::exchange(square_low[j], 0));
-    }
-  }
-};
-
 class MomentsPass {
  public:
-  MomentsPass(Context& context, const Grid& grid, std::int64_t capacity) : context_(context), capacity_(capacity) {
-    for (const double step : grid.steps) inverse_steps_.push_back(1 / step);
-  }
+  MomentsPass(Context& context, const Grid& grid, std::int64_t n_rows, std::int64_t capacity)
+      : context_(context),
+        grid_(grid),
+        capacity_(capacity),
+        keys_(context.seed(), Purpose::seeding_sample),
+        threshold_(sample_threshold(capacity, n_rows)) {}
 
   void begin(int) {
-    const std::size_t n = inverse_steps_.size();
+    const std::size_t n = grid_.steps.size();
     moments_ = {.sums = WideSums(n), .squares = WideSums(n), .sample = FirstRows(capacity_, static_cast<std::int32_t>(n) + 1)};
-    blocks_.assign(static_cast<std::size_t>(context_.threads()), BlockMoments(n));
+    blocks_.assign(static_cast<std::size_t>(context_.threads()), BlockMoments(grid_));
   }
 
   void accumulate(const Tile& tile) {
@@ -79,17 +44,19 @@ class MomentsPass {
     const std::int64_t last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows);
     std::vector<std::int64_t> sampled;
     std::int64_t rows = 0, weight = 0;
+    const std::uint64_t largest_key = std::min(largest_key_.load(std::memory_order_relaxed), tile.weight != nullptr ? kAnyKey : threshold_);
     for (std::int64_t row = first; row < last; ++row) {
       const std::int64_t w = tile.weight != nullptr ? tile.weight[row] : 1;
       if (w == 0) continue;
       ++rows;
       weight += w;
-      if (key_of(tile.first_row + row) <= largest_key_.load(std::memory_order_relaxed)) sampled.push_back(row);
+      if (key_of(tile.first_row + row) <= largest_key) sampled.push_back(row);
     }
+    const float* const x = tile.x + first * tile.n_columns;
     if (tile.weight != nullptr)
-      add_weighted(tile, first, last, block);
+      block.add(x, tile.weight + first, last - first);
     else
-      add_runs(tile, first, last, block);
+      block.add(x, last - first);
     const std::lock_guard lock(mutex_);
     moments_.n_rows += rows;
     moments_.weight += weight;
@@ -97,46 +64,31 @@ class MomentsPass {
     offer(tile, sampled);
   }
 
-  void add_weighted(const Tile& tile, std::int64_t first, std::int64_t last, BlockMoments& block) const {
-    for (std::int64_t row = first; row < last; ++row) {
-      if (tile.weight[row] == 0) continue;
-      const float* x = tile.x + row * tile.n_columns;
-      for (std::size_t j = 0; j < inverse_steps_.size(); ++j)
-        block.add(j, static_cast<std::int64_t>(static_cast<double>(x[j]) * inverse_steps_[j]), tile.weight[row]);
-    }
-  }
-
-  void add_runs(const Tile& tile, std::int64_t first, std::int64_t last, BlockMoments& block) const {
-    for (std::int64_t run = first; run < last; run += BlockMoments::kRunRows) {
-      for (std::int64_t row = run; row < std::min(run + BlockMoments::kRunRows, last); ++row)
-        block.add_to_run(tile.x + row * tile.n_columns, inverse_steps_.data());
-      block.close_run();
-    }
-  }
-
-  std::uint64_t key_of(std::int64_t row) const {
-    return random_bits(context_.seed(), Purpose::seeding_sample, static_cast<std::uint64_t>(row));
-  }
+  std::uint64_t key_of(std::int64_t row) const { return keys_.bits(static_cast<std::uint64_t>(row)); }
 
   void offer(const Tile& tile, const std::vector<std::int64_t>& rows) {
-    std::vector<float> values(inverse_steps_.size() + 1);
+    std::vector<float> values(grid_.steps.size() + 1);
     FirstRows& sample = moments_.sample;
     for (const std::int64_t row : rows) {
       const float* x = tile.x + row * tile.n_columns;
-      std::copy_n(x, inverse_steps_.size(), values.begin());
+      std::copy_n(x, grid_.steps.size(), values.begin());
       values.back() = tile.weight != nullptr ? static_cast<float>(tile.weight[row]) : 1.0f;
       sample.offer(key_of(tile.first_row + row), tile.first_row + row, values.data());
     }
     if (sample.size() == sample.capacity()) largest_key_.store(sample.largest_key(), std::memory_order_relaxed);
   }
 
+  static constexpr std::uint64_t kAnyKey = UINT64_MAX;
+
   Context& context_;
+  const Grid& grid_;
   std::int64_t capacity_;
-  std::vector<double> inverse_steps_;  // (n_columns)
-  std::vector<BlockMoments> blocks_;   // by worker
+  RandomStream keys_;
+  std::uint64_t threshold_;           // of rows that all have a weight
+  std::vector<BlockMoments> blocks_;  // by worker
   GridMoments moments_;
-  std::mutex mutex_;                                    // guards moments_ during accumulate
-  std::atomic<std::uint64_t> largest_key_{UINT64_MAX};  // no key above it enters the sample any more
+  std::mutex mutex_;                                 // guards moments_ during accumulate
+  std::atomic<std::uint64_t> largest_key_{kAnyKey};  // no key above it enters the sample any more
 };
 
 void check(const GridMoments& moments, const Params& params, std::size_t n_columns) {
@@ -175,7 +127,7 @@ GridMoments measure_moments(Context& context, TileSource& source, const Grid& gr
   const std::int64_t capacity = sample_rows(n_rows, source.n_columns(), max_clusters);
   const Reservation scratch =
       context.memory().reserve("the seeding sample", capacity * (source.n_columns() + 1) * 2 * std::int64_t{sizeof(float)});
-  MomentsPass pass(context, grid, capacity);
+  MomentsPass pass(context, grid, n_rows, capacity);
   return reduce_tiles(context, source, pass, 0, "survey");
 }
 

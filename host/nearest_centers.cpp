@@ -10,6 +10,9 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "host/load_as-inl.hpp"    // after foreach_target
+#include "host/transpose-inl.hpp"  // after foreach_target
+
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
 namespace HWY_NAMESPACE {
@@ -66,8 +69,7 @@ struct TopTwo {
 
 // Distances of one panel (n_columns, kVectors * lanes) to all centers; `centers(group)` is (n_columns, kGroup).
 template <class D, class CentersOf>
-HWY_INLINE void scan_panel(D d, const hn::TFromD<D>* panel, std::int32_t n_columns, std::int32_t n_groups, CentersOf&& centers,
-                           TopTwo<D>* top) {
+HWY_INLINE void scan_panel(D d, const float* panel, std::int32_t n_columns, std::int32_t n_groups, CentersOf&& centers, TopTwo<D>* top) {
   using T = hn::TFromD<D>;
   using V = hn::Vec<D>;
   const std::size_t lanes = hn::Lanes(d);
@@ -77,10 +79,10 @@ HWY_INLINE void scan_panel(D d, const hn::TFromD<D>* panel, std::int32_t n_colum
     for (std::int64_t v = 0; v < kVectors; ++v)
       for (std::int32_t k = 0; k < kGroup; ++k) sum[v][k] = hn::Zero(d);
     const T* c = centers(group);
-    const T* x = panel;
+    const float* x = panel;
     for (std::int32_t j = 0; j < n_columns; ++j, x += width, c += kGroup) {
       for (std::int64_t v = 0; v < kVectors; ++v) {
-        const V row = hn::LoadU(d, x + static_cast<std::size_t>(v) * lanes);
+        const V row = coterie::HWY_NAMESPACE::load_as(d, x + static_cast<std::size_t>(v) * lanes);
         for (std::int32_t k = 0; k < kGroup; ++k) {
           const V t = hn::Sub(row, hn::Set(d, c[k]));
           sum[v][k] = fused_square_add(d, t, sum[v][k]);
@@ -94,20 +96,35 @@ HWY_INLINE void scan_panel(D d, const hn::TFromD<D>* panel, std::int32_t n_colum
   }
 }
 
+// panel: (n_columns, width) of these rows. As many as it is wide are turned in registers, four columns at a time.
+HWY_INLINE void fill_panel(const float* x, std::span<const std::int32_t> rows, std::int64_t n_columns, std::int64_t width, float* panel) {
+  const auto row_of = [&](std::int64_t r) HWY_ATTR { return x + std::int64_t{rows[static_cast<std::size_t>(r)]} * n_columns; };
+  std::int64_t turned = 0;  // columns
+#if HWY_TARGET != HWY_SCALAR
+  const hn::FixedTag<float, 4> d;
+  for (; width % 4 == 0 && std::ssize(rows) == width && turned + 4 <= n_columns; turned += 4)
+    for (std::int64_t r = 0; r < width; r += 4) {
+      const auto load = [&](std::int64_t i) HWY_ATTR { return hn::LoadU(d, row_of(r + i) + turned); };
+      coterie::HWY_NAMESPACE::transpose_quads(load(0), load(1), load(2), load(3), [&](int column, auto cells) HWY_ATTR {
+        hn::StoreU(cells, d, panel + (turned + column) * width + r);
+      });
+    }
+#endif
+  for (std::int64_t r = 0; r < std::ssize(rows); ++r)
+    for (std::int64_t j = turned; j < n_columns; ++j) panel[j * width + r] = row_of(r)[j];
+}
+
 void scan_exact_target(const float* x, std::span<const std::int32_t> rows, const Centers& centers, Exact& result) {
   using D = hn::ScalableTag<double>;
   const D d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), width = panel_rows(d);
   const std::int64_t n_rows = static_cast<std::int64_t>(rows.size()), n_columns = centers.n_columns();
-  result.panel.assign(static_cast<std::size_t>(width * n_columns), 0.0);
+  result.panel.assign(static_cast<std::size_t>(width * n_columns), 0.0f);
   HWY_ALIGN double best[HWY_MAX_BYTES / sizeof(double)], second[HWY_MAX_BYTES / sizeof(double)];
   HWY_ALIGN double best_index[HWY_MAX_BYTES / sizeof(double)], second_index[HWY_MAX_BYTES / sizeof(double)];
   for (std::int64_t first = 0; first < n_rows; first += width) {
     const std::int64_t count = std::min(width, n_rows - first);
-    for (std::int64_t r = 0; r < count; ++r) {
-      const float* row = x + static_cast<std::int64_t>(rows[static_cast<std::size_t>(first + r)]) * n_columns;
-      for (std::int64_t j = 0; j < n_columns; ++j) result.panel[static_cast<std::size_t>(j * width + r)] = static_cast<double>(row[j]);
-    }
+    fill_panel(x, rows.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), n_columns, width, result.panel.data());
     TopTwo<D> top[kVectors];
     scan_panel(
         d, result.panel.data(), centers.n_columns(), centers.n_groups(), [&](std::int32_t group) { return centers.exact(group); }, top);

@@ -48,7 +48,7 @@ struct Exact {
   std::vector<std::int32_t> second;  // -1 when there is one center only
   std::vector<double> squared_distance;
   std::vector<double> second_squared_distance;  // infinity when there is one center only
-  std::vector<double> panel;                    // scratch
+  std::vector<float> panel;                     // scratch
 };
 void scan_exact(const float* x, std::span<const std::int32_t> rows, const Centers& centers, Exact& result);  // x: (*, n_columns)
 

@@ -30,8 +30,19 @@ constexpr std::uint64_t mix64(std::uint64_t z) {
   return z ^ (z >> 31);
 }
 
+// The draws of one kind, for many indices.
+class RandomStream {
+ public:
+  constexpr RandomStream(std::uint64_t seed, Purpose purpose, std::uint64_t stream = 0)
+      : mixed_(mix64(mix64(mix64(seed) ^ static_cast<std::uint64_t>(purpose)) ^ stream)) {}
+  constexpr std::uint64_t bits(std::uint64_t index) const { return mix64(mixed_ ^ index); }
+
+ private:
+  std::uint64_t mixed_;
+};
+
 constexpr std::uint64_t random_bits(std::uint64_t seed, Purpose purpose, std::uint64_t index, std::uint64_t stream = 0) {
-  return mix64(mix64(mix64(mix64(seed) ^ static_cast<std::uint64_t>(purpose)) ^ stream) ^ index);
+  return RandomStream(seed, purpose, stream).bits(index);
 }
 
 // Uniform in [0, 1) with 53 bits.

@@ -18,47 +18,91 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Cells = hn::CappedTag<float, 8>;  // a row's 16-byte steps are whole vectors of int16
 
-// y of one row, zero-padded to whole pairs; returns its length.
-HWY_INLINE float center_row(const float* x, const Units& units, float* y) {
+// Rows that are rounded together, so that the roots and quotients of one need not wait for those of another.
+constexpr std::size_t kRowsAtOnce = 8;
+
+// y of one row, zero-padded to whole pairs; returns its square.
+HWY_INLINE float center_row(const float* x, const Units& units, std::size_t padded, float* y) {
   const Cells d;
-  const std::size_t n = units.pivot.size(), lanes = hn::Lanes(d), padded = 2 * static_cast<std::size_t>(pairs_of(static_cast<int>(n)));
+  const std::size_t n = units.pivot.size(), lanes = hn::Lanes(d);
   const auto scale = hn::Set(d, units.scale);
-  std::size_t j = 0;
-  for (; j + lanes <= n; j += lanes)
-    hn::StoreU(hn::Mul(hn::Sub(hn::LoadU(d, x + j), hn::LoadU(d, units.pivot.data() + j)), scale), d, y + j);
-  for (; j < n; ++j) y[j] = (x[j] - units.pivot[j]) * units.scale;
-  std::fill(y + n, y + padded, 0.0f);
   auto square = hn::Zero(d);
-  for (j = 0; j < padded; j += lanes) {
+  std::size_t j = 0;
+  for (; j + lanes <= n; j += lanes) {
+    const auto cells = hn::Mul(hn::Sub(hn::LoadU(d, x + j), hn::LoadU(d, units.pivot.data() + j)), scale);
+    hn::StoreU(cells, d, y + j);
+    square = hn::MulAdd(cells, cells, square);
+  }
+  for (std::size_t i = j; i < padded; ++i) y[i] = i < n ? (x[i] - units.pivot[i]) * units.scale : 0.0f;
+  for (; j < padded; j += lanes) {
     const auto cells = hn::LoadU(d, y + j);
     square = hn::MulAdd(cells, cells, square);
   }
-  return std::sqrt(hn::GetLane(hn::SumOfLanes(d, square)));
+  return hn::GetLane(hn::SumOfLanes(d, square));
+}
+
+// Whole numbers of y, (padded) int16; returns the square of what is lost.
+HWY_INLINE float round_row(const float* y, std::size_t padded, float unit, float per_unit, std::int16_t* whole) {
+  const Cells d;
+  const hn::Rebind<std::int16_t, Cells> d16;
+  const auto step = hn::Set(d, unit), per_step = hn::Set(d, per_unit);
+  auto lost = hn::Zero(d);
+  for (std::size_t j = 0; j < padded; j += hn::Lanes(d)) {
+    const auto cells = hn::LoadU(d, y + j);
+    const auto nearest = hn::NearestInt(hn::Mul(cells, per_step));
+    const auto left = hn::NegMulAdd(hn::ConvertTo(d, nearest), step, cells);
+    lost = hn::MulAdd(left, left, lost);
+    hn::StoreU(hn::DemoteTo(d16, nearest), d16, whole + j);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, lost));
+}
+
+struct Rounding {
+  float length[kRowsAtOnce], unit[kRowsAtOnce], per_unit[kRowsAtOnce], lost[kRowsAtOnce];
+};
+
+// From the squares of rows, in `length`; rows that are too far out, or no number, have none.
+HWY_INLINE void measure_rows(Rounding& rows) {
+  const Cells d;
+  for (std::size_t r = 0; r < kRowsAtOnce; r += hn::Lanes(d)) {
+    const auto measured = hn::Sqrt(hn::LoadU(d, rows.length + r));
+    const auto fits = hn::Lt(measured, hn::Set(d, kTooFar));
+    const auto length = hn::Max(hn::IfThenElseZero(fits, measured), hn::Set(d, kLeastLength));
+    hn::StoreU(hn::IfThenElseZero(fits, length), d, rows.length + r);
+    hn::StoreU(hn::Mul(length, hn::Set(d, kUnit)), d, rows.unit + r);
+    hn::StoreU(hn::Div(hn::Set(d, kReach), length), d, rows.per_unit + r);
+  }
+}
+
+// From the squares of what rows lost, in `lost`.
+HWY_INLINE void measure_lost(float slack, Rounding& rows) {
+  const Cells d;
+  for (std::size_t r = 0; r < kRowsAtOnce; r += hn::Lanes(d)) {
+    const auto fits = hn::Gt(hn::LoadU(d, rows.length + r), hn::Zero(d));
+    const auto lost = hn::Mul(hn::Sqrt(hn::LoadU(d, rows.lost + r)), hn::Set(d, slack));
+    hn::StoreU(hn::IfThenElse(fits, lost, hn::Set(d, kLostAll)), d, rows.lost + r);
+  }
 }
 
 void round_rows_target(const float* x, std::int64_t n_rows, const Units& units, const RoundedRows& rounded) {
-  const Cells d;
-  const hn::Rebind<std::int16_t, Cells> d16;
-  const std::size_t n = units.pivot.size(), lanes = hn::Lanes(d), n_pairs = static_cast<std::size_t>(pairs_of(static_cast<int>(n)));
+  const std::size_t n = units.pivot.size(), n_pairs = static_cast<std::size_t>(pairs_of(static_cast<int>(n))), padded = 2 * n_pairs;
   const float slack = static_cast<float>(1 + 2 * length_error(static_cast<int>(n)));
-  std::vector<float> y(2 * n_pairs);
-  for (std::int64_t i = 0; i < n_rows; ++i) {
-    const float measured = center_row(x + i * static_cast<std::int64_t>(n), units, y.data());
-    const bool fits = measured < kTooFar;  // not where it is NaN
-    const float length = fits ? std::max(measured, kLeastLength) : 0;
-    std::int32_t* const pairs = rounded.pairs + i * static_cast<std::int64_t>(n_pairs);
-    if (!fits) std::fill_n(pairs, n_pairs, 0);
-    const auto unit = hn::Set(d, unit_of(length)), per_unit = hn::Set(d, kReach / length);
-    auto lost = hn::Zero(d);
-    for (std::size_t j = 0; fits && j < 2 * n_pairs; j += lanes) {
-      const auto cells = hn::LoadU(d, y.data() + j);
-      const auto whole = hn::NearestInt(hn::Mul(cells, per_unit));
-      const auto left = hn::NegMulAdd(hn::ConvertTo(d, whole), unit, cells);
-      lost = hn::MulAdd(left, left, lost);
-      hn::StoreU(hn::DemoteTo(d16, whole), d16, reinterpret_cast<std::int16_t*>(pairs) + j);
+  std::vector<float> y(kRowsAtOnce * padded);
+  Rounding rows{};
+  for (std::size_t first = 0; first < static_cast<std::size_t>(n_rows); first += kRowsAtOnce) {
+    const std::size_t count = std::min(kRowsAtOnce, static_cast<std::size_t>(n_rows) - first);
+    for (std::size_t r = 0; r < count; ++r) rows.length[r] = center_row(x + (first + r) * n, units, padded, &y[r * padded]);
+    measure_rows(rows);
+    for (std::size_t r = 0; r < count; ++r) {
+      std::int32_t* const pairs = rounded.pairs + (first + r) * n_pairs;
+      if (rows.length[r] > 0)
+        rows.lost[r] = round_row(&y[r * padded], padded, rows.unit[r], rows.per_unit[r], reinterpret_cast<std::int16_t*>(pairs));
+      else
+        std::fill_n(pairs, n_pairs, 0);
     }
-    rounded.length[i] = length;
-    rounded.lost[i] = fits ? std::sqrt(hn::GetLane(hn::SumOfLanes(d, lost))) * slack : kLostAll;
+    measure_lost(slack, rows);
+    std::copy_n(rows.length, count, rounded.length + first);
+    std::copy_n(rows.lost, count, rounded.lost + first);
   }
 }
 

@@ -22,10 +22,10 @@ Units units_of(const float* x, std::int64_t n_rows, std::int32_t n_columns);  //
 
 inline constexpr float kReach = 32000;  // |q| before rounding, of fewer than kMostColumns columns
 inline constexpr std::int32_t kMostColumns = 1 << 20;
-inline constexpr float kTooFar = 0x1p50f;                                // the largest length that is rounded
-inline constexpr float kLostAll = 0x1p60f;                               // `lost` of rows beyond it; its products with centers are finite
-inline constexpr float kLeastLength = 0x1p-60f;                          // keeps the row at the pivot divisible
-constexpr float unit_of(float length) { return length * (1 / kReach); }  // of q; the same rounding wherever it is used
+inline constexpr float kTooFar = 0x1p50f;        // the largest length that is rounded
+inline constexpr float kLostAll = 0x1p60f;       // `lost` of rows beyond it; its products with centers are finite
+inline constexpr float kLeastLength = 0x1p-60f;  // keeps the row at the pivot divisible
+inline constexpr float kUnit = 1 / kReach;       // of q, times the length; the same rounding wherever it is used
 
 // Relative error of a length, which is summed in at least four lanes.
 constexpr double length_error(std::int32_t n_columns) {

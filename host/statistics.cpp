@@ -1,7 +1,9 @@
 #include "host/statistics.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "host/ordered_key.hpp"
 
@@ -56,6 +58,12 @@ FirstRows FirstRows::deserialize(std::span<const std::byte> bytes) {
   from += rows.entries_.size() * sizeof(Entry);
   if (!rows.values_.empty()) std::memcpy(rows.values_.data(), from, rows.values_.size() * sizeof(float));
   return rows;
+}
+
+std::uint64_t sample_threshold(std::int64_t capacity, std::int64_t n_rows) {
+  const double offered = static_cast<double>(capacity) + 8.0 * std::sqrt(static_cast<double>(capacity));
+  const double share = offered / static_cast<double>(std::max<std::int64_t>(n_rows, 1));
+  return share < 1 ? static_cast<std::uint64_t>(share * 0x1p64) : std::numeric_limits<std::uint64_t>::max();
 }
 
 std::uint64_t ascending_key(double value) { return ordered_key(value); }

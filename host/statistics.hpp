@@ -123,6 +123,10 @@ class FirstRows {
   std::vector<float> values_;   // (size, n_values) by slot
 };
 
+// Of n_rows rows with random keys, `capacity` or more have one of at most this: eight standard deviations more than fit. So a sample
+// fills without offers that others would push out again, and workers' samples together stay about as large as the merged one.
+std::uint64_t sample_threshold(std::int64_t capacity, std::int64_t n_rows);
+
 // Order-preserving 64-bit keys for `first m` fields: smaller double, smaller key.
 std::uint64_t ascending_key(double value);
 std::uint64_t descending_key(double value);

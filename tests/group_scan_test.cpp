@@ -181,7 +181,8 @@ TEST_P(GroupScan, NamesTheDefinedCenterOrLeavesItAmongTheRivals) {
 INSTANTIATE_TEST_SUITE_P(Shapes, GroupScan,
                          ::testing::Values(Case{1, 1, 1, 1, 0, 1}, Case{256, 1, 3, 4, 0, 1}, Case{255, 2, 7, 1, 0, 1},
                                            Case{97, 5, 8, 1, 0, 1}, Case{200, 13, 9, 1, 0, 1}, Case{256, 16, 16, 0.3, 0, 1},
-                                           Case{133, 33, 65, 1, 0, 1}, Case{256, 130, 100, 0.5, 0, 1}, Case{256, 7, 300, 2, 0, 1}));
+                                           Case{100, 128, 16, 0.3, 0, 1}, Case{100, 129, 5, 0.3, 0, 1}, Case{133, 33, 65, 1, 0, 1},
+                                           Case{256, 130, 100, 0.5, 0, 1}, Case{256, 7, 300, 2, 0, 1}));
 INSTANTIATE_TEST_SUITE_P(OffsetsAndScales, GroupScan,
                          ::testing::Values(Case{200, 6, 20, 1, 1e4, 1}, Case{200, 6, 20, 1, 0, 1e-30}, Case{200, 6, 20, 1, -30, 1e30}));
 
