@@ -95,8 +95,7 @@ CLI::App* add_verb(CLI::App& root, const std::string& name, const std::string& d
 
 void add_device(CLI::App& app, ResourceOptions& options) {
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:I")->capture_default_str();
-  add_bytes(app, "--gpu-memory", options.gpu_memory_bytes,
-            "GPU memory budget, such as 8G; default: 90 % of what is free");
+  add_bytes(app, "--gpu-memory", options.gpu_memory_bytes, "GPU memory budget, such as 8G; default: 90 % of what is free");
 }
 
 void add_resources(CLI::App& app, ResourceOptions& options) {
