@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "host/fetch_ahead.hpp"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/gaussian_density.cpp"
 #define HWY_DISABLED_TARGETS HWY_SSSE3  // nothing between it and SSE4 is worth the compile time
@@ -40,6 +42,7 @@ void pack_target(const float* x, const std::int32_t* weight, std::int64_t n_rows
   for (std::size_t i = 0; i < rows; i += kTurned<T>) {
     const std::size_t end = std::min(rows, i + kTurned<T>);
     T* const first = stretch.rows.data() + i * row_stride;
+    fetch_ahead(x + i * n, (end - i) * n);
     for (std::size_t r = i; r < end; ++r)
       for (std::size_t j = 0; j < n; ++j) first[(r - i) * row_stride + j] = static_cast<T>(x[r * n + j]) - static_cast<T>(center[j]);
     if (end - i == kTurned<T>) {

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 
+#include "host/fetch_ahead.hpp"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/newton_sums.cpp"
 #define HWY_DISABLED_TARGETS HWY_SSSE3  // nothing between it and SSE4 is worth the compile time
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -40,12 +41,11 @@ using coterie::HWY_NAMESPACE::load_as;
 HWY_INLINE std::int64_t lanes_of_double() { return static_cast<std::int64_t>(hn::Lanes(D())); }
 
 void pack_target(const float* x, std::span<const float> center, std::span<const float> scale, Stretch& stretch) {
-  constexpr std::size_t kAhead = 1024, kLine = 16;  // floats: a page, a line of the cache
   const hn::ScalableTag<float> d;
   const std::size_t n = center.size(), width = static_cast<std::size_t>(stretch.width), lanes = hn::Lanes(d), whole = n / lanes * lanes;
   float* to = stretch.cells.data();
   for (std::int64_t row = 0; row < stretch.n_rows; ++row, x += n, to += width) {
-    for (std::size_t j = 0; j < n; j += kLine) hwy::Prefetch(x + j + kAhead);
+    fetch_ahead(x, n);
     for (std::size_t j = 0; j < whole; j += lanes) {
       const auto centered = hn::Sub(hn::LoadU(d, x + j), hn::LoadU(d, center.data() + j));
       hn::StoreU(hn::Mul(centered, hn::LoadU(d, scale.data() + j)), d, to + j);
