@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from provenance import fair_environment, provenance, versions
+from provenance import fair_environment, provenance, require_fast_blas, versions
 
 SHAPES = "200000x16x8,100000x32x16,50000x64x16,1000000x64x64"
 TYPES = ("full", "tied", "diag", "spherical")  # in the order of CovarianceType
@@ -126,6 +126,7 @@ def main():
         path, n, d, k, kind = arguments.worker
         return print(json.dumps(fit_daal(path, int(n), int(d), int(k), kind)))
     origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
+    require_fast_blas()
     if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment(THREADS))
     if arguments.python and subprocess.run([arguments.python, "-c", "import daal4py"], capture_output=True, check=False).returncode != 0:

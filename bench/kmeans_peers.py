@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from provenance import cpu, fair_environment, provenance, versions
+from provenance import cpu, fair_environment, provenance, require_fast_blas, versions
 
 SHAPES = "1000000x16x8,1000000x32x16,500000x64x64,200000x128x256,100000x128x1000"
 MAX_ITER = 20
@@ -195,6 +195,8 @@ def main():
     candidates = [sys.executable] + ([options.python] if options.python else [])
     wanted = [peer for peer in options.peers.split(",") if peer]
     peers = {peer: python for peer in wanted if (python := interpreter_of(peer, candidates))}
+    for python in {peers[peer] for peer in FITS_WITH_LABELS if peer in peers}:
+        require_fast_blas(python)
     for peer in wanted:
         if peer not in peers:
             print(f"{peer}: not importable here, left out")

@@ -20,7 +20,7 @@ import tempfile
 import time
 import warnings
 
-from provenance import fair_environment, provenance, versions
+from provenance import fair_environment, provenance, require_fast_blas, versions
 
 SHAPES = "1000000x16,500000x64,100000x128"
 THREADS = 2  # of the bench
@@ -123,6 +123,7 @@ def main():
     parser.add_argument("--output")
     arguments = parser.parse_args()
     origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
+    require_fast_blas()
     if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment(THREADS))
     results = []

@@ -33,6 +33,14 @@ def fair_environment(threads):
     return {**os.environ, "OPENBLAS_CORETYPE": core, **limits}
 
 
+def require_fast_blas(python=sys.executable):
+    """Ends where an interpreter's numpy multiplies by the reference BLAS, which takes several times as long as what people use."""
+    loaded = "import numpy.linalg; print(open('/proc/self/maps').read())"
+    maps = subprocess.run([python, "-c", loaded], check=True, capture_output=True, text=True).stdout
+    if not re.search("openblas|mkl", maps):
+        sys.exit(f"{python} has numpy without OpenBLAS or MKL, which would flatter us. On Debian: apt-get install libopenblas0-pthread.")
+
+
 def versions(packages, python=sys.executable):
     """Of Python and of those packages that an interpreter has."""
     if python != sys.executable:

@@ -157,6 +157,22 @@ void counting_densities_target(const Stretch<T>& stretch, const Components<T>& c
   for (std::int32_t k = 0; k < components.n_components(); ++k) full_densities(stretch, components, k, width, stretch.n_rows, scratch);
 }
 
+// exp(x) for kLogLeastResponsibility <= x <= 0, where nothing overflows, within two units in the last place: exp(n log 2) times the series
+// of the rest, of at most log 2 / 2.
+HWY_INLINE hn::Vec<hn::ScalableTag<float> > exp_of_share(hn::ScalableTag<float> d, hn::Vec<hn::ScalableTag<float> > x) {
+  const hn::RebindToSigned<hn::ScalableTag<float> > di;
+  constexpr float kMagic = 0x1.8p23f, kLog2High = 0x1.63p-1f, kLog2Low = -0x1.bd0106p-13f;  // n kLog2High is exact
+  const auto magic = hn::Set(d, kMagic), shifted = hn::MulAdd(x, hn::Set(d, 0x1.715476p0f), magic), n = hn::Sub(shifted, magic);
+  const auto r = hn::NegMulAdd(n, hn::Set(d, kLog2Low), hn::NegMulAdd(n, hn::Set(d, kLog2High), x));
+  auto series = hn::Set(d, 1.0f / 720);
+  for (const float coefficient : {1.0f / 120, 1.0f / 24, 1.0f / 6, 1.0f / 2, 1.0f, 1.0f})
+    series = hn::MulAdd(series, r, hn::Set(d, coefficient));
+  return hn::BitCast(d, hn::Add(hn::BitCast(di, series), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
+}
+HWY_INLINE hn::Vec<hn::ScalableTag<double> > exp_of_share(hn::ScalableTag<double> d, hn::Vec<hn::ScalableTag<double> > x) {
+  return hn::Exp(d, x);
+}
+
 template <class T>
 void responsibilities_target(const Stretch<T>& stretch, std::int32_t n, Scratch<T>& scratch) {
   const hn::ScalableTag<T> d;
@@ -171,7 +187,7 @@ void responsibilities_target(const Stretch<T>& stretch, std::int32_t n, Scratch<
       const auto below = hn::Sub(hn::LoadU(d, of_row + k * stride), best);
       const auto counts = hn::Ge(below, least);
       auto ratio = hn::Zero(d);
-      if (!hn::AllFalse(d, counts)) ratio = hn::IfThenElseZero(counts, hn::Exp(d, hn::Max(below, least)));
+      if (!hn::AllFalse(d, counts)) ratio = hn::IfThenElseZero(counts, exp_of_share(d, hn::Max(below, least)));
       hn::StoreU(ratio, d, of_row + k * stride);
       sum = hn::Add(sum, ratio);
     }

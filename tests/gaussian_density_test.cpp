@@ -1,6 +1,7 @@
 // Densities that responsibilities drop need not be computed, and nothing shows that they were not.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 
 #include "host/gaussian_covariance.hpp"
@@ -127,6 +128,34 @@ TEST(GaussianDensity, ComputesEveryComponentThatRoundingHides) {
   const Problem problem = make_problem({.n_components = 9, .n_columns = 32, .apart = 4, .tightest = 1e-6});
   EXPECT_FALSE(expect_same_bits<float>(problem));
   EXPECT_TRUE(expect_same_bits<double>(problem));
+}
+
+// Of two components whose log densities differ by all that counts, and by what no longer does.
+template <class T>
+void expect_responsibilities(double tolerance) {
+  constexpr std::size_t kRows = 4096;
+  const double most = -static_cast<double>(kLogLeastResponsibility<T>);
+  Stretch<T> stretch{.n_rows = kRows, .stride = kRows, .weight = LineVector<T>(kRows, T{1})};
+  Scratch<T> scratch{
+      .log_density = LineVector<T>(2 * kRows, T{-3}), .row_likelihood = LineVector<T>(kRows), .row_certainty = LineVector<T>(kRows)};
+  std::vector<double> less;
+  for (std::size_t row = 0; row < kRows; ++row) {
+    scratch.log_density[kRows + row] = static_cast<T>(-3 - 1.01 * most * static_cast<double>(row) / (kRows - 1));
+    less.push_back(static_cast<double>(scratch.log_density[row]) - static_cast<double>(scratch.log_density[kRows + row]));
+  }
+  responsibilities(stretch, 2, scratch);
+  for (std::size_t row = 0; row < kRows; ++row) {
+    const double ratio = less[row] <= most ? std::exp(-less[row]) : 0;
+    EXPECT_NEAR(static_cast<double>(scratch.log_density[kRows + row]), ratio / (1 + ratio), tolerance * ratio) << "at " << -less[row];
+    EXPECT_NEAR(static_cast<double>(scratch.log_density[row]), 1 / (1 + ratio), tolerance);
+  }
+}
+
+TEST(GaussianResponsibilities, AreSharesToTheLastPlaces) {
+  testing::for_each_instruction_set([] {
+    expect_responsibilities<float>(0x1p-21);
+    expect_responsibilities<double>(0x1p-49);
+  });
 }
 
 }  // namespace
