@@ -60,6 +60,8 @@ struct JointStatistics {
     second.for_each_field(visitor);
   }
 };
+template <class First, class Second>
+JointStatistics(First, Second) -> JointStatistics<First, Second>;
 
 // Two passes that share a sweep; its models are std::tie(first models, second models).
 template <class FirstPass, class SecondPass>
