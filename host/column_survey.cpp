@@ -155,7 +155,7 @@ double ColumnSurvey::cell_of(std::span<const float> row, std::int32_t column) co
   const bool wide = row.size() > min.size();
   if (!wide) return row[static_cast<std::size_t>(column)];
   double value = 0;
-  std::memcpy(&value, row.data() + 2 * column, sizeof value);
+  std::memcpy(&value, row.data() + std::ptrdiff_t{2} * column, sizeof value);
   return value;
 }
 

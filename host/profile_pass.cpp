@@ -173,7 +173,7 @@ Passes make_cpu_passes(Context& context) {
 
 std::int64_t statistics_bytes(std::int32_t n_segments) {
   // Counts: three int64 and two doubles; sums and squares: four limbs; scratch of a block: two doubles.
-  constexpr std::int64_t kBytesPerCell = 11 * 8;
+  constexpr std::int64_t kBytesPerCell = std::int64_t{11} * 8;
   return (std::int64_t{n_segments} + 1) * kBytesPerCell;
 }
 
