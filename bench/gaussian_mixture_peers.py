@@ -126,9 +126,9 @@ def main():
         path, n, d, k, kind = arguments.worker
         return print(json.dumps(fit_daal(path, int(n), int(d), int(k), kind)))
     origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
-    require_fast_blas()
     if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment(THREADS))
+    require_fast_blas()
     if arguments.python and subprocess.run([arguments.python, "-c", "import daal4py"], capture_output=True, check=False).returncode != 0:
         print(f"{arguments.python} cannot import daal4py, which is left out")
         arguments.python = None

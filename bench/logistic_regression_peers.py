@@ -123,9 +123,9 @@ def main():
     parser.add_argument("--output")
     arguments = parser.parse_args()
     origin = provenance()  # of what is measured, whatever happens to the tree meanwhile
-    require_fast_blas()
     if os.environ.get("OPENBLAS_CORETYPE") is None:  # OpenBLAS reads it when it is loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], fair_environment(THREADS))
+    require_fast_blas()
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for shape in arguments.shapes.split(","):

@@ -25,8 +25,8 @@ void DeviceBudget::take(std::size_t bytes) {
   const auto more = static_cast<std::int64_t>(bytes);
   if (more > account.most - account.taken)
     throw OutOfDeviceMemory(
-        fmt::format("--gpu-memory is too small: of {} on the GPU {} are in use, and {} more are needed at once. No output was written. "
-                    "Raise --gpu-memory, or use --device cpu.",
+        fmt::format("The budget of GPU memory is too small: of {}, {} are in use, and {} more are needed at once. No output was written. "
+                    "Raise --gpu-memory, which may be 90 % of what is free, free the GPU, or use --device cpu.",
                     format_bytes(account.most), format_bytes(account.taken), format_bytes(more)));
   account.taken += more;
 }

@@ -77,8 +77,12 @@ BlockMoments::BlockMoments(const Grid& grid) {
   for (auto* column : {&run_sum_, &run_square_}) column->resize(inverse_steps_.size());
 }
 
+void BlockMoments::add(const float* x, const std::int32_t* weight, std::int64_t n_rows) {
+  weight != nullptr ? add_weighted(x, weight, n_rows) : add_runs(x, n_rows);
+}
+
 // In runs whose sums are exact in double: 2^53 holds 128 of q^2 <= 2^46. A block has 32 of them.
-void BlockMoments::add(const float* x, std::int64_t n_rows) {
+void BlockMoments::add_runs(const float* x, std::int64_t n_rows) {
   constexpr std::int64_t kRunRows = 128;
   const std::int64_t n_columns = std::ssize(inverse_steps_);
   for (std::int64_t row = 0; row < n_rows; row += kRunRows) {
@@ -92,7 +96,7 @@ void BlockMoments::add(const float* x, std::int64_t n_rows) {
   }
 }
 
-void BlockMoments::add(const float* x, const std::int32_t* weight, std::int64_t n_rows) {
+void BlockMoments::add_weighted(const float* x, const std::int32_t* weight, std::int64_t n_rows) {
   for (std::int64_t row = 0; row < n_rows; ++row, x += inverse_steps_.size()) {
     const std::int64_t w = weight[row];
     if (w == 0) continue;

@@ -13,11 +13,13 @@ namespace coterie::kmeans {
 class BlockMoments {
  public:
   explicit BlockMoments(const Grid& grid);
-  void add(const float* x, std::int64_t n_rows);                              // x: (n_rows, n_columns), of weight 1
-  void add(const float* x, const std::int32_t* weight, std::int64_t n_rows);  // weight: (n_rows)
+  void add(const float* x, const std::int32_t* weight, std::int64_t n_rows);  // (n_rows, n_columns); (n_rows) or nullptr for ones
   void flush(GridMoments& to);
 
  private:
+  void add_runs(const float* x, std::int64_t n_rows);
+  void add_weighted(const float* x, const std::int32_t* weight, std::int64_t n_rows);
+
   std::vector<double> inverse_steps_;                         // (n_columns)
   std::vector<std::int64_t> sum_, square_high_, square_low_;  // (n_columns)
   std::vector<double> run_sum_, run_square_;                  // (n_columns) of rows of weight 1

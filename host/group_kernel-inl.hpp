@@ -31,6 +31,10 @@ struct LowestTwo {
     next = hn::Min(hn::Max(lowest, other.lowest), hn::Min(next, other.next));
     lowest = hn::Min(lowest, other.lowest);
   }
+  HWY_INLINE void offer(V result) {
+    next = hn::Min(next, hn::Max(lowest, result));
+    lowest = hn::Min(lowest, result);
+  }
 };
 
 constexpr std::size_t kQuad = 4;
@@ -135,13 +139,25 @@ HWY_INLINE void add_products(D di, std::int32_t pair, const hn::Vec<D> (&centers
   for (std::size_t v = 0; v < kVectors; ++v) sum[v] = hn::ReorderWidenMulAccumulate(di, row, hn::BitCast(d16, centers[v]), sum[v], odd[v]);
 }
 
+// What is known of s, from a sum of products, the row's unit and rho, and the center's step, length and half square.
+template <class V, class I>
+HWY_INLINE V result_of(I products, V unit, V rho, V step, V length, V half_square) {
+  return hn::NegMulAdd(hn::Mul(unit, step), hn::ConvertTo(Floats(), products), hn::NegMulAdd(rho, length, half_square));
+}
+// With the place of the center in the lowest bits.
+template <class V, class I>
+HWY_INLINE V placed(V result, I place) {
+  const hn::RebindToSigned<Floats> di;
+  return hn::BitCast(Floats(), hn::Or(hn::AndNot(hn::Set(di, kPlaceBits), hn::BitCast(di, result)), place));
+}
+
 // The results of a row with the centers of one vector of a group, from their sums of products.
 HWY_INLINE hn::Vec<Floats> result_of(const GroupOf& group, std::size_t v, hn::Vec<hn::RebindToSigned<Floats> > products, float unit,
                                      float rho) {
   const Floats d;
   const std::size_t first = v * hn::MaxLanes(Floats{});
-  const auto from = hn::NegMulAdd(hn::Set(d, rho), hn::LoadU(d, group.length + first), hn::LoadU(d, group.half_square + first));
-  return hn::NegMulAdd(hn::Mul(hn::Set(d, unit), hn::LoadU(d, group.step + first)), hn::ConvertTo(d, products), from);
+  return result_of(products, hn::Set(d, unit), hn::Set(d, rho), hn::LoadU(d, group.step + first), hn::LoadU(d, group.length + first),
+                   hn::LoadU(d, group.half_square + first));
 }
 
 // The two lowest results of four rows with the centers of the first kVectors vectors of a group, with the place in the group in their
@@ -157,13 +173,12 @@ HWY_INLINE void find_two(const GroupOf& group, const float (&unit)[kQuad], const
     LowestTwo<hn::Vec<Floats> > of_row{hn::Set(d, std::numeric_limits<float>::infinity()),
                                        hn::Set(d, std::numeric_limits<float>::infinity())};
     for (std::size_t v = 0; v < kVectors; ++v) {
-      const auto bits = hn::BitCast(di, result_of(group, v, products_of(r, v), unit[r], rho[r]));
-      const auto placed = hn::Or(hn::AndNot(hn::Set(di, kPlaceBits), bits), hn::Iota(di, static_cast<std::int32_t>(v * kLanes)));
-      const auto result = hn::BitCast(d, placed);
+      const auto result =
+          placed(result_of(group, v, products_of(r, v), unit[r], rho[r]), hn::Iota(di, static_cast<std::int32_t>(v * kLanes)));
       if (v == 0)
         of_row.lowest = result;
       else
-        of_row.merge({result, hn::Set(d, std::numeric_limits<float>::infinity())});
+        of_row.offer(result);
     }
     two[r] = fold(d, of_row);
   }

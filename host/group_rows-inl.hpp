@@ -102,12 +102,10 @@ HWY_INLINE void find_two(const GroupOf& group, std::int32_t n_centers, const Tur
           sum[v] = hn::ReorderWidenMulAccumulate(di, hn::BitCast(d16, hn::Load(di, rows.pairs[pair][v])), of_center, sum[v], odd[v]);
       }
     for (std::size_t v = 0; v < kRowVectors; ++v) {
-      const auto products = hn::ConvertTo(d, hn::RearrangeToOddPlusEven(sum[v], odd[v]));
-      const auto from = hn::NegMulAdd(hn::LoadU(d, rho + v * kLanes), hn::Set(d, group.length[k]), hn::Set(d, group.half_square[k]));
-      const auto result = hn::NegMulAdd(hn::Mul(hn::LoadU(d, unit + v * kLanes), hn::Set(d, group.step[k])), products, from);
-      const auto placed = hn::BitCast(d, hn::Or(hn::AndNot(hn::Set(di, kPlaceBits), hn::BitCast(di, result)), place));
-      two[v].next = hn::Min(two[v].next, hn::Max(two[v].lowest, placed));
-      two[v].lowest = hn::Min(two[v].lowest, placed);
+      const auto result =
+          result_of(hn::RearrangeToOddPlusEven(sum[v], odd[v]), hn::LoadU(d, unit + v * kLanes), hn::LoadU(d, rho + v * kLanes),
+                    hn::Set(d, group.step[k]), hn::Set(d, group.length[k]), hn::Set(d, group.half_square[k]));
+      two[v].offer(placed(result, place));
     }
   }
 }

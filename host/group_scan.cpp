@@ -40,14 +40,12 @@ HWY_INLINE hn::Vec<Floats> load_rows(const float* column, const std::int32_t* ro
 template <class M>
 HWY_INLINE void store_rows(hn::Vec<Floats> values, M mask, float* column, const std::int32_t* rows) {
   const Floats d;
-  if (hn::AllTrue(d, mask) && are_neighbours(rows)) return hn::StoreU(values, d, column + rows[0]);
+  const bool all = hn::AllTrue(d, mask);
+  if (all && are_neighbours(rows)) return hn::StoreU(values, d, column + rows[0]);
   float lanes[kLanes];
   hn::StoreU(values, d, lanes);
-  if (hn::AllTrue(d, mask)) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) column[rows[lane]] = lanes[lane];
-    return;
-  }
-  Chosen(mask).for_each([&](std::size_t lane) HWY_ATTR { column[rows[lane]] = lanes[lane]; });
+  for (std::size_t lane = 0; all && lane < kLanes; ++lane) column[rows[lane]] = lanes[lane];
+  if (!all) Chosen(mask).for_each([&](std::size_t lane) HWY_ATTR { column[rows[lane]] = lanes[lane]; });
 }
 
 // table[i] of few numbers: two registers are faster than memory.

@@ -52,11 +52,7 @@ class MomentsPass {
       weight += w;
       if (key_of(tile.first_row + row) <= largest_key) sampled.push_back(row);
     }
-    const float* const x = tile.x + first * tile.n_columns;
-    if (tile.weight != nullptr)
-      block.add(x, tile.weight + first, last - first);
-    else
-      block.add(x, last - first);
+    block.add(tile.x + first * tile.n_columns, tile.weight != nullptr ? tile.weight + first : nullptr, last - first);
     const std::lock_guard lock(mutex_);
     moments_.n_rows += rows;
     moments_.weight += weight;

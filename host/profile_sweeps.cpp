@@ -48,16 +48,18 @@ Frame make_frame(const SegmentScope& scope, const Counts& counts, const quantile
   return frame;
 }
 
+std::int64_t column_bytes_of_one(std::int32_t n_segments) {
+  return statistics_bytes(n_segments) + quantiles::statistics_bytes(n_segments, kPerMille.size());
+}
+
 }  // namespace
 
-std::int64_t column_bytes(const Context& context, std::int32_t n_segments) {
-  return context.threads() * (statistics_bytes(n_segments) + quantiles::statistics_bytes(n_segments, kPerMille.size()));
-}
+std::int64_t column_bytes(const Context& context, std::int32_t n_segments) { return context.threads() * column_bytes_of_one(n_segments); }
 
 std::int32_t columns_per_round(Context& context, const Passes& passes, std::int32_t n_segments, std::int32_t n_columns) {
   const MemoryLedger& memory = context.memory();
   const std::int64_t needed = column_bytes(context, n_segments);
-  const std::int64_t on_device = std::max<std::int64_t>(passes.device_bytes / (needed / context.threads()), 1);
+  const std::int64_t on_device = std::max<std::int64_t>(passes.device_bytes / column_bytes_of_one(n_segments), 1);
   std::int64_t fit =
       std::min({memory.available() / needed, on_device, quantiles::most_columns(n_segments, kPerMille.size()), std::int64_t{n_columns}});
   context.communicator().all_reduce(std::span(&fit, 1), Merge::min);

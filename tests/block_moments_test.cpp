@@ -43,10 +43,7 @@ void expect_moments(std::size_t n_rows, std::size_t n_columns, const std::vector
   BlockMoments block(grid);
   GridMoments found{.sums = WideSums(n_columns), .squares = WideSums(n_columns)};
   for (int again = 0; again < 2; ++again) {
-    if (weight.empty())
-      block.add(x.data(), static_cast<std::int64_t>(n_rows));
-    else
-      block.add(x.data(), weight.data(), static_cast<std::int64_t>(n_rows));
+    block.add(x.data(), weight.empty() ? nullptr : weight.data(), static_cast<std::int64_t>(n_rows));
     block.flush(found);
   }
   for (std::size_t j = 0; j < n_columns; ++j) {
