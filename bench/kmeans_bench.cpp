@@ -105,7 +105,7 @@ BENCHMARK(start)
 
 // One scan of every row and group on one core, the rows rounded before: by vectors, by the matrix unit.
 void scan(benchmark::State& state) {
-  constexpr std::int64_t kStrips = 32, kRows = kStrips * nearest::kStripRows;
+  constexpr std::int64_t kStrips = 32, kRows = kStrips * nearest::kLeastStripRows;
   const std::int32_t d = static_cast<std::int32_t>(state.range(0)), k = static_cast<std::int32_t>(state.range(1));
   const testing::GridRows rows = make_rows(kRows, d, k);
   const std::span centers = std::span(rows.x).first(static_cast<std::size_t>(k) * static_cast<std::size_t>(d));
@@ -119,12 +119,13 @@ void scan(benchmark::State& state) {
   nearest::NoBounds no_bounds(groups.n_groups());
   nearest::StripScan strip_scan(groups.n_groups());
   for (auto _ : state)
-    for (std::int64_t row = 0; row < kRows; row += nearest::kStripRows) {
+    for (std::int64_t row = 0; row < kRows; row += nearest::kLeastStripRows) {
       const nearest::RoundedRows of_strip = rounded.from(row, groups.n_pairs());
-      const nearest::Strip strip{of_strip.pairs,
+      const nearest::Strip strip{rows.x.data() + row * d,
+                                 of_strip.pairs,
                                  of_strip.length,
                                  of_strip.lost,
-                                 nearest::kStripRows,
+                                 nearest::kLeastStripRows,
                                  d,
                                  &groups,
                                  no_bounds.forget(),

@@ -91,7 +91,7 @@ HWY_INLINE void split_cells(const std::uint8_t* HWY_RESTRICT cells, std::ptrdiff
 void split_rows(const Strip& strip, StripScan& scan) {
   const std::int32_t n_columns = 2 * strip.groups->n_pairs();
   const std::size_t n_lines = static_cast<std::size_t>(lines_of_row(n_columns));
-  scan.lines.resize(static_cast<std::size_t>(kStripRows + kUnitRows) * n_lines);
+  scan.lines.resize(static_cast<std::size_t>(scan.strip_rows + kUnitRows) * n_lines);
   for (std::size_t entry = 0; entry < scan.doubtful.size(); ++entry) {
     const auto* cells = reinterpret_cast<const std::uint8_t*>(strip.pairs + std::int64_t{scan.doubtful[entry]} * strip.groups->n_pairs());
     ByteLine* lines = &scan.lines[entry * n_lines];
@@ -107,7 +107,7 @@ const ByteLine* lines_of_entries(const Strip& strip, StripScan& scan, const std:
                                  std::int64_t n_entries) {
   const std::int64_t n_lines = lines_of_row(2 * strip.groups->n_pairs());
   if (entries == nullptr) return scan.lines.data() + first * n_lines;
-  ByteLine* const gathered = scan.lines.data() + kStripRows * n_lines;
+  ByteLine* const gathered = scan.lines.data() + scan.strip_rows * n_lines;
   for (std::int64_t r = 0; r < std::min<std::int64_t>(kUnitRows, n_entries - first); ++r)
     std::copy_n(scan.lines.data() + entries[first + r] * n_lines, n_lines, gathered + r * n_lines);
   return gathered;

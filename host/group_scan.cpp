@@ -32,8 +32,9 @@ HWY_INLINE void append_numbers(const Chosen& chosen, std::size_t first, StripLis
 // What a column of the strip holds for the rows of some entries, and the way back for those of a mask. Rows ascend, and 0 follows
 // the last.
 HWY_INLINE bool are_neighbours(const std::int32_t* rows) { return rows[kLanes - 1] - rows[0] == static_cast<std::int32_t>(kLanes) - 1; }
-HWY_INLINE hn::Vec<Floats> load_rows(const float* column, const std::int32_t* rows) {
-  const Floats d;
+template <class T>
+HWY_INLINE auto load_rows(const T* column, const std::int32_t* rows) {
+  const hn::Rebind<T, Floats> d;
   if (are_neighbours(rows)) return hn::LoadU(d, column + rows[0]);
   return hn::GatherIndex(d, column, hn::LoadU(hn::RebindToSigned<Floats>(), rows));
 }
@@ -63,12 +64,9 @@ HWY_INLINE auto look_up(const T* table, std::int32_t n, hn::Vec<hn::RebindToSign
   return hn::GatherIndex(d, table, i);
 }
 
-// How far centers drifted; infinitely where there is none.
+// How far centers drifted; something where there is none, as for rows without a label: their upper bounds are infinite.
 HWY_INLINE hn::Vec<Floats> drift_of(const Strip& strip, hn::Vec<hn::RebindToSigned<Floats> > center) {
-  const Floats d;
-  const hn::RebindToSigned<Floats> di;
-  const auto drift = look_up(strip.drifts.center, strip.groups->n_centers(), hn::Max(center, hn::Zero(di)));
-  return hn::IfThenElse(hn::RebindMask(d, hn::Lt(center, hn::Zero(di))), hn::Set(d, kInfinity), drift);
+  return look_up(strip.drifts.center, strip.groups->n_centers(), hn::Max(center, hn::Zero(hn::RebindToSigned<Floats>())));
 }
 
 // What is known of the rows of all entries: length, and of it unit and rho.
@@ -85,7 +83,7 @@ void find_errors(const Strip& strip, StripScan& scan) {
   }
 }
 
-// What is known of the rows of the next strip lies behind that of this one.
+// What is known of the rows that come next.
 HWY_INLINE void fetch_ahead(const Strip& strip, std::int64_t row) {
   __builtin_prefetch(strip.length + row);
   __builtin_prefetch(strip.lost + row);
@@ -94,30 +92,40 @@ HWY_INLINE void fetch_ahead(const Strip& strip, std::int64_t row) {
   for (std::int32_t g = 0; g < strip.groups->n_groups(); ++g) __builtin_prefetch(strip.bounds.lower + g * strip.bounds.stride + row);
 }
 
-// Lists the rows whose label does not stand, and what their bounds say.
-void find_doubtful_target(const Strip& strip, StripScan& scan) {
+// Lists the rows whose label does not stand and, where a scan tightens bounds, what theirs say.
+template <bool kWithBounds>
+HWY_INLINE void list_doubtful(const Strip& strip, StripScan& scan) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
-  const auto& bounds = strip.bounds;
-  scan.doubtful.clear();
-  for (std::int64_t i = 0; i < strip.n_rows; i += static_cast<std::int64_t>(kLanes)) {
-    if (i % kWordsOfLine == 0) fetch_ahead(strip, i + kStripRows);
+  const StripBounds bounds = strip.bounds;  // here, nothing that is stored can be part of them
+  const float* const group_drift = strip.drifts.group;
+  const std::int32_t n_groups = strip.groups->n_groups();
+  const std::size_t n_rows = static_cast<std::size_t>(strip.n_rows);
+  std::int32_t* const rows = &scan.doubtful[0];
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < n_rows; i += kLanes) {
+    if (i % kWordsOfLine == 0) fetch_ahead(strip, static_cast<std::int64_t>(i) + kLeastStripRows);
     const auto label = hn::LoadU(di, bounds.label + i);
     const auto reach = hn::Add(hn::LoadU(d, bounds.upper + i), drift_of(strip, label));
     auto least = hn::Set(d, kInfinity);
-    for (std::int32_t g = 0; g < strip.groups->n_groups(); ++g)
-      least = hn::Min(least, hn::Sub(hn::LoadU(d, bounds.lower + g * bounds.stride + i), hn::Set(d, strip.drifts.group[g])));
-    const auto stands = hn::Gt(least, reach);
-    if (hn::AllTrue(d, stands)) continue;
-    const auto in_doubt = hn::AndNot(stands, lanes_of(static_cast<std::size_t>(strip.n_rows), static_cast<std::size_t>(i)));
-    const Chosen chosen(in_doubt);
-    const std::size_t n = scan.doubtful.size();
-    chosen.store(reach, scan.reach.data() + n);
-    chosen.store(least, scan.least.data() + n);
-    chosen.store(label, scan.label.data() + n);
-    append_numbers(chosen, static_cast<std::size_t>(i), scan.doubtful);
+    for (std::int32_t g = 0; g < n_groups; ++g)
+      least = hn::Min(least, hn::Sub(hn::LoadU(d, bounds.lower + g * bounds.stride + i), hn::Set(d, group_drift[g])));
+    const Chosen chosen(hn::AndNot(hn::Gt(least, reach), lanes_of(n_rows, i)));
+    if constexpr (kWithBounds) {
+      if (chosen.bits() == 0) continue;
+      chosen.store(reach, scan.reach.data() + n);
+      chosen.store(least, scan.least.data() + n);
+      chosen.store(label, scan.label.data() + n);
+    }
+    chosen.store_numbers(static_cast<std::int32_t>(i), rows + n);  // without a branch, which would be taken at random
+    n += chosen.size();
   }
+  scan.doubtful.resize(n);
   scan.doubtful.end_with_zeros();
+}
+
+void find_doubtful_target(const Strip& strip, StripScan& scan) {
+  is_tightened(strip) ? list_doubtful<true>(strip, scan) : list_doubtful<false>(strip, scan);
 }
 
 // Places of the own centers of kLanes entries from `first` on, and the sums of products with them; 0 beyond the last entry and where
@@ -212,19 +220,26 @@ void find_needing(const Strip& strip, StripScan& scan, std::int32_t group) {
   }
 }
 
+// A row that the exact chain or the sums will want soon.
+HWY_INLINE void fetch_exact(const Strip& strip, std::int32_t row) {
+  const float* const x = strip.x + std::int64_t{row} * strip.n_columns;
+  for (std::int32_t column = 0; column < strip.n_columns; column += static_cast<std::int32_t>(kWordsOfLine)) __builtin_prefetch(x + column);
+}
+
 // Entries of a mask, of those from `first` on, belong to these centers from now on.
 template <class M, class V>
 HWY_INLINE void note_moves(const Strip& strip, StripScan& scan, M mask, V center, std::size_t first) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
-  const auto before = hn::LoadU(di, scan.label.data() + first);
+  const auto before = load_rows(strip.bounds.label, &scan.doubtful[first]);
   const auto moves = hn::AndNot(hn::RebindMask(d, hn::Eq(before, center)), mask);
   if (hn::AllFalse(d, moves)) return;
   std::int32_t to[kLanes];
   hn::StoreU(center, di, to);
   Chosen(moves).for_each([&](std::size_t lane) HWY_ATTR {
     const std::int32_t row = scan.doubtful[first + lane];
-    scan.moves.add({row, scan.label[first + lane], to[lane]});
+    fetch_exact(strip, row);
+    scan.moves.add({row, strip.bounds.label[row], to[lane]});
     strip.bounds.label[row] = to[lane];
   });
 }
@@ -258,7 +273,11 @@ void find_lowest(const Strip& strip, StripScan& scan) {
     const auto drift = hn::Mul(drift_of(strip, center), hn::Set(d, 1 - kDriftOutwards));
     store_rows(hn::Sub(reach, drift), is_entry, strip.bounds.upper, &scan.doubtful[i]);
     const auto ambiguous = hn::AndNot(certain, is_entry);
-    if (!hn::AllFalse(d, ambiguous)) append_numbers(Chosen(ambiguous), i, scan.ambiguous);
+    if (!hn::AllFalse(d, ambiguous)) {
+      const Chosen chosen(ambiguous);
+      append_numbers(chosen, i, scan.ambiguous);
+      chosen.for_each([&](std::size_t lane) HWY_ATTR { fetch_exact(strip, scan.doubtful[i + lane]); });
+    }
     note_moves(strip, scan, certain, center, i);
   }
 }
@@ -309,7 +328,7 @@ void scan_groups(const Strip& strip, StripScan& scan) {
     } else if (n_needing * 4 > n_entries * 3) {
       scan_group(strip, scan, g, nullptr, n_entries);
     } else {
-      std::fill_n(scan.lowest_of(g), kStripRows, CenterGroups::kNoScore);
+      std::fill_n(scan.lowest_of(g), n_entries, CenterGroups::kNoScore);
       scan_group(strip, scan, g, &scan.needing[0], n_needing);
     }
   }
@@ -342,21 +361,6 @@ namespace coterie::nearest {
 HWY_EXPORT(find_doubtful_target);
 HWY_EXPORT(scan_doubtful_target);
 HWY_EXPORT(results_of_group_target);
-
-StripScan::StripScan(std::int32_t n_groups) : lowest(static_cast<std::size_t>(n_groups * kStripRows)), next(lowest.size()) {
-  constexpr std::size_t kEntries = static_cast<std::size_t>(kStripRows + kSlack);
-  for (auto* column : {&reach, &least, &length, &unit, &rho, &limit}) column->resize(kEntries);
-  for (auto* column : {&label, &own, &place}) column->resize(kEntries);
-}
-
-NoBounds::NoBounds(std::int32_t n_groups)
-    : label_(kStripRows), upper_(kStripRows), lower_(static_cast<std::size_t>(n_groups * kStripRows)) {}
-
-StripBounds NoBounds::forget() {
-  std::fill(label_.begin(), label_.end(), -1);
-  std::fill(upper_.begin(), upper_.end(), kInfinity);
-  return {label_.data(), upper_.data(), lower_.data(), kStripRows};
-}
 
 bool find_doubtful(const Strip& strip, StripScan& scan) {
   HWY_DYNAMIC_DISPATCH(find_doubtful_target)(strip, scan);

@@ -25,7 +25,7 @@ struct StripBounds {
 // Bounds that know nothing, of strips that are not remembered.
 class NoBounds {
  public:
-  explicit NoBounds(std::int32_t n_groups);
+  explicit NoBounds(std::int32_t n_groups, std::int64_t strip_rows = kLeastStripRows);
   StripBounds forget();
 
  private:
@@ -40,11 +40,11 @@ struct Drifts {
 // Vectors may reach beyond the last row of a strip.
 inline constexpr std::int64_t kSlack = 32;
 
-// A list that is filled without a check: there are never more than kStripRows.
+// A list that is filled without a check: there are never more than rows of a strip.
 template <class T>
 class StripList {
  public:
-  StripList() : items_(static_cast<std::size_t>(kStripRows + kSlack)) {}
+  explicit StripList(std::int64_t strip_rows) : items_(static_cast<std::size_t>(strip_rows + kSlack)) {}
   void clear() { size_ = 0; }
   void add(const T& item) { items_[size_++] = item; }
   void grow(std::size_t by) { size_ += by; }  // over items written to end()
@@ -62,10 +62,15 @@ class StripList {
   std::size_t size_ = 0;
 };
 
+// How many rows are best scanned together: the more, the further ahead those in doubt can be fetched and the less is done once a strip,
+// while rows, results and bounds fit a core's L2 cache. A power of two from kLeastStripRows to kBlockRows.
+std::int64_t choose_strip_rows(std::int32_t n_groups, std::int32_t n_columns);
+
 // Results for the rows of one strip under one model whose label does not stand: its entries. Columns are by entry.
 struct StripScan {
-  explicit StripScan(std::int32_t n_groups = 0);
+  explicit StripScan(std::int32_t n_groups = 0, std::int64_t strip_rows = kLeastStripRows);
 
+  std::int64_t strip_rows;            // at most
   StripList<std::int32_t> doubtful;   // rows of the entries, in ascending order
   std::vector<std::int32_t> label;    // before the scan
   std::vector<float> reach;           // upper bound of the distance to the nearest center
@@ -76,24 +81,25 @@ struct StripScan {
   std::int64_t n_scans = 0;           // entries by groups
 
   std::vector<float> length, unit, rho;  // of the row, of its whole numbers, of its results; center_groups.hpp
-  std::vector<float> lowest, next;       // (n_groups, kStripRows) the two lowest results of a group; kNoScore: not scanned
+  std::vector<float> lowest, next;       // (n_groups, strip_rows) the two lowest results of a group; kNoScore: not scanned
   std::vector<std::int32_t> place;       // of the lowest result of all groups
   std::vector<float> limit;              // centers with larger results are farther for certain
   std::vector<ByteLine> lines;           // for a matrix unit: rows of the entries, then room for kUnitRows of them gathered
   StripList<Move> moves;                 // rows with a new label
   StripList<std::int32_t> ambiguous;     // entries whose label is not certain
 
-  float* lowest_of(std::int32_t group) { return lowest.data() + group * kStripRows; }
-  float* next_of(std::int32_t group) { return next.data() + group * kStripRows; }
-  const float* lowest_of(std::int32_t group) const { return lowest.data() + group * kStripRows; }
-  const float* next_of(std::int32_t group) const { return next.data() + group * kStripRows; }
+  float* lowest_of(std::int32_t group) { return lowest.data() + group * strip_rows; }
+  float* next_of(std::int32_t group) { return next.data() + group * strip_rows; }
+  const float* lowest_of(std::int32_t group) const { return lowest.data() + group * strip_rows; }
+  const float* next_of(std::int32_t group) const { return next.data() + group * strip_rows; }
 };
 
 // One strip under one model.
 struct Strip {
+  const float* x;             // (n_rows, n_columns) as they were before rounding: fetched where they are wanted next
   const std::int32_t* pairs;  // (n_rows, n_pairs)
-  const float* length;        // (kStripRows)
-  const float* lost;          // (kStripRows)
+  const float* length;        // (n_rows)
+  const float* lost;          // (n_rows)
   std::int64_t n_rows;
   std::int32_t n_columns;
   const CenterGroups* groups;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace coterie::kmeans {
 namespace {
@@ -77,7 +78,7 @@ void RowBounds::drift(const std::vector<double>& movements) {
 // Labels and distances to own centers stay; of the other centers nothing is known any more.
 void RowBounds::group_anew(std::span<const float> cluster_centers) {
   order_ = nearest::order_by_proximity(cluster_centers, static_cast<std::int32_t>(order_.size()), n_columns_);
-  for (const Block& block : blocks_) std::fill_n(block.lower, n_groups() * kBlockRows, 0.0f);
+  ++grouping_;
 }
 
 std::int64_t RowBounds::block_bytes(std::int32_t n_clusters) {
@@ -95,10 +96,18 @@ bool RowBounds::grow(std::int64_t n_blocks, MemoryLedger& memory) {
   float* bounds = bounds_.emplace_back(make_row_array<float>(static_cast<std::size_t>(more * n_bounds))).get();
   for (std::int64_t i = 0; i < more; ++i, labels += kBlockRows, bounds += n_bounds) {
     blocks_.push_back({labels, bounds, bounds + kBlockRows});
-    std::fill_n(labels, kBlockRows, kNoLabel);
-    std::fill_n(bounds, kBlockRows, kInfinity);
   }
   return true;
+}
+
+void RowBounds::open(std::int64_t block) {
+  Block& of = blocks_[static_cast<std::size_t>(block)];
+  const std::int64_t before = std::exchange(of.grouping, grouping_);
+  if (before == grouping_) return;
+  std::fill_n(of.lower, n_groups() * kBlockRows, 0.0f);
+  if (before > 0) return;
+  std::fill_n(of.label, kBlockRows, kNoLabel);
+  std::fill_n(of.upper, kBlockRows, kInfinity);
 }
 
 void RowBounds::give_up() {

@@ -38,6 +38,8 @@ class RowBounds {
   bool grow(std::int64_t n_blocks, MemoryLedger& memory);
   void give_up();  // forgets all rows, and gives their memory back
   static std::int64_t block_bytes(std::int32_t n_clusters);
+  // Before the strips of a block are used in a sweep; by the thread that uses them, for it may be the first to touch their memory.
+  void open(std::int64_t block);
   nearest::StripBounds strip(std::int64_t block, std::int64_t row) const;
 
   std::span<const std::int32_t> order() const { return order_; }  // of the centers, for CenterGroups
@@ -45,9 +47,10 @@ class RowBounds {
 
  private:
   struct Block {
-    std::int32_t* label;  // (kBlockRows)
-    float* upper;         // (kBlockRows)
-    float* lower;         // (n_groups, kBlockRows)
+    std::int32_t* label;        // (kBlockRows)
+    float* upper;               // (kBlockRows)
+    float* lower;               // (n_groups, kBlockRows)
+    std::int64_t grouping = 0;  // that `lower` belongs to; 0: nothing is known yet
   };
   std::size_t n_groups() const { return group_drifts_.size(); }
   void drift(const std::vector<double>& movements);
@@ -55,7 +58,7 @@ class RowBounds {
   void group_anew(std::span<const float> cluster_centers);
 
   std::int32_t n_columns_;
-  std::int64_t sweeps_ = 0, n_scans_ = 0;
+  std::int64_t sweeps_ = 0, n_scans_ = 0, grouping_ = 1;
   std::vector<float> centers_;                        // (n_clusters, n_columns) of the last sweep; empty before the first
   std::vector<std::int32_t> order_;                   // (n_clusters)
   std::vector<double> center_drifts_, group_drifts_;  // (n_clusters), (n_groups)

@@ -94,8 +94,8 @@ struct Worker {
   std::vector<std::int64_t> n_scans;  // by model: of a row and a group
   std::unique_ptr<nearest::StripScan> scan;
   std::unique_ptr<nearest::NoBounds> no_bounds;
-  std::vector<std::int32_t> pairs;  // (kStripRows, n_pairs) of rounded rows that are not kept
-  std::vector<float> length, lost;  // (kStripRows)
+  std::vector<std::int32_t> pairs;  // (strip_rows, n_pairs) of rounded rows that are not kept
+  std::vector<float> length, lost;  // (strip_rows)
   nearest::Exact exact;
   std::vector<std::int32_t> rivals;
   std::vector<nearest::Pair> exact_pairs;
@@ -184,6 +184,9 @@ class CpuPass final : public Pass {
       if (scanned.groups.usable()) continue;
       scanned.exact = std::make_unique<nearest::Centers>(model.cluster_centers, model.n_clusters, n_columns_);
     }
+    most_groups_ = 0;
+    for (const Scanned& scanned : scanned_) most_groups_ = std::max(most_groups_, scanned.groups.n_groups());
+    if (strip_rows_ == 0) strip_rows_ = nearest::choose_strip_rows(most_groups_, n_columns_);
   }
 
   void make_room(std::int64_t n_blocks) {
@@ -212,26 +215,23 @@ class CpuPass final : public Pass {
 
   void prepare(Worker& worker, bool weighted) const {
     if (!worker.sums.empty()) return;
-    std::int32_t most_groups = 0;
-    for (std::size_t m = 0; m < models_.size(); ++m) {
-      worker.sums.emplace_back(models_[m]->n_clusters, n_columns_, weighted);
-      most_groups = std::max(most_groups, scanned_[m].groups.n_groups());
-    }
+    for (const Model* model : models_) worker.sums.emplace_back(model->n_clusters, n_columns_, weighted);
     worker.n_scans.resize(models_.size());
-    worker.scan = std::make_unique<nearest::StripScan>(most_groups);
-    worker.no_bounds = std::make_unique<nearest::NoBounds>(most_groups);
-    constexpr std::size_t kRows = static_cast<std::size_t>(nearest::kStripRows);
-    worker.pairs.resize(kRows * static_cast<std::size_t>(nearest::pairs_of(n_columns_)));
-    for (auto* column : {&worker.length, &worker.lost}) column->resize(kRows);
+    worker.scan = std::make_unique<nearest::StripScan>(most_groups_, strip_rows_);
+    worker.no_bounds = std::make_unique<nearest::NoBounds>(most_groups_, strip_rows_);
+    worker.pairs.resize(static_cast<std::size_t>(strip_rows_ * nearest::pairs_of(n_columns_)));
+    for (auto* column : {&worker.length, &worker.lost}) column->resize(static_cast<std::size_t>(strip_rows_));
   }
 
   void add_block(const Tile& tile, std::int64_t first, std::int64_t block, Worker& worker) {
     prepare(worker, tile.weight != nullptr);
+    for (const Memory* memory : recalled_)
+      if (memory->keeps_rows) memory->bounds->open(block);
     const std::int64_t n_rows = std::min(kBlockRows, tile.n_rows - first);
-    for (std::int64_t row = 0; row < n_rows; row += nearest::kStripRows) {
+    for (std::int64_t row = 0; row < n_rows; row += strip_rows_) {
       const StripPlace place{tile.x + (first + row) * n_columns_,
                              tile.weight != nullptr ? tile.weight + first + row : nullptr,
-                             std::min(nearest::kStripRows, n_rows - row),
+                             std::min(strip_rows_, n_rows - row),
                              tile.first_row + first + row,
                              block,
                              row};
@@ -249,12 +249,19 @@ class CpuPass final : public Pass {
                                              ? rounded_.rows(place.block).from(place.row, nearest::pairs_of(n_columns_))
                                              : nearest::RoundedRows{worker.pairs.data(), worker.length.data(), worker.lost.data()};
     bool forgotten = false;
-    bool& is_rounded = keeps_rounded_ ? rounded_.is_filled(place.block, place.row / nearest::kStripRows) : forgotten;
+    bool& is_rounded = keeps_rounded_ ? rounded_.is_filled(place.block, place.row) : forgotten;
     for (std::size_t m = 0; m < models_.size(); ++m) {
       const nearest::StripBounds bounds =
           recalled_[m]->keeps_rows ? recalled_[m]->bounds->strip(place.block, place.row) : worker.no_bounds->forget();
-      const nearest::Strip strip{rounded.pairs, rounded.length,      rounded.lost, place.n_rows,
-                                 n_columns_,    &scanned_[m].groups, bounds,       recalled_[m]->bounds->drifts()};
+      const nearest::Strip strip{place.x,
+                                 rounded.pairs,
+                                 rounded.length,
+                                 rounded.lost,
+                                 place.n_rows,
+                                 n_columns_,
+                                 &scanned_[m].groups,
+                                 bounds,
+                                 recalled_[m]->bounds->drifts()};
       worker.scan->moves.clear();
       if (scanned_[m].exact != nullptr) {
         label_exactly(m, place, bounds, worker);
@@ -338,6 +345,8 @@ class CpuPass final : public Pass {
   std::map<const Model*, Memory> memory_;  // of the last sweep; what is known of other centers would cost time, never a bit
   std::vector<Memory*> recalled_;          // by model
   std::vector<Scanned> scanned_;           // by model
+  std::int32_t most_groups_ = 0;           // of a model
+  std::int64_t strip_rows_ = 0;            // the same for all sweeps, for rows are rounded by strip
   nearest::RoundedBlocks rounded_;
   bool keeps_rounded_ = true;  // false: the ledger had no room
   std::vector<Worker> workers_;
@@ -352,9 +361,10 @@ std::unique_ptr<Pass> make_cpu_pass(Context& context, const Grid& grid, std::int
 }
 
 // Per cell: a double and its high half, the wide sums they end in and those of the sweep before, the center as it was before, and
-// three times in 16 bits, once of them for a matrix unit. Per cluster: counts, and its share of the results of a group for a strip.
+// three times in 16 bits, once of them for a matrix unit. Per cluster: counts, and its share of the results of a group for a strip (of few
+// groups: a cache's worth).
 std::int64_t statistics_bytes(std::int32_t n_clusters, std::int32_t n_columns) {
-  constexpr std::int64_t kResults = 2 * nearest::kStripRows * static_cast<std::int64_t>(sizeof(float)) / nearest::kGroupWidth;
+  constexpr std::int64_t kResults = 2 * nearest::kLeastStripRows * static_cast<std::int64_t>(sizeof(float)) / nearest::kGroupWidth;
   return std::int64_t{n_clusters} * n_columns * (2 * 8 + 2 * 16 + 4 + 3 * 2) + std::int64_t{n_clusters} * (32 + kResults);
 }
 

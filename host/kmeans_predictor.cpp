@@ -29,8 +29,8 @@ struct Worker {
   nearest::Exact exact;  // of a block
   std::unique_ptr<nearest::StripScan> scan;
   std::unique_ptr<nearest::NoBounds> no_bounds;
-  std::vector<std::int32_t> words, rivals;  // (kStripRows, pairs_of(n_columns)) rounded rows
-  std::vector<float> length, lost;          // (kStripRows)
+  std::vector<std::int32_t> words, rivals;  // (strip_rows, pairs_of(n_columns)) rounded rows
+  std::vector<float> length, lost;          // (strip_rows)
   std::vector<nearest::Pair> pairs;
   std::vector<double> squared_distance;  // of pairs
 };
@@ -112,18 +112,20 @@ class CpuPredictor final : public Predictor {
   }
 
   void scan_block(const float* x, std::int64_t n_rows, std::int32_t n_columns, const Output& output, Worker& worker) const {
+    const std::int64_t strip_rows = nearest::choose_strip_rows(groups_.n_groups(), n_columns);
     if (worker.scan == nullptr) {
-      worker.scan = std::make_unique<nearest::StripScan>(groups_.n_groups());
-      worker.no_bounds = std::make_unique<nearest::NoBounds>(groups_.n_groups());
-      worker.words.resize(static_cast<std::size_t>(nearest::kStripRows * groups_.n_pairs()));
-      worker.length.resize(static_cast<std::size_t>(nearest::kStripRows));
-      worker.lost.resize(static_cast<std::size_t>(nearest::kStripRows));
+      worker.scan = std::make_unique<nearest::StripScan>(groups_.n_groups(), strip_rows);
+      worker.no_bounds = std::make_unique<nearest::NoBounds>(groups_.n_groups(), strip_rows);
+      worker.words.resize(static_cast<std::size_t>(strip_rows * groups_.n_pairs()));
+      worker.length.resize(static_cast<std::size_t>(strip_rows));
+      worker.lost.resize(static_cast<std::size_t>(strip_rows));
     }
-    for (std::int64_t row = 0; row < n_rows; row += nearest::kStripRows) {
+    for (std::int64_t row = 0; row < n_rows; row += strip_rows) {
       const nearest::RoundedRows rounded{worker.words.data(), worker.length.data(), worker.lost.data()};
-      const std::int64_t n_strip_rows = std::min(nearest::kStripRows, n_rows - row);
+      const std::int64_t n_strip_rows = std::min(strip_rows, n_rows - row);
       nearest::round_rows(x + row * n_columns, n_strip_rows, units_, rounded);
-      const nearest::Strip strip{rounded.pairs,
+      const nearest::Strip strip{x + row * n_columns,
+                                 rounded.pairs,
                                  rounded.length,
                                  rounded.lost,
                                  n_strip_rows,

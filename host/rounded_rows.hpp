@@ -33,7 +33,7 @@ constexpr double length_error(std::int32_t n_columns) {
   return static_cast<double>(in_a_lane + 12) * 0x1p-24;
 }
 
-inline constexpr std::int64_t kStripRows = 256;  // scanned together: rows, results and bounds fit a core's L2 cache
+inline constexpr std::int64_t kLeastStripRows = 256;  // rows that are scanned together; a strip has once or several times as many
 
 // Two columns in one word, padded with zeros to whole 16 bytes.
 constexpr std::int32_t pairs_of(std::int32_t n_columns) { return (n_columns + 7) / 8 * 4; }
@@ -52,13 +52,14 @@ class RoundedBlocks {
   // Makes room for the rows up to block n_blocks, of kBlockRows; false when the ledger has not twice as much left: caches go first.
   bool grow(std::int64_t n_blocks, std::int32_t n_columns, MemoryLedger& memory);
   RoundedRows rows(std::int64_t block) const { return blocks_[static_cast<std::size_t>(block)]; }
-  bool& is_filled(std::int64_t block, std::int64_t strip) {
-    return filled_[static_cast<std::size_t>(block)][static_cast<std::size_t>(strip)];
+  // Of the strip that begins with a row of the block; strips must always begin with the same rows.
+  bool& is_filled(std::int64_t block, std::int64_t row) {
+    return filled_[static_cast<std::size_t>(block)][static_cast<std::size_t>(row / kLeastStripRows)];
   }
 
  private:
   std::vector<RoundedRows> blocks_;
-  std::vector<std::array<bool, kBlockRows / kStripRows>> filled_;
+  std::vector<std::array<bool, kBlockRows / kLeastStripRows>> filled_;
   std::vector<RowArray<std::int32_t>> pairs_;  // by call of grow(), of many blocks
   std::vector<RowArray<float>> lengths_;       // length and lost
   std::vector<Reservation> memory_;

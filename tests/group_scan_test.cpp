@@ -36,21 +36,23 @@ class Scene {
     groups_ = CenterGroups(expected_.centers, order_by_proximity(expected_.centers, n_clusters, n_columns), units_, unit);
     center_drift_.assign(static_cast<std::size_t>(groups_.n_groups() * kGroupWidth), 0.0f);
     group_drift_.assign(static_cast<std::size_t>(groups_.n_groups()), 0.0f);
-    for (auto* column : {&length_, &lost_, &upper_}) column->assign(kStripRows, std::numeric_limits<float>::infinity());
-    lower_.assign(static_cast<std::size_t>(groups_.n_groups() * kStripRows), 0.0f);
-    pairs_.resize(static_cast<std::size_t>(kStripRows * groups_.n_pairs()));
-    label_.assign(kStripRows, -1);
-    scan_ = StripScan(groups_.n_groups());
+    const std::int64_t strip_rows = choose_strip_rows(groups_.n_groups(), n_columns);
+    label_.assign(static_cast<std::size_t>(strip_rows), -1);
+    for (auto* column : {&length_, &lost_, &upper_}) column->assign(label_.size(), std::numeric_limits<float>::infinity());
+    lower_.assign(static_cast<std::size_t>(groups_.n_groups() * strip_rows), 0.0f);
+    pairs_.resize(static_cast<std::size_t>(strip_rows * groups_.n_pairs()));
+    scan_ = StripScan(groups_.n_groups(), strip_rows);
   }
 
   Strip strip() {
-    return {pairs_.data(),
+    return {x_.data(),
+            pairs_.data(),
             length_.data(),
             lost_.data(),
             n_rows_,
             n_columns_,
             &groups_,
-            {label_.data(), upper_.data(), lower_.data(), kStripRows},
+            {label_.data(), upper_.data(), lower_.data(), std::ssize(label_)},
             {center_drift_.data(), group_drift_.data()}};
   }
 
@@ -113,7 +115,8 @@ class Scene {
       for (std::int32_t place = 0; place < groups_.n_groups() * kGroupWidth; ++place) {
         const std::int32_t center = groups_.center()[place];
         if (center < 0 || center == label_[i]) continue;
-        ASSERT_GE(distance(row, center), static_cast<double>(lower_[static_cast<std::size_t>(place / kGroupWidth * kStripRows + row)]))
+        ASSERT_GE(distance(row, center),
+                  static_cast<double>(lower_[static_cast<std::size_t>(place / kGroupWidth * std::ssize(label_) + row)]))
             << "row " << row << ", center " << center;
       }
     }
@@ -182,7 +185,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, GroupScan,
                          ::testing::Values(Case{1, 1, 1, 1, 0, 1}, Case{256, 1, 3, 4, 0, 1}, Case{255, 2, 7, 1, 0, 1},
                                            Case{97, 5, 8, 1, 0, 1}, Case{200, 13, 9, 1, 0, 1}, Case{256, 16, 16, 0.3, 0, 1},
                                            Case{100, 128, 16, 0.3, 0, 1}, Case{100, 129, 5, 0.3, 0, 1}, Case{133, 33, 65, 1, 0, 1},
-                                           Case{256, 130, 100, 0.5, 0, 1}, Case{256, 7, 300, 2, 0, 1}));
+                                           Case{256, 130, 100, 0.5, 0, 1}, Case{256, 7, 300, 2, 0, 1}, Case{1024, 16, 8, 0.3, 0, 1},
+                                           Case{1021, 16, 33, 0.3, 0, 1}, Case{2048, 1, 2, 1, 0, 1}));
 INSTANTIATE_TEST_SUITE_P(OffsetsAndScales, GroupScan,
                          ::testing::Values(Case{200, 6, 20, 1, 1e4, 1}, Case{200, 6, 20, 1, 0, 1e-30}, Case{200, 6, 20, 1, -30, 1e30}));
 
@@ -294,6 +298,21 @@ TEST(GroupScanByMatrixUnit, FindsWhatVectorsFindBitForBit) {
 }
 
 // With bounds from a scan and nothing moved, only rows that were ambiguous are scanned again.
+TEST(StripRows, AreFewerTheMoreARowTakesAndDivideABlock) {
+  for (const std::int32_t n_columns : {1, 16, 64, 1000}) {
+    std::int64_t fewer_groups = kBlockRows;
+    for (const std::int32_t n_groups : {1, 4, 63, 1000}) {
+      const std::int64_t rows = choose_strip_rows(n_groups, n_columns);
+      EXPECT_GE(rows, kLeastStripRows);
+      EXPECT_LE(rows, fewer_groups);
+      EXPECT_EQ(kBlockRows % rows, 0);
+      fewer_groups = rows;
+    }
+  }
+  EXPECT_GT(choose_strip_rows(1, 16), choose_strip_rows(1, 128));
+  EXPECT_EQ(choose_strip_rows(1000, 1000), kLeastStripRows);
+}
+
 TEST(GroupScanBounds, StandWhileNothingMoves) {
   Scene scene = make_scene({256, 9, 60, 3, 0, 1});
   scene.scan();

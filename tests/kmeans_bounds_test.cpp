@@ -167,14 +167,16 @@ TEST(RowBounds, DoubtTheRowsThatChangeAndFewOthers) {
     expected.centers = walk.model().cluster_centers;
     reference::assign(walk.rows().x, 4, expected);
     nearest::StripScan scan(groups.n_groups());
-    for (std::int64_t row = 0; row < kBlockRows; row += nearest::kStripRows) {
+    bounds.open(0);
+    for (std::int64_t row = 0; row < kBlockRows; row += nearest::kLeastStripRows) {
       const nearest::RoundedRows rows = rounded.rows(0).from(row, groups.n_pairs());
-      const nearest::Strip strip{rows.pairs, rows.length,          rows.lost,      nearest::kStripRows, 4,
-                                 &groups,    bounds.strip(0, row), bounds.drifts()};
-      std::vector<bool> in_doubt(nearest::kStripRows);
+      const nearest::Strip strip{
+          walk.rows().x.data() + row * 4, rows.pairs,     rows.length, rows.lost, nearest::kLeastStripRows, 4, &groups,
+          bounds.strip(0, row),           bounds.drifts()};
+      std::vector<bool> in_doubt(nearest::kLeastStripRows);
       nearest::find_doubtful(strip, scan);
       for (const std::int32_t i : scan.doubtful.items()) in_doubt[static_cast<std::size_t>(i)] = true;
-      for (std::int32_t i = 0; i < nearest::kStripRows; ++i) {
+      for (std::int32_t i = 0; i < nearest::kLeastStripRows; ++i) {
         const bool changes = strip.bounds.label[i] != expected.label[static_cast<std::size_t>(row + i)];
         EXPECT_TRUE(in_doubt[static_cast<std::size_t>(i)] || !changes) << "row " << row + i;
         changed += sweep == 1 && changes ? 1 : 0;
