@@ -188,6 +188,7 @@ Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoment
     for (Model& model : seed(context, grid, moments, entry)) jobs.push_back({std::move(model), &entry});
   Fit result;
   const SumsMemory memory{"the sums of k-means", [](const Model& model) { return statistics_bytes(model.n_clusters, model.n_columns); }};
+  pass.expect_rows(source.n_rows());
   result.sweeps = sweep_until_settled(
       context, source, pass, jobs, memory,
       [&](Model& model, const Statistics& statistics, const Params& own) { update(context, model, statistics, grid, moments, own); });

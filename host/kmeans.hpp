@@ -78,6 +78,8 @@ struct SweepStatistics {
 class Pass {
  public:
   virtual ~Pass() = default;
+  // Of a sweep, at most: called before the first begin() or never. Memory for them may be asked for at once.
+  virtual void expect_rows(std::int64_t /*n_rows*/) {}
   virtual void begin(std::span<const Model* const> models) = 0;
   virtual void accumulate(const Tile& tile) = 0;
   virtual SweepStatistics finish() = 0;

@@ -85,17 +85,16 @@ std::int64_t RowBounds::block_bytes(std::int32_t n_clusters) {
   return (2 + nearest::groups_of(n_clusters)) * kBlockRows * static_cast<std::int64_t>(sizeof(float));
 }
 
-bool RowBounds::grow(std::int64_t n_blocks, MemoryLedger& memory) {
-  const std::int64_t more = n_blocks - std::ssize(blocks_), n_bounds = static_cast<std::int64_t>(1 + n_groups()) * kBlockRows;
+bool RowBounds::grow(std::int64_t n_blocks, std::int64_t n_expected, MemoryLedger& memory) {
+  const std::int64_t more = n_blocks - std::ssize(blocks_), bytes = block_bytes(static_cast<std::int32_t>(order_.size()));
   if (more <= 0) return true;
-  const std::int64_t bytes = more * block_bytes(static_cast<std::int32_t>(order_.size()));
+  const std::int64_t n_to_come = std::max(more, std::min(n_expected - std::ssize(blocks_), memory.available() / bytes));
   Reservation reservation;
-  if (2 * bytes > memory.available() || !memory.try_reserve(bytes, reservation)) return false;
+  if (2 * more * bytes > memory.available() || !memory.try_reserve(more * bytes, reservation)) return false;
   memory_.push_back(std::move(reservation));
-  std::int32_t* labels = labels_.emplace_back(make_row_array<std::int32_t>(static_cast<std::size_t>(more * kBlockRows))).get();
-  float* bounds = bounds_.emplace_back(make_row_array<float>(static_cast<std::size_t>(more * n_bounds))).get();
-  for (std::int64_t i = 0; i < more; ++i, labels += kBlockRows, bounds += n_bounds) {
-    blocks_.push_back({labels, bounds, bounds + kBlockRows});
+  for (std::int64_t i = 0; i < more; ++i) {
+    float* const bounds = bounds_.take(static_cast<std::int64_t>(1 + n_groups()) * kBlockRows, n_to_come);
+    blocks_.push_back({labels_.take(kBlockRows, n_to_come), bounds, bounds + kBlockRows});
   }
   return true;
 }
@@ -112,8 +111,8 @@ void RowBounds::open(std::int64_t block) {
 
 void RowBounds::give_up() {
   blocks_.clear();
-  labels_.clear();
-  bounds_.clear();
+  labels_ = {};
+  bounds_ = {};
   memory_.clear();
 }
 

@@ -34,8 +34,9 @@ class RowBounds {
   // After a sweep: how many groups were scanned for how many rows, all in all.
   void note_scans(std::int64_t n_scans) { n_scans_ += n_scans; }
 
-  // Makes room for the rows up to block n_blocks; false when the ledger has not twice as much left: caches go first.
-  bool grow(std::int64_t n_blocks, MemoryLedger& memory);
+  // Makes room for the rows up to block n_blocks; false when the ledger has not twice as much left: caches go first. n_expected: how many
+  // there may be in the end.
+  bool grow(std::int64_t n_blocks, std::int64_t n_expected, MemoryLedger& memory);
   void give_up();  // forgets all rows, and gives their memory back
   static std::int64_t block_bytes(std::int32_t n_clusters);
   // Before the strips of a block are used in a sweep; by the thread that uses them, for it may be the first to touch their memory.
@@ -64,8 +65,8 @@ class RowBounds {
   std::vector<double> center_drifts_, group_drifts_;  // (n_clusters), (n_groups)
   std::vector<float> center_drift_, group_drift_;     // the same, rounded up; the first in whole groups
   std::vector<Block> blocks_;
-  std::vector<RowArray<std::int32_t>> labels_;  // by call of grow(), of many blocks
-  std::vector<RowArray<float>> bounds_;
+  RowPieces<std::int32_t> labels_;  // (kBlockRows) each
+  RowPieces<float> bounds_;         // (1 + n_groups, kBlockRows) each
   std::vector<Reservation> memory_;
 };
 

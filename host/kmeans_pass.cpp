@@ -115,6 +115,8 @@ class CpuPass final : public Pass {
  public:
   CpuPass(Context& context, Grid grid, std::int32_t n_columns) : context_(context), grid_(std::move(grid)), n_columns_(n_columns) {}
 
+  void expect_rows(std::int64_t n_rows) override { n_expected_blocks_ = (n_rows + kBlockRows - 1) / kBlockRows; }
+
   void begin(std::span<const Model* const> models) override {
     if (std::exchange(sweeping_, true)) memory_.clear();  // the last sweep was cut short: some rows are ahead of the others
     models_.assign(models.begin(), models.end());
@@ -191,11 +193,11 @@ class CpuPass final : public Pass {
 
   void make_room(std::int64_t n_blocks) {
     for (Memory* memory : recalled_) {
-      if (!memory->keeps_rows || memory->bounds->grow(n_blocks, context_.memory())) continue;
+      if (!memory->keeps_rows || memory->bounds->grow(n_blocks, n_expected_blocks_, context_.memory())) continue;
       memory->keeps_rows = false;
       memory->bounds->give_up();
     }
-    if (!keeps_rounded_ || rounded_.grow(n_blocks, n_columns_, context_.memory())) return;
+    if (!keeps_rounded_ || rounded_.grow(n_blocks, n_expected_blocks_, n_columns_, context_.memory())) return;
     keeps_rounded_ = false;
     rounded_ = {};
   }
@@ -339,6 +341,7 @@ class CpuPass final : public Pass {
   Grid grid_;
   std::int32_t n_columns_;
   std::int64_t first_row_ = -1;  // of the source
+  std::int64_t n_expected_blocks_ = 0;
   bool sweeping_ = false;
   nearest::Units units_;  // from the first tile
   std::vector<const Model*> models_;

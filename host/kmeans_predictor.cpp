@@ -92,7 +92,12 @@ class CpuPredictor final : public Predictor {
     return {label_, second_, squared_distance_, second_squared_distance_};
   }
 
+  // Results stay near the processor until they are taken, and their memory is used again.
+  std::int64_t rows_at_once() const override { return kBlocksOfAWorker * kBlockRows * context_.threads(); }
+
  private:
+  static constexpr std::int64_t kBlocksOfAWorker = 16;  // all are done about the same time
+
   void predict_block(const float* x, std::int64_t n_rows, const Output& output, nearest::Exact& exact) const {
     nearest::scan_exact(x, std::span(block_rows_).first(static_cast<std::size_t>(n_rows)), centers_, exact);
     std::copy(exact.label.begin(), exact.label.end(), output.label);

@@ -119,17 +119,18 @@ void round_rows(const float* x, std::int64_t n_rows, const Units& units, const R
   HWY_DYNAMIC_DISPATCH(round_rows_target)(x, n_rows, units, rounded);
 }
 
-bool RoundedBlocks::grow(std::int64_t n_blocks, std::int32_t n_columns, MemoryLedger& memory) {
+bool RoundedBlocks::grow(std::int64_t n_blocks, std::int64_t n_expected, std::int32_t n_columns, MemoryLedger& memory) {
   const std::int64_t more = n_blocks - std::ssize(blocks_), words = kBlockRows * pairs_of(n_columns);
   if (more <= 0) return true;
-  const std::int64_t bytes = more * (words + 2 * kBlockRows) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t block_bytes = (words + 2 * kBlockRows) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t n_to_come = std::max(more, std::min(n_expected - std::ssize(blocks_), memory.available() / block_bytes));
   Reservation reservation;
-  if (2 * bytes > memory.available() || !memory.try_reserve(bytes, reservation)) return false;
+  if (2 * more * block_bytes > memory.available() || !memory.try_reserve(more * block_bytes, reservation)) return false;
   memory_.push_back(std::move(reservation));
-  std::int32_t* pairs = pairs_.emplace_back(make_row_array<std::int32_t>(static_cast<std::size_t>(more * words))).get();
-  float* lengths = lengths_.emplace_back(make_row_array<float>(static_cast<std::size_t>(more * 2 * kBlockRows))).get();
-  for (std::int64_t i = 0; i < more; ++i, pairs += words, lengths += 2 * kBlockRows)
-    blocks_.push_back({pairs, lengths, lengths + kBlockRows});
+  for (std::int64_t i = 0; i < more; ++i) {
+    float* const lengths = lengths_.take(2 * kBlockRows, n_to_come);
+    blocks_.push_back({pairs_.take(words, n_to_come), lengths, lengths + kBlockRows});
+  }
   filled_.resize(blocks_.size());
   return true;
 }

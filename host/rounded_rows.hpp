@@ -50,7 +50,8 @@ void round_rows(const float* x, std::int64_t n_rows, const Units& units, const R
 class RoundedBlocks {
  public:
   // Makes room for the rows up to block n_blocks, of kBlockRows; false when the ledger has not twice as much left: caches go first.
-  bool grow(std::int64_t n_blocks, std::int32_t n_columns, MemoryLedger& memory);
+  // n_expected: how many there may be in the end.
+  bool grow(std::int64_t n_blocks, std::int64_t n_expected, std::int32_t n_columns, MemoryLedger& memory);
   RoundedRows rows(std::int64_t block) const { return blocks_[static_cast<std::size_t>(block)]; }
   // Of the strip that begins with a row of the block; strips must always begin with the same rows.
   bool& is_filled(std::int64_t block, std::int64_t row) {
@@ -60,8 +61,8 @@ class RoundedBlocks {
  private:
   std::vector<RoundedRows> blocks_;
   std::vector<std::array<bool, kBlockRows / kLeastStripRows>> filled_;
-  std::vector<RowArray<std::int32_t>> pairs_;  // by call of grow(), of many blocks
-  std::vector<RowArray<float>> lengths_;       // length and lost
+  RowPieces<std::int32_t> pairs_;  // (kBlockRows, pairs_of(n_columns)) each
+  RowPieces<float> lengths_;       // (2, kBlockRows) length and lost
   std::vector<Reservation> memory_;
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <utility>
@@ -24,6 +25,27 @@ template <class T>
 RowArray<T> make_row_array(std::size_t n) {
   return RowArray<T>(static_cast<T*>(allocate_rows(n * sizeof(T))));
 }
+
+// Equal pieces, handed out one by one: address space is asked for many at a time, for huge pages' sake, and memory is taken by what is
+// written only.
+template <class T>
+class RowPieces {
+ public:
+  // size: of a piece, always the same, not initialised. n_to_come: pieces that will be wanted, this one with them.
+  T* take(std::int64_t size, std::int64_t n_to_come) {
+    if (left_ == 0) {
+      left_ = n_to_come;
+      next_ = arrays_.emplace_back(make_row_array<T>(static_cast<std::size_t>(left_ * size))).get();
+    }
+    --left_;
+    return std::exchange(next_, next_ + size);
+  }
+
+ private:
+  std::vector<RowArray<T>> arrays_;
+  T* next_ = nullptr;
+  std::int64_t left_ = 0;  // pieces
+};
 
 // For vectors that SIMD reads again and again.
 template <class T>

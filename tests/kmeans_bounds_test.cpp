@@ -156,8 +156,8 @@ TEST(RowBounds, DoubtTheRowsThatChangeAndFewOthers) {
   MemoryLedger memory(std::int64_t{1} << 22);
   RowBounds bounds(40, 4);
   nearest::RoundedBlocks rounded;
-  ASSERT_TRUE(bounds.grow(1, memory));
-  ASSERT_TRUE(rounded.grow(1, 4, memory));
+  ASSERT_TRUE(bounds.grow(1, 1, memory));
+  ASSERT_TRUE(rounded.grow(1, 1, 4, memory));
   nearest::round_rows(walk.rows().x.data(), kBlockRows, units, rounded.rows(0));
   std::int64_t changed = 0, doubted = 0;
   for (int sweep = 0; sweep < 2; ++sweep) {

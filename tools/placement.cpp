@@ -62,10 +62,12 @@ class KMeansPlacer final : public Placer {
       const std::size_t n_rows = assignment.label.size();
       distance.resize(n_rows);
       margin.resize(n_rows);
-      for (std::size_t row = 0; row < n_rows; ++row) {
-        distance[row] = static_cast<float>(std::sqrt(assignment.squared_distance[row]));
-        margin[row] = static_cast<float>(kmeans::margin(assignment.squared_distance[row], assignment.second_squared_distance[row]));
-      }
+      session_.context().parallel_stretches(std::ssize(distance), kBlockRows, [&](std::int64_t first, std::int64_t last) {
+        for (auto row = static_cast<std::size_t>(first); row < static_cast<std::size_t>(last); ++row) {
+          distance[row] = static_cast<float>(std::sqrt(assignment.squared_distance[row]));
+          margin[row] = static_cast<float>(kmeans::margin(assignment.squared_distance[row], assignment.second_squared_distance[row]));
+        }
+      });
       sink({first_row, assignment.label, assignment.second, {std::span<const float>(distance), std::span<const float>(margin)}, {}});
     });
   }
