@@ -68,12 +68,19 @@ CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<con
       place_(order.size()),
       half_square_(center_.size(), kNoScore),
       length_(center_.size(), 0),
-      step_(center_.size(), 0),
-      by_pair_(center_.size() * static_cast<std::size_t>(n_pairs_)),
-      by_place_(by_pair_.size()),
-      lines_(unit != nullptr ? static_cast<std::size_t>(n_groups() * std::int64_t{lines_of_group(2 * n_pairs_)}) : 0) {
+      scale_(units.scale) {
   std::copy(order.begin(), order.end(), center_.begin());
   const std::size_t d = units.pivot.size();
+  if (n_groups() == 1 && unit == nullptr && d <= static_cast<std::size_t>(kMostFloatColumns)) {
+    pivot_ = units.pivot;
+    pivot_.resize((d + 3) / 4 * 4);
+    cells_.resize(center_.size() * pivot_.size());
+  } else {
+    step_.resize(center_.size());
+    by_pair_.resize(center_.size() * static_cast<std::size_t>(n_pairs_));
+    by_place_.resize(by_pair_.size());
+    if (unit != nullptr) lines_.resize(static_cast<std::size_t>(n_groups() * std::int64_t{lines_of_group(2 * n_pairs_)}));
+  }
   const double scale = static_cast<double>(units.scale);
   std::vector<double> cells(d);  // e
   std::vector<std::int32_t> whole(2 * static_cast<std::size_t>(n_pairs_));
@@ -81,38 +88,42 @@ CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<con
     place_[static_cast<std::size_t>(order[place])] = static_cast<std::int32_t>(place);
     const float* const center = cluster_centers.data() + static_cast<std::size_t>(order[place]) * d;
     for (std::size_t j = 0; j < d; ++j) cells[j] = scale * (static_cast<double>(center[j]) - static_cast<double>(units.pivot[j]));
-    pack(static_cast<std::int32_t>(place), cells, whole);
+    pack(place, cells, whole);
   }
 }
 
-void CenterGroups::pack(std::int32_t place, std::span<const double> cells, std::vector<std::int32_t>& whole) {
-  const std::int32_t n_columns = static_cast<std::int32_t>(cells.size());
-  const std::size_t at = static_cast<std::size_t>(place), n_pairs = static_cast<std::size_t>(n_pairs_);
-  double square = 0, largest_cell = 0;
-  for (const double cell : cells) {
-    square += cell * cell;
-    largest_cell = std::max(largest_cell, std::abs(cell));
-  }
+void CenterGroups::pack(std::size_t place, std::span<const double> cells, std::vector<std::int32_t>& whole) {
+  double square = 0;
+  for (const double cell : cells) square += cell * cell;
   const double length = std::max(std::sqrt(square), kLeastCenter);
-  usable_ = usable_ && length < kLargestCenter && n_columns < kMostColumns;
+  usable_ = usable_ && length < kLargestCenter && std::ssize(cells) < kMostColumns;
   if (!usable_) return;
-  length_[at] = static_cast<float>(length * kSlack);
-  half_square_[at] = static_cast<float>(square / 2 * (1 - kShare));
-  const double step = static_cast<double>(step_[at] = static_cast<float>(least_step(length, largest_cell, n_columns)));
-  double lost = 0;
+  length_[place] = static_cast<float>(length * kSlack);
+  half_square_[place] = static_cast<float>(square / 2 * (1 - kShare));
+  if (takes_floats())
+    std::transform(cells.begin(), cells.end(), &cells_[place * pivot_.size()], [](double cell) { return static_cast<float>(cell); });
+  else
+    pack_whole(place, cells, length, whole);
+}
+
+void CenterGroups::pack_whole(std::size_t place, std::span<const double> cells, double length, std::vector<std::int32_t>& whole) {
+  const std::size_t n_pairs = static_cast<std::size_t>(n_pairs_), group = place / kGroupWidth, member = place % kGroupWidth;
+  double largest_cell = 0, lost = 0;
+  for (const double cell : cells) largest_cell = std::max(largest_cell, std::abs(cell));
+  step_[place] = static_cast<float>(least_step(length, largest_cell, static_cast<std::int32_t>(cells.size())));
+  const double step = static_cast<double>(step_[place]);
   for (std::size_t j = 0; j < cells.size(); ++j) {
     const double rounded = std::nearbyint(cells[j] / step), left = cells[j] - step * rounded;
     whole[j] = static_cast<std::int32_t>(rounded);
     lost += left * left;
   }
   lost_ratio_ = std::max(lost_ratio_, static_cast<float>(std::sqrt(lost) / length * kSlack + 0x1p-50));
-  const std::size_t group = at / kGroupWidth, member = at % kGroupWidth;
   for (std::size_t pair = 0; pair < n_pairs; ++pair) {
     const std::int32_t word = word_of(whole[2 * pair], whole[2 * pair + 1]);
-    by_place_[at * n_pairs + pair] = word;
+    by_place_[place * n_pairs + pair] = word;
     by_pair_[(group * n_pairs + pair) * kGroupWidth + member] = word;
   }
-  if (unit_ != nullptr) pack_lines(at, whole);
+  if (unit_ != nullptr) pack_lines(place, whole);
 }
 
 void CenterGroups::pack_lines(std::size_t place, std::span<const std::int32_t> whole) {

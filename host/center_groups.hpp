@@ -7,6 +7,9 @@
 // of what the row lost, what the centers lost relative to |e_k| at most, and roundings to float; its result is the lower bound. 2^-18
 // covers, relative to |e_k|^2 / 2 + |y| |e_k|: 2^-19 for the place of the center in the group, which takes the four lowest bits of
 // the result, and ten roundings.
+//
+// Where there is one group only and rows are short, to round them first would cost more than it saves: y and e_k are floats then, and the
+// same holds with lost = (n_columns + 4) 2^-24 length, for a chain of multiplications and additions, y and e_k, and lost_ratio = 0.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +24,7 @@ namespace coterie::nearest {
 inline constexpr std::int32_t kGroupWidth = 16;
 constexpr std::int32_t groups_of(std::int32_t n_centers) { return (n_centers + kGroupWidth - 1) / kGroupWidth; }
 inline constexpr std::int32_t kPlaceBits = kGroupWidth - 1;  // of a result
+inline constexpr std::int32_t kMostFloatColumns = 16;        // a row is a line of the cache: of half of it no less would be fetched
 static_assert(kGroupWidth == kUnitCenters);
 
 double squared_distance(const float* a, const float* b, std::size_t n);  // in double
@@ -41,6 +45,13 @@ class CenterGroups {
   std::int32_t n_centers() const { return static_cast<std::int32_t>(place_.size()); }
   std::int32_t n_pairs() const { return n_pairs_; }
   bool usable() const { return usable_; }  // false: centers so far out that nothing can be told
+
+  // Whether rows are scanned as they are; else they must be rounded.
+  bool takes_floats() const { return !cells_.empty(); }
+  std::int32_t padded_columns() const { return static_cast<std::int32_t>(pivot_.size()); }  // to whole quads; cells beyond are 0
+  const float* cells() const { return cells_.data(); }                                      // (kGroupWidth, padded_columns) e
+  const float* pivot() const { return pivot_.data(); }                                      // (padded_columns)
+  float scale() const { return scale_; }
 
   // By place, kGroupWidth times the group and where in the group; beyond the last center, places without one.
   const std::int32_t* center() const { return center_.data(); }     // -1: none
@@ -63,8 +74,8 @@ class CenterGroups {
  private:
   std::size_t offset(std::int32_t place) const { return static_cast<std::size_t>(place) * static_cast<std::size_t>(n_pairs_); }
   // cells: e of the center in this place; whole: (2 n_pairs) scratch, zeros beyond the cells.
-  void pack(std::int32_t place, std::span<const double> cells, std::vector<std::int32_t>& whole);
-
+  void pack(std::size_t place, std::span<const double> cells, std::vector<std::int32_t>& whole);
+  void pack_whole(std::size_t place, std::span<const double> cells, double length, std::vector<std::int32_t>& whole);
   void pack_lines(std::size_t place, std::span<const std::int32_t> whole);
 
   std::int32_t n_pairs_ = 0;
@@ -75,6 +86,8 @@ class CenterGroups {
   std::vector<float> half_square_, length_, step_;
   std::vector<std::int32_t> by_pair_, by_place_;  // the same numbers twice: (n_groups, n_pairs, kGroupWidth), (places, n_pairs)
   std::vector<ByteLine> lines_;                   // the same for the matrix unit: (n_groups, lines_of_group)
+  std::vector<float> cells_, pivot_;              // instead of whole numbers, where rows are scanned as they are
+  float scale_ = 1;
 };
 
 }  // namespace coterie::nearest

@@ -34,6 +34,15 @@ void fetch_rows(const Strip& strip, const StripScan& scan, std::size_t first, st
   }
 }
 
+// A row as it was before rounding, for the exact chain, the sums, or a scan of floats.
+HWY_INLINE void fetch_exact(const Strip& strip, std::int32_t row) {
+  const float* const x = strip.x + std::int64_t{row} * strip.n_columns;
+  for (std::int64_t column = 0; column < strip.n_columns; column += kWordsOfLine) __builtin_prefetch(x + column);
+}
+void fetch_floats(const Strip& strip, const StripScan& scan, std::size_t first, std::size_t last) {
+  for (std::size_t entry = first; entry < std::min(last, scan.doubtful.size()); ++entry) fetch_exact(strip, scan.doubtful[entry]);
+}
+
 // With more than a few groups, a distance to one center is cheap beside a scan, and worth it.
 HWY_INLINE bool is_tightened(const Strip& strip) { return strip.groups->n_groups() > 2; }
 

@@ -85,8 +85,10 @@ void find_errors(const Strip& strip, StripScan& scan) {
 
 // What is known of the rows that come next.
 HWY_INLINE void fetch_ahead(const Strip& strip, std::int64_t row) {
-  __builtin_prefetch(strip.length + row);
-  __builtin_prefetch(strip.lost + row);
+  if (!strip.groups->takes_floats()) {
+    __builtin_prefetch(strip.length + row);
+    __builtin_prefetch(strip.lost + row);
+  }
   __builtin_prefetch(strip.bounds.label + row);
   __builtin_prefetch(strip.bounds.upper + row);
   for (std::int32_t g = 0; g < strip.groups->n_groups(); ++g) __builtin_prefetch(strip.bounds.lower + g * strip.bounds.stride + row);
@@ -220,12 +222,6 @@ void find_needing(const Strip& strip, StripScan& scan, std::int32_t group) {
   }
 }
 
-// A row that the exact chain or the sums will want soon.
-HWY_INLINE void fetch_exact(const Strip& strip, std::int32_t row) {
-  const float* const x = strip.x + std::int64_t{row} * strip.n_columns;
-  for (std::int32_t column = 0; column < strip.n_columns; column += static_cast<std::int32_t>(kWordsOfLine)) __builtin_prefetch(x + column);
-}
-
 // Entries of a mask, of those from `first` on, belong to these centers from now on.
 template <class M, class V>
 HWY_INLINE void note_moves(const Strip& strip, StripScan& scan, M mask, V center, std::size_t first) {
@@ -324,7 +320,7 @@ void scan_groups(const Strip& strip, StripScan& scan) {
     scan.scanned.push_back(g);
     scan.n_scans += n_needing;
     if (scans_by_rows(*strip.groups)) {
-      scan_by_rows(strip, scan);
+      scan_rounded_rows(strip, scan);
     } else if (n_needing * 4 > n_entries * 3) {
       scan_group(strip, scan, g, nullptr, n_entries);
     } else {
@@ -339,15 +335,24 @@ void scan_doubtful_target(const Strip& strip, StripScan& scan) {
   scan.moves.clear();
   scan.ambiguous.clear();
   scan.n_scans = 0;
-  fetch_rows(strip, scan, 0, kRowsAhead);
-  find_errors(strip, scan);
-  scan_groups(strip, scan);
+  if (strip.groups->takes_floats()) {
+    scan.scanned.push_back(0);
+    scan.n_scans = static_cast<std::int64_t>(scan.doubtful.size());
+    fetch_floats(strip, scan, 0, kRowsAhead);
+    scan_float_rows(strip, scan);
+  } else {
+    fetch_rows(strip, scan, 0, kRowsAhead);
+    find_errors(strip, scan);
+    scan_groups(strip, scan);
+  }
   find_lowest(strip, scan);
   for (const std::int32_t g : scan.scanned) write_lower(strip, scan, g);
 }
 
 void results_of_group_target(const Strip& strip, const StripScan& scan, std::size_t entry, std::int32_t group, float* results) {
-  const std::int32_t* const row = strip.pairs + std::int64_t{scan.doubtful[entry]} * strip.groups->n_pairs();
+  const std::int64_t number = scan.doubtful[entry];
+  if (strip.groups->takes_floats()) return scan_float_row(strip, strip.x + number * strip.n_columns, scan.rho[entry], results);
+  const std::int32_t* const row = strip.pairs + number * strip.groups->n_pairs();
   scan_row(group_of(*strip.groups, group), row, scan.unit[entry], scan.rho[entry], results);
 }
 

@@ -94,9 +94,9 @@ struct StripScan {
   const float* next_of(std::int32_t group) const { return next.data() + group * strip_rows; }
 };
 
-// One strip under one model.
+// One strip under one model. Rounded rows are not looked at where the groups take floats.
 struct Strip {
-  const float* x;             // (n_rows, n_columns) as they were before rounding: fetched where they are wanted next
+  const float* x;             // (n_rows, n_columns)
   const std::int32_t* pairs;  // (n_rows, n_pairs)
   const float* length;        // (n_rows)
   const float* lost;          // (n_rows)

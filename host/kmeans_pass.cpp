@@ -1,6 +1,7 @@
 // The CPU k-means pass. Rows whose label stands (kmeans_bounds.hpp) are neither read nor added again; the others are rounded to 16
-// bits once for all sweeps, scanned against the groups of centers in doubt (group_scan.hpp), and the sums of the sweep before change
-// by the rows that changed their center. Certain rows are settled at once, ambiguous ones after the exact chain has named their center.
+// bits once for all sweeps, unless they are short and centers few, scanned against the groups of centers in doubt (group_scan.hpp), and
+// the sums of the sweep before change by the rows that changed their center. Certain rows are settled at once, ambiguous ones after the
+// exact chain has named their center.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -187,7 +188,11 @@ class CpuPass final : public Pass {
       scanned.exact = std::make_unique<nearest::Centers>(model.cluster_centers, model.n_clusters, n_columns_);
     }
     most_groups_ = 0;
-    for (const Scanned& scanned : scanned_) most_groups_ = std::max(most_groups_, scanned.groups.n_groups());
+    rounds_ = false;
+    for (const Scanned& scanned : scanned_) {
+      most_groups_ = std::max(most_groups_, scanned.groups.n_groups());
+      rounds_ = rounds_ || !scanned.groups.takes_floats();
+    }
     if (strip_rows_ == 0) strip_rows_ = nearest::choose_strip_rows(most_groups_, n_columns_);
   }
 
@@ -197,7 +202,7 @@ class CpuPass final : public Pass {
       memory->keeps_rows = false;
       memory->bounds->give_up();
     }
-    if (!keeps_rounded_ || rounded_.grow(n_blocks, n_expected_blocks_, n_columns_, context_.memory())) return;
+    if (!rounds_ || !keeps_rounded_ || rounded_.grow(n_blocks, n_expected_blocks_, n_columns_, context_.memory())) return;
     keeps_rounded_ = false;
     rounded_ = {};
   }
@@ -247,11 +252,11 @@ class CpuPass final : public Pass {
   }
 
   void add_strip(const StripPlace& place, Worker& worker) {
-    const nearest::RoundedRows rounded = keeps_rounded_
-                                             ? rounded_.rows(place.block).from(place.row, nearest::pairs_of(n_columns_))
-                                             : nearest::RoundedRows{worker.pairs.data(), worker.length.data(), worker.lost.data()};
+    const bool remembers = rounds_ && keeps_rounded_;
+    const nearest::RoundedRows rounded = remembers ? rounded_.rows(place.block).from(place.row, nearest::pairs_of(n_columns_))
+                                                   : nearest::RoundedRows{worker.pairs.data(), worker.length.data(), worker.lost.data()};
     bool forgotten = false;
-    bool& is_rounded = keeps_rounded_ ? rounded_.is_filled(place.block, place.row) : forgotten;
+    bool& is_rounded = remembers ? rounded_.is_filled(place.block, place.row) : forgotten;
     for (std::size_t m = 0; m < models_.size(); ++m) {
       const nearest::StripBounds bounds =
           recalled_[m]->keeps_rows ? recalled_[m]->bounds->strip(place.block, place.row) : worker.no_bounds->forget();
@@ -268,7 +273,8 @@ class CpuPass final : public Pass {
       if (scanned_[m].exact != nullptr) {
         label_exactly(m, place, bounds, worker);
       } else if (nearest::find_doubtful(strip, *worker.scan)) {
-        if (!std::exchange(is_rounded, true)) nearest::round_rows(place.x, place.n_rows, units_, rounded);
+        if (!scanned_[m].groups.takes_floats() && !std::exchange(is_rounded, true))
+          nearest::round_rows(place.x, place.n_rows, units_, rounded);
         nearest::scan_doubtful(strip, *worker.scan);
         name_ambiguous(m, place, strip, worker);
         worker.n_scans[m] += worker.scan->n_scans;
@@ -351,6 +357,7 @@ class CpuPass final : public Pass {
   std::int32_t most_groups_ = 0;           // of a model
   std::int64_t strip_rows_ = 0;            // the same for all sweeps, for rows are rounded by strip
   nearest::RoundedBlocks rounded_;
+  bool rounds_ = false;        // a model of the sweep needs rounded rows
   bool keeps_rounded_ = true;  // false: the ledger had no room
   std::vector<Worker> workers_;
   SweepStatistics statistics_;

@@ -285,7 +285,7 @@ TEST(GroupScanByMatrixUnit, FindsWhatVectorsFindBitForBit) {
     both([](Scene& scene) { scene.spoil_cells(), scene.spoil_bounds(), scene.scan_again(); });
   };
   for (const std::int32_t n_columns : {1, 31, 32, 33, 64, 65, 200})
-    for (const std::int32_t n_clusters : {16, 17, 64, 100})
+    for (const std::int32_t n_clusters : {17, 33, 64, 100})
       for (const std::int64_t n_rows : {1, 5, 20, 100, 256})
         for (const MatrixUnit* unit : units) {
           SCOPED_TRACE(::testing::Message() << n_rows << " rows, " << n_columns << " columns, " << n_clusters << " clusters");
