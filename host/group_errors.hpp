@@ -1,8 +1,6 @@
 // How results of the scan of 16-bit rows bound distances (center_groups.hpp has the arithmetic).
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 
@@ -22,9 +20,6 @@ inline constexpr float kUnderflow = 0x1p-60f;
 
 // From a result to an upper bound of s: twice its error, and a little for the roundings on the way.
 inline constexpr float kTwiceRho = 2.125f, kTwiceShare = 1.25f * 0x1p-18f;
-inline float upper_score(float result, float rho, float length) {
-  return result + length * (kTwiceRho * rho + kTwiceShare * length) + kUnderflow;
-}
 
 // |y|^2 is within these times the square of the length.
 struct Errors {
@@ -35,9 +30,5 @@ struct Errors {
     square_up = 1 + error;
   }
 };
-
-inline float upper_distance(const Errors& errors, float length, float score) {
-  return std::sqrt(std::max(0.0f, length * length * errors.square_up + 2 * score)) * (1 + kOutwards);
-}
 
 }  // namespace coterie::nearest

@@ -8,10 +8,10 @@
 #include "host/group_scan.hpp"
 
 namespace coterie::nearest {
-namespace {
 
-// The centers whose results do not exceed the limit. A group told its two lowest; where both do not, its results are looked at again.
-void append_within(const Strip& strip, const StripScan& scan, std::int32_t entry, float limit, std::vector<std::int32_t>& centers) {
+// A group told its two lowest results; where both do not exceed the limit, all of them are looked at again.
+void append_rivals(const Strip& strip, const StripScan& scan, std::int32_t entry, std::vector<std::int32_t>& centers) {
+  const float limit = scan.limit[static_cast<std::size_t>(entry)];
   for (const std::int32_t g : scan.scanned) {
     const float lowest = scan.lowest_of(g)[entry];
     if (lowest > limit || lowest > kScanned) continue;
@@ -25,38 +25,6 @@ void append_within(const Strip& strip, const StripScan& scan, std::int32_t entry
     for (std::int32_t i = 0; i < kGroupWidth; ++i)
       if (of_group[i] >= 0 && !(results[i] > limit)) centers.push_back(of_group[i]);
   }
-}
-
-// No center with a larger result is nearer than the one with this result, in this place.
-float limit_of(const Strip& strip, const StripScan& scan, std::size_t entry, float result, std::int32_t group) {
-  const std::int32_t place = group * kGroupWidth + (std::bit_cast<std::int32_t>(result) & kPlaceBits);
-  const float upper = upper_score(result, scan.rho[entry], strip.groups->length()[place]);
-  const float reach = upper_distance(Errors(strip.n_columns), scan.length[entry], upper);
-  return upper + kUnderflow + 0x1p-24f * reach * reach;
-}
-
-}  // namespace
-
-void append_rivals(const Strip& strip, const StripScan& scan, std::int32_t entry, std::vector<std::int32_t>& centers) {
-  append_within(strip, scan, entry, scan.limit[static_cast<std::size_t>(entry)], centers);
-}
-
-void append_two_nearest(const Strip& strip, const StripScan& scan, std::int32_t entry, std::vector<std::int32_t>& centers) {
-  float best = kInfinity, second = kInfinity;
-  std::int32_t group = 0, second_group = 0;
-  for (const std::int32_t g : scan.scanned)
-    for (const float result : {scan.lowest_of(g)[entry], scan.next_of(g)[entry]}) {
-      if (result < best) {
-        second = std::exchange(best, result);
-        second_group = std::exchange(group, g);
-      } else if (result < second) {
-        second = result;
-        second_group = g;
-      }
-    }
-  const std::size_t i = static_cast<std::size_t>(entry);
-  const float limit = std::max(limit_of(strip, scan, i, best, group), limit_of(strip, scan, i, second, second_group));
-  append_within(strip, scan, entry, scan.rho[i] < kLostAll ? limit : kInfinity, centers);
 }
 
 void set_label(const Strip& strip, StripScan& scan, std::int32_t entry, std::int32_t label) {

@@ -9,7 +9,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "host/chosen_lanes-inl.hpp"   // after foreach_target
+#include "host/group_bounds-inl.hpp"   // after foreach_target
 #include "host/group_entries-inl.hpp"  // after foreach_target
 #include "host/group_errors.hpp"
 #include "host/group_rows-inl.hpp"  // after foreach_target
@@ -17,210 +17,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
 namespace HWY_NAMESPACE {
-
-// Lanes of the entries from `first` on.
-HWY_INLINE auto lanes_of(std::size_t n_entries, std::size_t first) { return hn::FirstN(Floats(), n_entries - first); }
-
-using Chosen = coterie::HWY_NAMESPACE::ChosenLanes<Floats>;
-
-// Adds the numbers of the chosen lanes, the lowest lane being `first`.
-HWY_INLINE void append_numbers(const Chosen& chosen, std::size_t first, StripList<std::int32_t>& numbers) {
-  chosen.store_numbers(static_cast<std::int32_t>(first), numbers.end());
-  numbers.grow(chosen.size());
-}
-
-// What a column of the strip holds for the rows of some entries, and the way back for those of a mask. Rows ascend, and 0 follows
-// the last.
-HWY_INLINE bool are_neighbours(const std::int32_t* rows) { return rows[kLanes - 1] - rows[0] == static_cast<std::int32_t>(kLanes) - 1; }
-template <class T>
-HWY_INLINE auto load_rows(const T* column, const std::int32_t* rows) {
-  const hn::Rebind<T, Floats> d;
-  if (are_neighbours(rows)) return hn::LoadU(d, column + rows[0]);
-  return hn::GatherIndex(d, column, hn::LoadU(hn::RebindToSigned<Floats>(), rows));
-}
-template <class M>
-HWY_INLINE void store_rows(hn::Vec<Floats> values, M mask, float* column, const std::int32_t* rows) {
-  const Floats d;
-  const bool all = hn::AllTrue(d, mask);
-  if (all && are_neighbours(rows)) return hn::StoreU(values, d, column + rows[0]);
-  float lanes[kLanes];
-  hn::StoreU(values, d, lanes);
-  for (std::size_t lane = 0; all && lane < kLanes; ++lane) column[rows[lane]] = lanes[lane];
-  if (!all) Chosen(mask).for_each([&](std::size_t lane) HWY_ATTR { column[rows[lane]] = lanes[lane]; });
-}
-
-// table[i] of few numbers: two registers are faster than memory.
-template <class T>
-HWY_INLINE auto look_up(const T* table, std::int32_t n, hn::Vec<hn::RebindToSigned<Floats> > i) {
-  const hn::Rebind<T, Floats> d;
-  const hn::RebindToSigned<Floats> di;
-  if constexpr (kLanes == 8) {
-    if (n <= 16) {
-      const auto at = hn::IndicesFromVec(d, hn::And(i, hn::Set(di, 7)));
-      const auto is_low = hn::RebindMask(d, hn::Lt(i, hn::Set(di, 8)));
-      return hn::IfThenElse(is_low, hn::TableLookupLanes(hn::LoadU(d, table), at), hn::TableLookupLanes(hn::LoadU(d, table + 8), at));
-    }
-  }
-  return hn::GatherIndex(d, table, i);
-}
-
-// How far centers drifted; something where there is none, as for rows without a label: their upper bounds are infinite.
-HWY_INLINE hn::Vec<Floats> drift_of(const Strip& strip, hn::Vec<hn::RebindToSigned<Floats> > center) {
-  return look_up(strip.drifts.center, strip.groups->n_centers(), hn::Max(center, hn::Zero(hn::RebindToSigned<Floats>())));
-}
-
-// What is known of the rows of all entries: length, and of it unit and rho.
-void find_errors(const Strip& strip, StripScan& scan) {
-  const Floats d;
-  const auto lost_ratio = hn::Set(d, strip.groups->lost_ratio());
-  for (std::size_t i = 0; i < scan.doubtful.size(); i += kLanes) {
-    const std::int32_t* const rows = &scan.doubtful[i];
-    const auto length = load_rows(strip.length, rows), lost = load_rows(strip.lost, rows);
-    const auto by_centers = hn::MulAdd(hn::Add(length, lost), lost_ratio, hn::Mul(length, hn::Set(d, 0x1p-18f)));
-    hn::StoreU(length, d, scan.length.data() + i);
-    hn::StoreU(hn::Mul(length, hn::Set(d, kUnit)), d, scan.unit.data() + i);
-    hn::StoreU(hn::Mul(hn::Add(lost, by_centers), hn::Set(d, 1 + 0x1p-10f)), d, scan.rho.data() + i);
-  }
-}
-
-// What is known of the rows that come next.
-HWY_INLINE void fetch_ahead(const Strip& strip, std::int64_t row) {
-  if (!strip.groups->takes_floats()) {
-    __builtin_prefetch(strip.length + row);
-    __builtin_prefetch(strip.lost + row);
-  }
-  __builtin_prefetch(strip.bounds.label + row);
-  __builtin_prefetch(strip.bounds.upper + row);
-  for (std::int32_t g = 0; g < strip.groups->n_groups(); ++g) __builtin_prefetch(strip.bounds.lower + g * strip.bounds.stride + row);
-}
-
-// Lists the rows whose label does not stand and, where a scan tightens bounds, what theirs say.
-template <bool kWithBounds>
-HWY_INLINE void list_doubtful(const Strip& strip, StripScan& scan) {
-  const Floats d;
-  const hn::RebindToSigned<Floats> di;
-  const StripBounds bounds = strip.bounds;  // here, nothing that is stored can be part of them
-  const float* const group_drift = strip.drifts.group;
-  const std::int32_t n_groups = strip.groups->n_groups();
-  const std::size_t n_rows = static_cast<std::size_t>(strip.n_rows);
-  std::int32_t* const rows = &scan.doubtful[0];
-  std::size_t n = 0;
-  for (std::size_t i = 0; i < n_rows; i += kLanes) {
-    if (i % kWordsOfLine == 0) fetch_ahead(strip, static_cast<std::int64_t>(i) + kLeastStripRows);
-    const auto label = hn::LoadU(di, bounds.label + i);
-    const auto reach = hn::Add(hn::LoadU(d, bounds.upper + i), drift_of(strip, label));
-    auto least = hn::Set(d, kInfinity);
-    for (std::int32_t g = 0; g < n_groups; ++g)
-      least = hn::Min(least, hn::Sub(hn::LoadU(d, bounds.lower + g * bounds.stride + i), hn::Set(d, group_drift[g])));
-    const Chosen chosen(hn::AndNot(hn::Gt(least, reach), lanes_of(n_rows, i)));
-    if constexpr (kWithBounds) {
-      if (chosen.bits() == 0) continue;
-      chosen.store(reach, scan.reach.data() + n);
-      chosen.store(least, scan.least.data() + n);
-      chosen.store(label, scan.label.data() + n);
-    }
-    chosen.store_numbers(static_cast<std::int32_t>(i), rows + n);  // without a branch, which would be taken at random
-    n += chosen.size();
-  }
-  scan.doubtful.resize(n);
-  scan.doubtful.end_with_zeros();
-}
-
-void find_doubtful_target(const Strip& strip, StripScan& scan) {
-  is_tightened(strip) ? list_doubtful<true>(strip, scan) : list_doubtful<false>(strip, scan);
-}
-
-// Places of the own centers of kLanes entries from `first` on, and the sums of products with them; 0 beyond the last entry and where
-// there is no own center.
-HWY_INLINE void multiply_by_own(const Strip& strip, const StripScan& scan, std::size_t first, std::int32_t* place, std::int32_t* sum) {
-  const CenterGroups& groups = *strip.groups;
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    place[lane] = sum[lane] = 0;
-    if (first + lane >= scan.doubtful.size() || scan.label[first + lane] < 0) continue;
-    place[lane] = groups.place_of(scan.label[first + lane]);
-    const std::int64_t row = scan.doubtful[first + lane];
-    sum[lane] = product_sum(strip.pairs + row * groups.n_pairs(), groups.center_pairs(place[lane]), groups.n_pairs());
-  }
-}
-
-// From results with centers of this length to upper bounds of s and of the distance.
-struct Reach {
-  hn::Vec<Floats> upper, distance;
-  HWY_INLINE Reach(const Strip& strip, hn::Vec<Floats> result, hn::Vec<Floats> of_center, hn::Vec<Floats> length, hn::Vec<Floats> rho) {
-    const Floats d;
-    const auto error = hn::MulAdd(rho, hn::Set(d, kTwiceRho), hn::Mul(of_center, hn::Set(d, kTwiceShare)));
-    upper = hn::Add(hn::MulAdd(of_center, error, result), hn::Set(d, kUnderflow));
-    const auto square_up = hn::Set(d, Errors(strip.n_columns).square_up);
-    const auto square = hn::Max(hn::Zero(d), hn::MulAdd(hn::Mul(length, length), square_up, hn::Add(upper, upper)));
-    distance = hn::Mul(hn::Sqrt(square), hn::Set(d, 1 + kOutwards));
-  }
-};
-
-// Upper bounds of the distances of some entries to their own centers.
-HWY_INLINE hn::Vec<Floats> measured_reach(const Strip& strip, hn::Vec<hn::RebindToSigned<Floats> > place,
-                                          hn::Vec<hn::RebindToSigned<Floats> > sum, hn::Vec<Floats> length, hn::Vec<Floats> unit,
-                                          hn::Vec<Floats> rho) {
-  const Floats d;
-  const CenterGroups& groups = *strip.groups;
-  const auto of_center = hn::GatherIndex(d, groups.length(), place);
-  const auto products = hn::Mul(hn::Mul(unit, hn::GatherIndex(d, groups.step(), place)), hn::ConvertTo(d, sum));
-  const auto lowest = hn::Sub(hn::NegMulAdd(rho, of_center, hn::GatherIndex(d, groups.half_square(), place)), products);
-  return Reach(strip, lowest, of_center, length, rho).distance;
-}
-
-// Measures the distances to the own centers anew; where that settles the doubt, the label stands after all. For the others, finds the
-// group of the own center.
-void tighten(const Strip& strip, StripScan& scan) {
-  const Floats d;
-  const hn::RebindToSigned<Floats> di;
-  const std::size_t n = scan.doubtful.size();
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < n; i += kLanes) {
-    fetch_rows(strip, scan, i + kRowsAhead, i + kRowsAhead + kLanes);
-    std::int32_t places[kLanes], sums[kLanes];
-    multiply_by_own(strip, scan, i, places, sums);
-    const auto rows = hn::LoadU(di, &scan.doubtful[i]), label = hn::LoadU(di, scan.label.data() + i), place = hn::LoadU(di, places);
-    const auto length = hn::LoadU(d, scan.length.data() + i), unit = hn::LoadU(d, scan.unit.data() + i);
-    const auto rho = hn::LoadU(d, scan.rho.data() + i), before = hn::LoadU(d, scan.reach.data() + i);
-    const auto is_entry = lanes_of(n, i), has_own = hn::RebindMask(d, hn::Gt(label, hn::Set(di, -1)));
-    const auto measured = measured_reach(strip, place, hn::LoadU(di, sums), length, unit, rho);
-    const auto is_known = hn::And(has_own, hn::Lt(load_rows(strip.lost, &scan.doubtful[i]), hn::Set(d, kLostAll)));
-    const auto nearer = hn::And(hn::And(is_entry, is_known), hn::Lt(measured, before));
-    const auto reach = hn::IfThenElse(nearer, measured, before);
-    if (!hn::AllFalse(d, nearer)) {
-      const auto drift = hn::Mul(drift_of(strip, label), hn::Set(d, 1 - kDriftOutwards));
-      store_rows(hn::Sub(reach, drift), nearer, strip.bounds.upper, &scan.doubtful[i]);
-    }
-    const auto stands = hn::Gt(hn::LoadU(d, scan.least.data() + i), reach);
-    const Chosen chosen(hn::AndNot(stands, is_entry));
-    const auto own = hn::ShiftRight<std::countr_zero(static_cast<unsigned>(kGroupWidth))>(place);
-    chosen.store(hn::IfThenElse(hn::RebindMask(di, has_own), own, hn::Set(di, -1)), scan.own.data() + kept);
-    chosen.store(rows, &scan.doubtful[kept]);
-    chosen.store(label, scan.label.data() + kept);
-    chosen.store(reach, scan.reach.data() + kept);
-    chosen.store(length, scan.length.data() + kept);
-    chosen.store(unit, scan.unit.data() + kept);
-    chosen.store(rho, scan.rho.data() + kept);
-    kept += chosen.size();
-  }
-  scan.doubtful.resize(kept);
-  scan.doubtful.end_with_zeros();
-}
-
-// Entries for which a group must be scanned: those whose bound does not exclude it, and those that belong to it.
-void find_needing(const Strip& strip, StripScan& scan, std::int32_t group) {
-  const Floats d;
-  const hn::RebindToSigned<Floats> di;
-  const float* const lower = strip.bounds.lower + group * strip.bounds.stride;
-  const auto drift = hn::Set(d, strip.drifts.group[group]);
-  scan.needing.clear();
-  for (std::size_t i = 0; i < scan.doubtful.size(); i += kLanes) {
-    const auto excluded = hn::Gt(hn::Sub(load_rows(lower, &scan.doubtful[i]), drift), hn::LoadU(d, scan.reach.data() + i));
-    const auto own = hn::RebindMask(d, hn::Eq(hn::LoadU(di, scan.own.data() + i), hn::Set(di, group)));
-    const auto needs = hn::And(hn::Or(hn::Not(excluded), own), lanes_of(scan.doubtful.size(), i));
-    if (!hn::AllFalse(d, needs)) append_numbers(Chosen(needs), i, scan.needing);
-  }
-}
 
 // Entries of a mask, of those from `first` on, belong to these centers from now on.
 template <class M, class V>
@@ -240,6 +36,20 @@ HWY_INLINE void note_moves(const Strip& strip, StripScan& scan, M mask, V center
   });
 }
 
+// Of entries from `first` on, with a result of the center in a place: an upper bound of the distance to it, and what no nearer center's
+// result exceeds. Infinite where nothing is known of a row.
+struct Limit {
+  hn::Vec<Floats> reach, limit;
+};
+HWY_INLINE Limit limit_of(const Strip& strip, const StripScan& scan, std::size_t first, hn::Vec<Floats> result,
+                          hn::Vec<hn::RebindToSigned<Floats> > place) {
+  const Floats d;
+  const auto length = hn::LoadU(d, scan.length.data() + first), rho = hn::LoadU(d, scan.rho.data() + first);
+  const Reach bounds(strip, result, look_up(strip.groups->length(), strip.groups->n_centers(), place), length, rho);
+  const auto reach = hn::IfThenElse(hn::Ge(rho, hn::Set(d, kLostAll)), hn::Set(d, kInfinity), bounds.distance);
+  return {reach, hn::MulAdd(hn::Mul(reach, reach), hn::Set(d, 0x1p-24f), hn::Add(bounds.upper, hn::Set(d, kUnderflow)))};
+}
+
 // From the results of all scanned groups: place and limit, the upper bounds, and the labels of entries whose center is certain.
 void find_lowest(const Strip& strip, StripScan& scan) {
   const Floats d;
@@ -256,11 +66,7 @@ void find_lowest(const Strip& strip, StripScan& scan) {
       group = hn::IfThenElse(hn::RebindMask(di, nearer), hn::Set(di, g * kGroupWidth), group);
     }
     const auto place = hn::Or(group, hn::And(hn::BitCast(di, best), hn::Set(di, kPlaceBits)));
-    const auto length = hn::LoadU(d, scan.length.data() + i), rho = hn::LoadU(d, scan.rho.data() + i);
-    const auto of_center = look_up(groups.length(), groups.n_centers(), place);
-    const Reach bounds(strip, best, of_center, length, rho);
-    const auto reach = hn::IfThenElse(hn::Ge(rho, hn::Set(d, kLostAll)), hn::Set(d, kInfinity), bounds.distance);
-    const auto limit = hn::MulAdd(hn::Mul(reach, reach), hn::Set(d, 0x1p-24f), hn::Add(bounds.upper, hn::Set(d, kUnderflow)));
+    const auto [reach, limit] = limit_of(strip, scan, i, best, place);
     const auto center = look_up(groups.center(), groups.n_centers(), place);
     const auto is_entry = lanes_of(scan.doubtful.size(), i), certain = hn::And(is_entry, hn::Gt(second, limit));
     hn::StoreU(place, di, scan.place.data() + i);
@@ -303,17 +109,43 @@ void write_lower(const Strip& strip, const StripScan& scan, std::int32_t group) 
   }
 }
 
-// Scans every group for the entries that need it, or for all where that costs little more.
-void scan_groups(const Strip& strip, StripScan& scan) {
-  const std::int32_t n_groups = strip.groups->n_groups();
-  const bool chooses = is_tightened(strip);
-  if (chooses) tighten(strip, scan);
+// From the results of all groups: the limit of the two nearest centers.
+void limit_two(const Strip& strip, StripScan& scan) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const auto place_of = [&](auto result, auto group)
+                            HWY_ATTR { return hn::Or(group, hn::And(hn::BitCast(di, result), hn::Set(di, kPlaceBits))); };
+  for (std::size_t i = 0; i < scan.doubtful.size(); i += kLanes) {
+    auto best = hn::Set(d, CenterGroups::kNoScore), second = best;
+    auto group = hn::Zero(di), second_group = group;
+    for (const std::int32_t g : scan.scanned) {
+      const auto lowest = hn::LoadU(d, scan.lowest_of(g) + i), next = hn::LoadU(d, scan.next_of(g) + i);
+      const auto here = hn::Set(di, g * kGroupWidth);
+      const auto nearer = hn::Lt(lowest, best);
+      const auto other = hn::IfThenElse(nearer, best, lowest);  // of the two lowest, the one that is not the best
+      const auto other_group = hn::IfThenElse(hn::RebindMask(di, nearer), group, here);
+      best = hn::IfThenElse(nearer, lowest, best);
+      group = hn::IfThenElse(hn::RebindMask(di, nearer), here, group);
+      for (const auto& [result, its_group] : {std::pair{other, other_group}, std::pair{next, here}}) {
+        const auto is_second = hn::Lt(result, second);
+        second = hn::IfThenElse(is_second, result, second);
+        second_group = hn::IfThenElse(hn::RebindMask(di, is_second), its_group, second_group);
+      }
+    }
+    const auto of_best = limit_of(strip, scan, i, best, place_of(best, group));
+    const auto of_second = limit_of(strip, scan, i, second, place_of(second, second_group));
+    hn::StoreU(hn::Max(of_best.limit, of_second.limit), d, scan.limit.data() + i);
+  }
+}
+
+// Scans every group for the entries that need it, or for all where that costs little more. chooses: bounds say who needs which.
+void scan_groups(const Strip& strip, StripScan& scan, bool chooses) {
   const std::int64_t n_entries = static_cast<std::int64_t>(scan.doubtful.size());
   if (n_entries == 0) return;
   const MatrixUnit* const unit = n_entries > static_cast<std::int64_t>(kQuad) ? strip.groups->matrix_unit() : nullptr;
   const ConfiguredUnit configured(unit, 2 * strip.groups->n_pairs());
   if (unit != nullptr) split_rows(strip, scan);
-  for (std::int32_t g = 0; g < n_groups; ++g) {
+  for (std::int32_t g = 0; g < strip.groups->n_groups(); ++g) {
     if (chooses) find_needing(strip, scan, g);
     const std::int64_t n_needing = chooses ? static_cast<std::int64_t>(scan.needing.size()) : n_entries;
     if (n_needing == 0) continue;
@@ -330,7 +162,8 @@ void scan_groups(const Strip& strip, StripScan& scan) {
   }
 }
 
-void scan_doubtful_target(const Strip& strip, StripScan& scan) {
+// tightens: entries have bounds, which are made narrower where there are many groups to be excluded.
+void scan_entries(const Strip& strip, StripScan& scan, bool tightens) {
   scan.scanned.clear();
   scan.moves.clear();
   scan.ambiguous.clear();
@@ -339,14 +172,26 @@ void scan_doubtful_target(const Strip& strip, StripScan& scan) {
     scan.scanned.push_back(0);
     scan.n_scans = static_cast<std::int64_t>(scan.doubtful.size());
     fetch_floats(strip, scan, 0, kRowsAhead);
-    scan_float_rows(strip, scan);
-  } else {
-    fetch_rows(strip, scan, 0, kRowsAhead);
-    find_errors(strip, scan);
-    scan_groups(strip, scan);
+    return scan_float_rows(strip, scan);
   }
+  fetch_rows(strip, scan, 0, kRowsAhead);
+  find_errors(strip, scan);
+  if (tightens) tighten(strip, scan);
+  scan_groups(strip, scan, tightens);
+}
+
+void scan_doubtful_target(const Strip& strip, StripScan& scan) {
+  scan_entries(strip, scan, is_tightened(strip));
   find_lowest(strip, scan);
   for (const std::int32_t g : scan.scanned) write_lower(strip, scan, g);
+}
+
+void find_two_nearest_target(const Strip& strip, StripScan& scan) {
+  for (std::int64_t row = 0; row < strip.n_rows; ++row) scan.doubtful[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(row);
+  scan.doubtful.resize(static_cast<std::size_t>(strip.n_rows));
+  scan.doubtful.end_with_zeros();
+  scan_entries(strip, scan, false);
+  limit_two(strip, scan);
 }
 
 void results_of_group_target(const Strip& strip, const StripScan& scan, std::size_t entry, std::int32_t group, float* results) {
@@ -365,6 +210,7 @@ namespace coterie::nearest {
 
 HWY_EXPORT(find_doubtful_target);
 HWY_EXPORT(scan_doubtful_target);
+HWY_EXPORT(find_two_nearest_target);
 HWY_EXPORT(results_of_group_target);
 
 bool find_doubtful(const Strip& strip, StripScan& scan) {
@@ -375,6 +221,8 @@ bool find_doubtful(const Strip& strip, StripScan& scan) {
 void results_of_group(const Strip& strip, const StripScan& scan, std::size_t entry, std::int32_t group, float* results) {
   HWY_DYNAMIC_DISPATCH(results_of_group_target)(strip, scan, entry, group, results);
 }
+
+void find_two_nearest(const Strip& strip, StripScan& scan) { HWY_DYNAMIC_DISPATCH(find_two_nearest_target)(strip, scan); }
 
 void scan_doubtful(const Strip& strip, StripScan& scan) { HWY_DYNAMIC_DISPATCH(scan_doubtful_target)(strip, scan); }
 

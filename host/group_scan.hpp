@@ -114,14 +114,14 @@ bool find_doubtful(const Strip& strip, StripScan& scan);
 // as ambiguous limit tells what is known; their bounds are as if their centers were the ones with the lowest result.
 void scan_doubtful(const Strip& strip, StripScan& scan);
 
+// Scans all rows, whose bounds are not looked at: afterwards every row is an entry whose limit tells of its two nearest centers.
+void find_two_nearest(const Strip& strip, StripScan& scan);
+
 // The results of an entry with all centers of a group; (kGroupWidth), kNoScore and larger where there is none.
 void results_of_group(const Strip& strip, const StripScan& scan, std::size_t entry, std::int32_t group, float* results);
 
-// Centers that may be the nearest of an ambiguous entry.
+// Centers that the limit of an entry does not exclude: those that may be the nearest of an ambiguous one, or the two nearest.
 void append_rivals(const Strip& strip, const StripScan& scan, std::int32_t entry, std::vector<std::int32_t>& centers);
-
-// Centers that may be the nearest or the second nearest of an entry for which all groups were scanned.
-void append_two_nearest(const Strip& strip, const StripScan& scan, std::int32_t entry, std::vector<std::int32_t>& centers);
 
 // Corrects label and bounds of an ambiguous entry once its center is known.
 void set_label(const Strip& strip, StripScan& scan, std::int32_t entry, std::int32_t label);

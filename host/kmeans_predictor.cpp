@@ -28,7 +28,6 @@ std::vector<std::int32_t> spread_out(std::span<const std::int32_t> by_proximity)
 struct Worker {
   nearest::Exact exact;  // of a block
   std::unique_ptr<nearest::StripScan> scan;
-  std::unique_ptr<nearest::NoBounds> no_bounds;
   std::vector<std::int32_t> words, rivals;  // (strip_rows, pairs_of(n_columns)) rounded rows
   std::vector<float> length, lost;          // (strip_rows)
   std::vector<nearest::Pair> pairs;
@@ -111,8 +110,6 @@ class CpuPredictor final : public Predictor {
     groups_ = nearest::CenterGroups(cluster_centers_,
                                     spread_out(nearest::order_by_proximity(cluster_centers_, n_clusters_, tile.n_columns)), units_);
     scans_ = groups_.usable();
-    center_drift_.assign(static_cast<std::size_t>(groups_.n_groups() * nearest::kGroupWidth), 0.0f);
-    group_drift_.assign(static_cast<std::size_t>(groups_.n_groups()), 0.0f);
     if (!scans_) centers_ = nearest::Centers(cluster_centers_, n_clusters_, tile.n_columns);
   }
 
@@ -120,7 +117,6 @@ class CpuPredictor final : public Predictor {
     const std::int64_t strip_rows = nearest::choose_strip_rows(groups_.n_groups(), n_columns);
     if (worker.scan == nullptr) {
       worker.scan = std::make_unique<nearest::StripScan>(groups_.n_groups(), strip_rows);
-      worker.no_bounds = std::make_unique<nearest::NoBounds>(groups_.n_groups(), strip_rows);
       worker.words.resize(static_cast<std::size_t>(strip_rows * groups_.n_pairs()));
       worker.length.resize(static_cast<std::size_t>(strip_rows));
       worker.lost.resize(static_cast<std::size_t>(strip_rows));
@@ -129,27 +125,19 @@ class CpuPredictor final : public Predictor {
       const nearest::RoundedRows rounded{worker.words.data(), worker.length.data(), worker.lost.data()};
       const std::int64_t n_strip_rows = std::min(strip_rows, n_rows - row);
       nearest::round_rows(x + row * n_columns, n_strip_rows, units_, rounded);
-      const nearest::Strip strip{x + row * n_columns,
-                                 rounded.pairs,
-                                 rounded.length,
-                                 rounded.lost,
-                                 n_strip_rows,
-                                 n_columns,
-                                 &groups_,
-                                 worker.no_bounds->forget(),
-                                 {center_drift_.data(), group_drift_.data()}};
+      const nearest::Strip strip{
+          x + row * n_columns, rounded.pairs, rounded.length, rounded.lost, n_strip_rows, n_columns, &groups_, {}, {}};
       predict_strip(x + row * n_columns, strip, output.from(row), worker);
     }
   }
 
   void predict_strip(const float* x, const nearest::Strip& strip, const Output& output, Worker& worker) const {
-    nearest::find_doubtful(strip, *worker.scan);
-    nearest::scan_doubtful(strip, *worker.scan);
+    nearest::find_two_nearest(strip, *worker.scan);
     worker.pairs.clear();
     for (std::int32_t row = 0; row < strip.n_rows; ++row) {
       output.start(row);
       worker.rivals.clear();
-      nearest::append_two_nearest(strip, *worker.scan, row, worker.rivals);
+      nearest::append_rivals(strip, *worker.scan, row, worker.rivals);
       for (const std::int32_t center : worker.rivals) worker.pairs.push_back({row, center});
     }
     worker.squared_distance.resize(worker.pairs.size());
@@ -164,9 +152,8 @@ class CpuPredictor final : public Predictor {
   bool scans_ = false;
   nearest::Units units_;  // from the first tile
   nearest::CenterGroups groups_;
-  std::vector<float> center_drift_, group_drift_;  // nothing has moved
-  nearest::Centers centers_;                       // where all rows go through the chain
-  std::vector<std::int32_t> block_rows_;           // 0, 1, ..., kBlockRows - 1
+  nearest::Centers centers_;              // where all rows go through the chain
+  std::vector<std::int32_t> block_rows_;  // 0, 1, ..., kBlockRows - 1
   std::vector<Worker> workers_;
   std::vector<std::int32_t> label_, second_;
   std::vector<double> squared_distance_, second_squared_distance_;

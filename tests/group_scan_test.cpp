@@ -97,11 +97,13 @@ class Scene {
     EXPECT_EQ(scan_.moves.size(), static_cast<std::size_t>(n_rows_));
   }
 
-  // After scan(), which had no bounds to leave out a group.
+  // After scan(), which rounded the rows.
   void expect_two_nearest() {
+    StripScan two(groups_.n_groups(), scan_.strip_rows);
+    find_two_nearest(strip(), two);
     for (std::int32_t row = 0; row < n_rows_; ++row) {
       std::vector<std::int32_t> rivals;
-      append_two_nearest(strip(), scan_, row, rivals);
+      append_rivals(strip(), two, row, rivals);
       for (const std::int32_t right : {expected_.label[static_cast<std::size_t>(row)], expected_.second[static_cast<std::size_t>(row)]})
         EXPECT_TRUE(right < 0 || std::find(rivals.begin(), rivals.end(), right) != rivals.end()) << "row " << row;
     }
