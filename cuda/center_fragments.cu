@@ -1,5 +1,7 @@
 #include "cuda/center_fragments.hpp"
 
+#include <utility>
+
 #include "cuda/fixed_point.cuh"
 #include "cuda/instructions/half.hpp"
 
@@ -122,8 +124,9 @@ void CenterFragments::pack(const PackedModels& packed, cudaStream_t stream) {
   pairs_.ensure(n_pairs * 2 * 4);
   models_.ensure(n_models);
   if (n_models > largest_.size()) {
-    largest_.ensure(n_models);
-    fill_zero(largest_.data(), n_models, stream);
+    DeviceBuffer<LargestCenter> zeros(n_models);
+    fill_zero(zeros.data(), n_models, stream);  // where it fails, the next sweep must not take what lies there for zeros
+    largest_ = std::move(zeros);
   }
   const CenterPacking job{.centers = packed.centers(),
                           .packed = packed.device_layout(),
