@@ -26,21 +26,18 @@ constexpr std::int64_t kWordsOfLine = 16;  // of the cache
 // memory, few enough for the cache.
 constexpr std::size_t kRowsAhead = 32;
 
+HWY_INLINE void fetch_words(const void* rows, std::int64_t row, std::int64_t n_words) {
+  const auto* const words = static_cast<const std::int32_t*>(rows) + row * n_words;
+  for (std::int64_t word = 0; word < n_words; word += kWordsOfLine) __builtin_prefetch(words + word);
+}
+// As it was before rounding, for the exact chain or the sums.
+HWY_INLINE void fetch_exact(const Strip& strip, std::int32_t row) { fetch_words(strip.x, row, strip.n_columns); }
+// As they are scanned.
 void fetch_rows(const Strip& strip, const StripScan& scan, std::size_t first, std::size_t last) {
-  const std::int64_t n_pairs = strip.groups->n_pairs();
-  for (std::size_t entry = first; entry < std::min(last, scan.doubtful.size()); ++entry) {
-    const std::int32_t* const row = strip.pairs + scan.doubtful[entry] * n_pairs;
-    for (std::int64_t pair = 0; pair < n_pairs; pair += kWordsOfLine) __builtin_prefetch(row + pair);
-  }
-}
-
-// A row as it was before rounding, for the exact chain, the sums, or a scan of floats.
-HWY_INLINE void fetch_exact(const Strip& strip, std::int32_t row) {
-  const float* const x = strip.x + std::int64_t{row} * strip.n_columns;
-  for (std::int64_t column = 0; column < strip.n_columns; column += kWordsOfLine) __builtin_prefetch(x + column);
-}
-void fetch_floats(const Strip& strip, const StripScan& scan, std::size_t first, std::size_t last) {
-  for (std::size_t entry = first; entry < std::min(last, scan.doubtful.size()); ++entry) fetch_exact(strip, scan.doubtful[entry]);
+  const bool floats = strip.groups->takes_floats();
+  const void* const rows = floats ? static_cast<const void*>(strip.x) : strip.pairs;
+  const std::int64_t n_words = floats ? strip.n_columns : strip.groups->n_pairs();
+  for (std::size_t entry = first; entry < std::min(last, scan.doubtful.size()); ++entry) fetch_words(rows, scan.doubtful[entry], n_words);
 }
 
 // With more than a few groups, a distance to one center is cheap beside a scan, and worth it.

@@ -249,7 +249,7 @@ void scan_float_rows(const Strip& strip, StripScan& scan) {
   const CenterGroups& groups = *strip.groups;
   TurnedRows<Floats> turned;
   for (std::size_t first = 0; first < scan.doubtful.size(); first += kRowsInLanes) {
-    fetch_floats(strip, scan, first + kRowsAhead, first + kRowsAhead + kRowsInLanes);
+    fetch_rows(strip, scan, first + kRowsAhead, first + kRowsAhead + kRowsInLanes);
     RowVectors<Floats> squares;
     turn_floats(strip, &scan.doubtful[first], turned, squares);
     measure_floats(strip, squares, turned, scan, first);

@@ -151,7 +151,9 @@ void scan_groups(const Strip& strip, StripScan& scan, bool chooses) {
     if (n_needing == 0) continue;
     scan.scanned.push_back(g);
     scan.n_scans += n_needing;
-    if (scans_by_rows(*strip.groups)) {
+    if (strip.groups->takes_floats()) {
+      scan_float_rows(strip, scan);
+    } else if (scans_by_rows(*strip.groups)) {
       scan_rounded_rows(strip, scan);
     } else if (n_needing * 4 > n_entries * 3) {
       scan_group(strip, scan, g, nullptr, n_entries);
@@ -168,14 +170,8 @@ void scan_entries(const Strip& strip, StripScan& scan, bool tightens) {
   scan.moves.clear();
   scan.ambiguous.clear();
   scan.n_scans = 0;
-  if (strip.groups->takes_floats()) {
-    scan.scanned.push_back(0);
-    scan.n_scans = static_cast<std::int64_t>(scan.doubtful.size());
-    fetch_floats(strip, scan, 0, kRowsAhead);
-    return scan_float_rows(strip, scan);
-  }
   fetch_rows(strip, scan, 0, kRowsAhead);
-  find_errors(strip, scan);
+  if (!strip.groups->takes_floats()) find_errors(strip, scan);
   if (tightens) tighten(strip, scan);
   scan_groups(strip, scan, tightens);
 }
