@@ -1,12 +1,13 @@
-// Counts repeated ids in 16 bytes per row, by their keys.
+// Counts repeated ids by their keys, in 16 bytes per row until finish().
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
+#include "host/context.hpp"
 #include "host/id_key.hpp"
-#include "host/memory_ledger.hpp"
 
 namespace coterie {
 
@@ -17,7 +18,8 @@ class RepeatCounter {
   // Either integers or texts.
   void add(std::int64_t id) { add(id_key(id)); }
   void add(std::string_view id) { add(id_key(id)); }
-  std::int64_t repeats();  // rows whose id an earlier row has
+  void finish(Context& context);                             // once all have come
+  std::int64_t repeats() const { return repeats_.value(); }  // rows whose id an earlier row has; after finish()
 
  private:
   void add(IdKey key) {
@@ -29,6 +31,7 @@ class RepeatCounter {
   MemoryLedger* memory_;
   Reservation reservation_;
   std::vector<IdKey> keys_;
+  std::optional<std::int64_t> repeats_;
 };
 
 }  // namespace coterie

@@ -1,8 +1,9 @@
 #include "io/chunk_codec.hpp"
 
-#include <libdeflate.h>
+#include <isa-l/igzip_lib.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 
@@ -11,12 +12,33 @@
 namespace coterie::io {
 namespace {
 
-constexpr int kDeflateLevel = 1;  // codes shrink to little and mantissas to nothing at any level
 constexpr std::size_t kChecksumBytes = 4;
-constexpr std::size_t kWordsPerFold = 4096;  // keeps both sums below 2^41
+constexpr std::size_t kBlockBytes = 64 << 10;  // room for what a stream adds to bytes that do not shrink
+constexpr std::size_t kWordsPerFold = 4096;    // keeps both sums below 2^41
 
-struct FreeCompressor {
-  void operator()(libdeflate_compressor* compressor) const { libdeflate_free_compressor(compressor); }
+// ISA-L's stream at level 1: codes shrink to little and mantissas to nothing at any level.
+struct Compressor {
+  isal_zstream stream;
+  std::array<std::uint8_t, ISAL_DEF_LVL1_DEFAULT> level_buffer;
+
+  // A zlib stream of `bytes` to the front of `to`, which grows as it must. Returns its size.
+  std::size_t compress(std::span<std::byte> bytes, std::vector<std::byte>& to) {
+    isal_deflate_init(&stream);
+    stream.level = 1;
+    stream.level_buf = level_buffer.data();
+    stream.level_buf_size = static_cast<std::uint32_t>(level_buffer.size());
+    stream.gzip_flag = IGZIP_ZLIB;
+    stream.end_of_stream = 1;
+    stream.next_in = reinterpret_cast<std::uint8_t*>(bytes.data());
+    stream.avail_in = static_cast<std::uint32_t>(bytes.size());
+    for (std::size_t size = 0;; size = stream.total_out) {
+      to.resize(std::max(to.size(), size + bytes.size() / 2 + kBlockBytes));
+      stream.next_out = reinterpret_cast<std::uint8_t*>(to.data()) + size;
+      stream.avail_out = static_cast<std::uint32_t>(to.size() - size);
+      if (isal_deflate(&stream) != COMP_OK) throw InternalError("the compressor of output chunks refuses them");
+      if (stream.internal_state.state == ZSTATE_END) return stream.total_out;
+    }
+  }
 };
 
 // Byte j of some cells goes to planes[j * plane_bytes + i]. `Word` holds a cell, so that the bytes of a plane are made in vectors.
@@ -38,20 +60,18 @@ void shuffle_bytes(std::span<const std::byte> cells, std::size_t cell_bytes, std
 }
 
 // Byte j of all cells, then byte j + 1 of all cells: equal high bytes come together.
-std::vector<std::byte> shuffled(std::span<const std::byte> cells, std::size_t cell_bytes) {
+void shuffle_chunk(std::span<const std::byte> cells, std::size_t cell_bytes, std::byte* planes) {
   constexpr std::size_t kNearCells = 1024;  // whose bytes the first cache holds until each has gone to its plane
-  std::vector<std::byte> planes(cells.size());
   const std::size_t n = cells.size() / cell_bytes;
   for (std::size_t first = 0; first < n; first += kNearCells) {
     const auto near = cells.subspan(first * cell_bytes, std::min(kNearCells, n - first) * cell_bytes);
     if (cell_bytes == sizeof(std::uint32_t))
-      shuffle_words<std::uint32_t>(near, n, planes.data() + first);
+      shuffle_words<std::uint32_t>(near, n, planes + first);
     else if (cell_bytes == sizeof(std::uint64_t))
-      shuffle_words<std::uint64_t>(near, n, planes.data() + first);
+      shuffle_words<std::uint64_t>(near, n, planes + first);
     else
-      shuffle_bytes(near, cell_bytes, n, planes.data() + first);
+      shuffle_bytes(near, cell_bytes, n, planes + first);
   }
-  return planes;
 }
 
 // Modulo 65535 by adding the carry, which keeps 65535 itself and turns only 0 into 0.
@@ -77,17 +97,15 @@ std::uint32_t fletcher32(std::span<const std::byte> bytes) {
   return static_cast<std::uint32_t>(sum_of_sums << 16 | sum);
 }
 
-std::vector<std::byte> encode_chunk(std::span<const std::byte> cells, std::size_t cell_bytes) {
-  thread_local const std::unique_ptr<libdeflate_compressor, FreeCompressor> compressor(libdeflate_alloc_compressor(kDeflateLevel));
-  if (!compressor) throw ResourceError("no memory for the compressor of output chunks");
-  const std::vector<std::byte> planes = shuffled(cells, cell_bytes);
-  std::vector<std::byte> stored(libdeflate_zlib_compress_bound(compressor.get(), planes.size()) + kChecksumBytes);
-  const std::size_t size = libdeflate_zlib_compress(compressor.get(), planes.data(), planes.size(), stored.data(), stored.size());
-  if (size == 0) throw InternalError("a chunk outgrew the compressor's own bound");
-  const std::uint32_t checksum = fletcher32({stored.data(), size});
-  for (std::size_t i = 0; i < kChecksumBytes; ++i) stored[size + i] = static_cast<std::byte>(checksum >> 8 * i);
-  stored.resize(size + kChecksumBytes);
-  return stored;
+std::span<const std::byte> ChunkEncoder::encode(std::span<const std::byte> cells) {
+  thread_local const auto compressor = std::make_unique<Compressor>();
+  planes_.resize(cells.size());
+  shuffle_chunk(cells, cell_bytes_, planes_.data());
+  const std::size_t size = compressor->compress(planes_, stored_);
+  const std::uint32_t checksum = fletcher32({stored_.data(), size});
+  stored_.resize(std::max(stored_.size(), size + kChecksumBytes));
+  for (std::size_t i = 0; i < kChecksumBytes; ++i) stored_[size + i] = static_cast<std::byte>(checksum >> 8 * i);
+  return std::span(stored_).first(size + kChecksumBytes);
 }
 
 }  // namespace coterie::io

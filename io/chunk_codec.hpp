@@ -9,8 +9,18 @@
 
 namespace coterie::io {
 
-// cells: a whole chunk; cell_bytes: size of one cell. Returns the stored form.
-std::vector<std::byte> encode_chunk(std::span<const std::byte> cells, std::size_t cell_bytes);
+// Of the chunks of one dataset, one after another: its memory, twice a chunk, is touched but once.
+class ChunkEncoder {
+ public:
+  explicit ChunkEncoder(std::size_t cell_bytes) : cell_bytes_(cell_bytes) {}
+  // cells: a whole chunk. Returns the stored form, which is valid until the next call.
+  std::span<const std::byte> encode(std::span<const std::byte> cells);
+
+ private:
+  std::size_t cell_bytes_;
+  std::vector<std::byte> planes_;  // the chunk, shuffled
+  std::vector<std::byte> stored_;  // larger than what is stored
+};
 
 // Fletcher's checksum over big-endian 16-bit words, as HDF5 stores it.
 std::uint32_t fletcher32(std::span<const std::byte> bytes);

@@ -28,6 +28,8 @@ std::vector<ColumnTally> tally_columns(Context& context, ImportRows& rows, const
     });
     context.report({"types", batch->first_row() + batch->n_rows(), 0});  // how many rows there are shows at the end
   }
+  for (ColumnTally& tally : tallies)
+    if (tally.repeats) tally.repeats->finish(context);
   return tallies;
 }
 

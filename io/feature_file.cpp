@@ -4,19 +4,18 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "host/error.hpp"
 #include "host/repeat_counter.hpp"
+#include "io/file_digest.hpp"
 #include "io/layout.hpp"
 #include "io/matrix_source.hpp"
-#include "io/sha256.hpp"
 #include "io/text.hpp"
 #include "io/text_cells.hpp"
 
 namespace coterie::io {
 namespace {
-
-constexpr std::int64_t kMiB = std::int64_t{1} << 20;
 
 class Hdf5FeatureFile final : public FeatureFile {
  public:
@@ -48,6 +47,9 @@ class Hdf5FeatureFile final : public FeatureFile {
 
   std::vector<double> numbers(const std::string& obs_column) const override { return read_numbers(*file_, find_obs(obs_column)); }
   Categories categories(const std::string& obs_column) const override { return read_categories(*file_, find_obs(obs_column)); }
+  void start_fingerprint() const override {
+    if (!digest_) digest_.emplace(file_);
+  }
   std::string fingerprint() const override;
 
  private:
@@ -61,6 +63,7 @@ class Hdf5FeatureFile final : public FeatureFile {
   std::vector<ObsColumn> obs_;
   hdf5::Dataset ids_;  // kept open, so that reading ranges one after the other decodes a chunk once
   CellKind ids_kind_ = CellKind::int64;
+  mutable std::optional<FileDigest> digest_;
 };
 
 const StoredColumn& Hdf5FeatureFile::find_obs(const std::string& name) const {
@@ -111,17 +114,8 @@ std::vector<std::string> Hdf5FeatureFile::text_ids(std::int64_t first_row, std::
 }
 
 std::string Hdf5FeatureFile::fingerprint() const {
-  std::vector<std::byte> buffer(static_cast<std::size_t>(4 * kMiB));  // large reads: one system call for each
-  Sha256 digest;
-  const std::int64_t size = file_->size();
-  for (std::int64_t offset = 0; offset < size;) {
-    const std::int64_t n = std::min(size - offset, static_cast<std::int64_t>(buffer.size()));
-    read_bytes(*file_, offset, n, buffer.data());
-    digest.update({buffer.data(), static_cast<std::size_t>(n)});
-    offset += n;
-  }
-  file_->check_unchanged();
-  return digest.hex();
+  start_fingerprint();
+  return digest_->hex();
 }
 
 }  // namespace
@@ -145,6 +139,7 @@ std::int64_t count_duplicate_ids(const FeatureFile& file, Context& context) {
         },
         ids);
   }
+  counter.finish(context);
   return counter.repeats();
 }
 

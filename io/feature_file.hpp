@@ -81,7 +81,9 @@ class FeatureFile {
   virtual std::vector<double> numbers(const std::string& obs_column) const = 0;  // (n_rows), NaN where missing
   virtual Categories categories(const std::string& obs_column) const = 0;        // (n_rows)
 
-  // Hex SHA-256 of all bytes of the file, as `sha256sum` prints it.
+  // Hex SHA-256 of all bytes of the file, as `sha256sum` prints it. Who starts it early does not wait for it later: it is found on a
+  // thread of its own. InputError: the file has changed.
+  virtual void start_fingerprint() const = 0;
   virtual std::string fingerprint() const = 0;
 };
 

@@ -104,7 +104,7 @@ hdf5::Dataset Hdf5Output::create_chunked(const std::string& path, const hdf5::Da
   std::vector<hsize_t> chunk(shape.begin(), shape.end());
   chunk[0] = static_cast<hsize_t>(rows_per_chunk);
   H5Pset_chunk(creation.id(), static_cast<int>(chunk.size()), chunk.data());
-  H5Pset_shuffle(creation.id());  // the order and parameters that encode_chunk follows
+  H5Pset_shuffle(creation.id());  // the order and parameters that ChunkEncoder follows
   H5Pset_deflate(creation.id(), 1);
   H5Pset_fletcher32(creation.id());
   return create(path, {nullptr, type, {shape.begin(), shape.end()}}, creation, encoding);
@@ -146,11 +146,12 @@ void Hdf5Output::write_array(const std::string& path, const Cellblock& cells, En
   const std::size_t rows = cells.shape.at(0), rows_per_chunk = std::clamp<std::size_t>(kMatrixChunkBytes / row, 1, rows);
   const hdf5::Dataset dataset = create_chunked(path, cells.type, cells.shape, static_cast<std::int64_t>(rows_per_chunk), encoding);
   std::vector<std::byte> chunk(rows_per_chunk * row);
+  ChunkEncoder encoder(size_of(cells.type));
   for (std::size_t first = 0; first < rows; first += rows_per_chunk) {
     const std::size_t filled = std::min(rows_per_chunk, rows - first) * row;
     std::memcpy(chunk.data(), static_cast<const std::byte*>(cells.bytes) + first * row, filled);
     std::fill(chunk.begin() + static_cast<std::ptrdiff_t>(filled), chunk.end(), std::byte{0});
-    write_chunk(dataset, static_cast<std::int64_t>(first), encode_chunk(chunk, size_of(cells.type)));
+    write_chunk(dataset, static_cast<std::int64_t>(first), encoder.encode(chunk));
   }
 }
 

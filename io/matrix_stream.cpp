@@ -22,6 +22,7 @@ class FileMatrixStream final : public MatrixStream {
         layout_(layout),
         cell_bytes_(layout.is_wide ? sizeof(double) : sizeof(float)),
         row_bytes_(static_cast<std::size_t>(layout.n_columns) * cell_bytes_),
+        encoder_(cell_bytes_),
         type_(layout.is_wide ? hdf5::native_type<double>() : hdf5::native_type<float>()) {
     const std::array<hsize_t, 2> shape{static_cast<hsize_t>(n_rows), static_cast<hsize_t>(layout.n_columns)};
     rows_per_chunk_ = std::clamp<std::int64_t>(static_cast<std::int64_t>(kMatrixChunkBytes / row_bytes_), 1, n_rows);
@@ -62,13 +63,14 @@ class FileMatrixStream final : public MatrixStream {
   void flush(std::int64_t filled_rows) {
     const auto filled = static_cast<std::ptrdiff_t>(filled_rows) * static_cast<std::ptrdiff_t>(row_bytes_);
     std::fill(chunk_.begin() + filled, chunk_.end(), std::byte{0});
-    file_.write_chunk(dataset_, row_ - filled_rows, encode_chunk(chunk_, cell_bytes_));
+    file_.write_chunk(dataset_, row_ - filled_rows, encoder_.encode(chunk_));
   }
 
   Hdf5Output& file_;
   std::int64_t n_rows_;
   MatrixLayout layout_;
   std::size_t cell_bytes_, row_bytes_;
+  ChunkEncoder encoder_;
   hdf5::Datatype type_;
   hdf5::Dataset dataset_;
   std::int64_t rows_per_chunk_ = 0;

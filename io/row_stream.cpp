@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "host/error.hpp"
 #include "io/chunk_codec.hpp"
@@ -29,8 +30,9 @@ struct Destination {
   std::vector<Member> members;
   std::size_t row_bytes = 0;
   hdf5::Dataset dataset = {};
-  std::vector<std::byte> chunk = {};   // (rows per chunk, row_bytes)
-  std::vector<std::byte> stored = {};  // the chunk, encoded
+  std::vector<std::byte> chunk = {};  // (rows per chunk, row_bytes)
+  std::optional<ChunkEncoder> encoder = {};
+  std::span<const std::byte> stored = {};  // the chunk, encoded
 
   void add(std::size_t column, StoredCell cell) {
     const std::size_t offset = row_bytes;
@@ -130,11 +132,9 @@ class FileRowStream final : public RowStream {
     for (std::size_t i = 0; i < cells.size(); ++i)
       if (const auto* texts = std::get_if<std::span<const std::string>>(&cells[i])) check_texts(columns_[i], first_row, *texts);
     for (std::int64_t done = 0; done < n;) {
-      const std::int64_t in_chunk = row_ % rows_per_chunk_, piece = std::min(n - done, rows_per_chunk_ - in_chunk);
-      for (Destination& destination : destinations_) pack(destination, cells, done, piece, in_chunk);
+      const std::int64_t piece = std::min(n - done, rows_per_chunk_ - row_ % rows_per_chunk_);
+      write_piece(cells, done, piece);
       done += piece;
-      row_ += piece;
-      if (row_ % rows_per_chunk_ == 0 || row_ == n_rows_) flush();
     }
   }
 
@@ -147,6 +147,7 @@ class FileRowStream final : public RowStream {
     const hsize_t shape[] = {static_cast<hsize_t>(n_rows_)};
     destination.dataset = file_.create_chunked(destination.path, type, shape, rows_per_chunk_, encoding);
     destination.chunk.resize(static_cast<std::size_t>(rows_per_chunk_) * destination.row_bytes);
+    destination.encoder.emplace(destination.row_bytes);
   }
 
   void check_order(std::int64_t first_row, std::int64_t n, std::span<const Cells> cells) const {
@@ -156,6 +157,23 @@ class FileRowStream final : public RowStream {
                                       first_row + n, cells.size(), row_, n_rows_, columns_.size()));
   }
 
+  // Rows of one chunk, to its end or not.
+  void write_piece(std::span<const Cells> cells, std::int64_t begin, std::int64_t n) {
+    const std::int64_t in_chunk = row_ % rows_per_chunk_, end = row_ + n;
+    const bool is_whole = end % rows_per_chunk_ == 0 || end == n_rows_;
+    const auto n_destinations = std::ssize(destinations_);
+    const auto pack_and_encode = [&](std::int64_t task, int) {
+      Destination& destination = destinations_[static_cast<std::size_t>(n_destinations - 1 - task)];  // the table, the longest, first
+      pack(destination, cells, begin, n, in_chunk);
+      if (is_whole) encode(destination, in_chunk + n);
+    };
+    if (context_ != nullptr) context_->parallel_for(n_destinations, pack_and_encode);
+    for (std::int64_t task = 0; context_ == nullptr && task < n_destinations; ++task) pack_and_encode(task, 0);
+    for (std::size_t i = 0; is_whole && i < destinations_.size(); ++i)
+      file_.write_chunk(destinations_[i].dataset, row_ - in_chunk, destinations_[i].stored);
+    row_ = end;
+  }
+
   static void pack(Destination& destination, std::span<const Cells> cells, std::int64_t begin, std::int64_t n, std::int64_t in_chunk) {
     std::byte* row = destination.chunk.data() + static_cast<std::size_t>(in_chunk) * destination.row_bytes;
     for (const Member& member : destination.members)
@@ -163,19 +181,10 @@ class FileRowStream final : public RowStream {
                        destination.row_bytes);
   }
 
-  void flush() {
-    const std::int64_t first_row = (row_ - 1) / rows_per_chunk_ * rows_per_chunk_;
-    const auto filled = static_cast<std::size_t>(row_ - first_row);
-    const auto encode = [&](std::int64_t task, int) {
-      Destination& destination = destinations_[static_cast<std::size_t>(task)];
-      std::fill(destination.chunk.begin() + static_cast<std::ptrdiff_t>(filled * destination.row_bytes), destination.chunk.end(),
-                std::byte{0});
-      destination.stored = encode_chunk(destination.chunk, destination.row_bytes);
-    };
-    const auto n = static_cast<std::int64_t>(destinations_.size());
-    if (context_ != nullptr) context_->parallel_for(n, encode);
-    for (std::int64_t task = 0; context_ == nullptr && task < n; ++task) encode(task, 0);
-    for (const Destination& destination : destinations_) file_.write_chunk(destination.dataset, first_row, destination.stored);
+  static void encode(Destination& destination, std::int64_t filled_rows) {
+    const std::size_t filled = static_cast<std::size_t>(filled_rows) * destination.row_bytes;
+    std::fill(destination.chunk.begin() + static_cast<std::ptrdiff_t>(filled), destination.chunk.end(), std::byte{0});
+    destination.stored = destination.encoder->encode(destination.chunk);
   }
 
   Hdf5Output& file_;

@@ -18,12 +18,18 @@ std::vector<std::byte> some_cells() {
   return cells;
 }
 
+std::vector<std::byte> encoded(std::size_t cell_bytes) {
+  ChunkEncoder encoder(cell_bytes);
+  const auto stored = encoder.encode(some_cells());
+  return {stored.begin(), stored.end()};
+}
+
 bool equal(std::span<const std::byte> a, const std::vector<std::byte>& b) { return std::ranges::equal(a, b); }
 
 TEST(ChunkDecoder, UndoesWhatTheEncoderDoes) {
   const std::vector<std::byte> cells = some_cells();
   for (const std::size_t cell_bytes : {1, 2, 4, 8}) {
-    const std::vector<std::byte> stored = encode_chunk(cells, cell_bytes);
+    const std::vector<std::byte> stored = encoded(cell_bytes);
     ChunkDecoder decoder(encoder_filters(), cell_bytes, kBytes);
     EXPECT_TRUE(equal(decoder.decode(stored, 0), cells)) << cell_bytes;
     EXPECT_TRUE(equal(decoder.decode(stored, 0), cells)) << "a second time, " << cell_bytes;
@@ -37,7 +43,7 @@ TEST(ChunkDecoder, LeavesSkippedFiltersAlone) {
 }
 
 TEST(ChunkDecoder, GivesNothingForAnyDamagedByte) {
-  const std::vector<std::byte> stored = encode_chunk(some_cells(), 4);
+  const std::vector<std::byte> stored = encoded(4);
   ChunkDecoder decoder(encoder_filters(), 4, kBytes);
   for (std::size_t i = 0; i < stored.size(); ++i) {
     std::vector<std::byte> damaged = stored;
@@ -47,7 +53,7 @@ TEST(ChunkDecoder, GivesNothingForAnyDamagedByte) {
 }
 
 TEST(ChunkDecoder, GivesNothingForAnotherLength) {
-  const std::vector<std::byte> stored = encode_chunk(some_cells(), 4);
+  const std::vector<std::byte> stored = encoded(4);
   for (const std::size_t chunk_bytes : {kBytes - 4, kBytes + 4, std::size_t{4}})
     EXPECT_TRUE(ChunkDecoder(encoder_filters(), 4, chunk_bytes).decode(stored, 0).empty()) << chunk_bytes;
   ChunkDecoder decoder(encoder_filters(), 4, kBytes);

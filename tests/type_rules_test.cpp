@@ -32,6 +32,8 @@ std::vector<ImportedColumn> decide_text(const std::string& text, const ImportOpt
   table.rewind();
   while (const CsvBatch* batch = table.next())
     for (std::size_t i = 0; i < tallies.size(); ++i) tallies[i].add(table, *batch, i, options.decimal);
+  for (ColumnTally& tally : tallies)
+    if (tally.repeats) tally.repeats->finish(*context);
   return decide_columns(options, table.header(), tallies);
 }
 

@@ -112,7 +112,9 @@ PropensityOutput::PropensityOutput(Context& context, const OutputOptions& option
       request_(output_request(options, input_, read, input_.n_rows() * (score_bytes(n_targets) + input_.longest_id()))),
       output_(request_),
       file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)),
-      csv_(open_csv(options, request_)) {}
+      csv_(open_csv(options, request_)) {
+  input_.start_fingerprint();
+}
 
 void PropensityOutput::write(Session& session, Propensities& propensities, const io::DataFrame& goals) {
   const io::PropensityModels models = propensities.models();

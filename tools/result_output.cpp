@@ -77,7 +77,9 @@ ResultOutput::ResultOutput(Context& context, const OutputOptions& options, const
       request_(output_request(options, input_, read, input_.n_rows() * (io::row_bytes(columns_) + row_bytes))),
       output_(request_),
       file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)),
-      csv_(open_csv(options, request_)) {}
+      csv_(open_csv(options, request_)) {
+  input_.start_fingerprint();
+}
 
 void ResultOutput::begin_rows(const std::vector<std::string>& segment_names, std::vector<io::RowColumn> more_columns, bool probabilities) {
   columns_ = io::customer_columns(id_format(input_), segment_names);

@@ -43,7 +43,9 @@ class SweepOutput {
       : input_(input.file()),
         selection_(input.selection()),
         output_({options.path, options.overwrite, {input_.path()}, input_.n_rows() * static_cast<std::int64_t>(4 * n_models + 8)}),
-        file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {}
+        file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {
+    input_.start_fingerprint();
+  }
 
   void write(Clustering& clustering, std::span<const io::FittedModel> models, bool with_type, const io::DataFrame& sweep, Session& session,
              const Seconds& seconds) {
