@@ -9,16 +9,8 @@
 namespace coterie {
 namespace {
 
-// |value| <= 2^38 units, so squares stay below 2^76 and fit WideSums for 2^34 rows. The rounding is below 1e-6 standard
+// Integers stay within 2^38, so squares stay below 2^76 and fit WideSums for 2^34 rows. The rounding is below 1e-6 standard
 // deviations per value even when one row in 2^34 makes up the whole range, and far below that in the sums.
-constexpr double kMostUnits = 0x1p38;
-
-// The integer of a prepared value is round((value - origin) / unit).
-struct FixedPoint {
-  double origin = 0;
-  double unit = 1;  // a power of two
-};
-
 FixedPoint fixed_point(const UnscaledColumn& described) {
   const double low = prepared(described.column, described.min), high = prepared(described.column, described.max);
   const double half_range = 0.5 * (high - low);
@@ -58,8 +50,11 @@ class MomentsPass {
     context_.parallel_for((tile.n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
       const std::int64_t first = block * kBlockRows, last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows);
       std::vector<Sums>& sums = sums_[static_cast<std::size_t>(worker)];
-      for_each_strip(tile, first, last, sources_,
-                     [&](std::size_t i, std::int64_t, std::span<double> strip) { add(sums[i], columns_[i], points_[i], strip); });
+      for_each_strip(tile, first, last, sources_, [&](std::size_t i, std::int64_t, std::span<double> strip) {
+        const StepSums of_strip = sum_steps(columns_[i], points_[i], strip);
+        sums[i].steps += of_strip.steps;
+        sums[i].squares += of_strip.squares;
+      });
     });
   }
 
@@ -67,8 +62,8 @@ class MomentsPass {
     MomentSums merged{.n_rows = n_rows_, .sums = WideSums(columns_.size()), .squares = WideSums(columns_.size())};
     for (const std::vector<Sums>& worker : sums_)
       for (std::size_t i = 0; i < worker.size(); ++i) {
-        merged.sums.add(i, worker[i].sum);
-        merged.squares.add(i, worker[i].square);
+        merged.sums.add(i, worker[i].steps);
+        merged.squares.add(i, worker[i].squares);
       }
     return merged;
   }
@@ -87,22 +82,8 @@ class MomentsPass {
 
  private:
   struct Sums {
-    int128 sum = 0, square = 0;
+    int128 steps = 0, squares = 0;
   };
-
-  static void add(Sums& sums, const ColumnTransform& column, const FixedPoint& point, std::span<double> strip) {
-    const double units = 1 / point.unit;
-    prepare_strip(column, strip);
-    for (double& x : strip) {
-      const double steps = (x - point.origin) * units;
-      x = round_to_even(steps > -kMostUnits ? (steps < kMostUnits ? steps : kMostUnits) : -kMostUnits);
-    }
-    for (const double x : strip) {
-      const auto steps = static_cast<std::int64_t>(x);
-      sums.sum += steps;
-      sums.square += static_cast<int128>(steps) * steps;
-    }
-  }
 
   Context& context_;
   std::vector<ColumnTransform> columns_;  // (n_columns)
