@@ -88,7 +88,7 @@ template <class T>
 void write_rows(Context& context, ImportRows& rows, Plan& plan, FeatureWriter& writer) {
   const auto n_columns = static_cast<std::int64_t>(plan.layout.columns.size());
   const Reservation memory =
-      context.memory().reserve("a batch of imported rows", kBatchRows * n_columns * static_cast<std::int64_t>(sizeof(T)));
+      context.memory().reserve("a batch of imported rows", rows.table().batch_rows() * n_columns * static_cast<std::int64_t>(sizeof(T)));
   std::vector<T> x;
   std::vector<std::int64_t> row_numbers;
   rows.rewind();

@@ -12,6 +12,12 @@ namespace {
 
 constexpr std::size_t kBatchBytes = std::size_t{1} << 25;  // ends a batch where rows are long
 
+// Enough for every thread to find work, few enough for a shared cache.
+std::int64_t rows_of_batch(std::size_t n_columns) {
+  constexpr std::int64_t kCells = 1 << 18, kLeast = 1 << 10, kMost = 1 << 14;
+  return std::clamp(kCells / static_cast<std::int64_t>(n_columns), kLeast, kMost);
+}
+
 void check_header(const std::vector<std::string>& first, const std::vector<std::string>& other, const std::string& first_name,
                   const std::string& other_name) {
   if (first == other) return;
@@ -53,10 +59,13 @@ CsvTable::CsvTable(const Context& context, const std::vector<std::filesystem::pa
     if (header_.empty()) header_ = header;
     check_header(header_, header, files_.front()->name(), files_.back()->name());
   }
-  batch_.n_columns_ = header_.size();
+  batch_rows_ = rows_of_batch(header_.size());
+  for (CsvBatch& batch : batches_) batch.n_columns_ = header_.size();
 }
 
 void CsvTable::rewind() {
+  if (filled_.valid()) filled_.wait();
+  filled_ = {};
   reader_.reset();
   next_file_ = 0;
   next_row_ = 0;
@@ -66,32 +75,41 @@ bool CsvTable::open_next_file() {
   reader_.reset();
   if (next_file_ == files_.size()) return false;
   reader_ = std::make_unique<CsvReader>(*files_[next_file_], delimiter_);
-  batch_.file_ = next_file_++;
+  ++next_file_;
   return true;
 }
 
-CsvBatch* CsvTable::next() {
-  batch_.text_.clear();
-  batch_.cells_.clear();
-  batch_.lines_.clear();
-  batch_.first_row_ = next_row_;
-  while (batch_.n_rows() == 0) {
-    if (!reader_ && !open_next_file()) return nullptr;
-    while (batch_.n_rows() < kBatchRows && batch_.text_.size() < kBatchBytes) {
+bool CsvTable::fill(CsvBatch& batch) {
+  batch.text_.clear();
+  batch.cells_.clear();
+  batch.lines_.clear();
+  batch.first_row_ = next_row_;
+  while (batch.n_rows() == 0) {
+    if (!reader_ && !open_next_file()) return false;
+    batch.file_ = next_file_ - 1;
+    while (batch.n_rows() < batch_rows_ && batch.text_.size() < kBatchBytes) {
       if (!reader_->next()) {
         reader_.reset();
         break;
       }
       for (const std::string_view cell : reader_->cells()) {
         const std::string_view text = trimmed(cell);
-        batch_.cells_.push_back({batch_.text_.size(), text.size()});
-        batch_.text_.insert(batch_.text_.end(), text.begin(), text.end());
+        batch.cells_.push_back({batch.text_.size(), text.size()});
+        batch.text_.insert(batch.text_.end(), text.begin(), text.end());
       }
-      batch_.lines_.push_back(reader_->line());
+      batch.lines_.push_back(reader_->line());
     }
   }
-  next_row_ += batch_.n_rows();
-  return &batch_;
+  next_row_ += batch.n_rows();
+  return true;
+}
+
+CsvBatch* CsvTable::next() {
+  CsvBatch& batch = batches_[filling_];
+  if (!(filled_.valid() ? filled_.get() : fill(batch))) return nullptr;
+  filling_ = 1 - filling_;
+  filled_ = std::async(std::launch::async, [this] { return fill(batches_[filling_]); });
+  return &batch;
 }
 
 std::string CsvTable::place(const CsvBatch& batch, std::int64_t row) const {

@@ -1,8 +1,11 @@
-// One or more CSV files with the same header, read as one table in batches of rows, any number of times.
+// One or more CSV files with the same header, read as one table in batches of rows, any number of times. While a batch is used, a thread
+// reads the next.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,9 +15,7 @@
 
 namespace coterie::io {
 
-inline constexpr std::int64_t kBatchRows = 4096;  // enough for every thread to find work, small enough for a cache
-
-// Consecutive rows, at most kBatchRows. Cells are trimmed and live until the next batch.
+// Consecutive rows, at most CsvTable::batch_rows(). Cells are trimmed and live until the next batch.
 class CsvBatch {
  public:
   std::int64_t first_row() const { return first_row_; }  // of the table
@@ -47,20 +48,25 @@ class CsvTable {
            char delimiter);
 
   const std::vector<std::string>& header() const { return header_; }
+  std::int64_t batch_rows() const { return batch_rows_; }
   void rewind();
-  CsvBatch* next();                                                  // nullptr after the last row
+  CsvBatch* next();                                                  // nullptr after the last row; throws what is wrong with its own rows
   std::string place(const CsvBatch& batch, std::int64_t row) const;  // "line 17 of file 'x.csv'"
 
  private:
+  bool fill(CsvBatch& batch);  // false after the last row
   bool open_next_file();
 
   char delimiter_;
   std::vector<std::unique_ptr<CsvBytes>> files_;
   std::vector<std::string> header_;
+  std::int64_t batch_rows_ = 0;
   std::unique_ptr<CsvReader> reader_;
   std::size_t next_file_ = 0;
   std::int64_t next_row_ = 0;
-  CsvBatch batch_;
+  std::array<CsvBatch, 2> batches_;  // in use, and being filled
+  std::size_t filling_ = 0;
+  std::future<bool> filled_;  // the last member: its end waits for the thread
 };
 
 }  // namespace coterie::io

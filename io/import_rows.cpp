@@ -58,11 +58,12 @@ void ImportRows::read_erase_list(const std::filesystem::path& spool_folder) {
         fmt::format("file '{}', named by --erase, has no column {}. Nothing was written. Its first line has to name the ids as "
                     "the customers' file does.",
                     options_.erase, shown(table_.header()[*id_])));
+  const auto batch_rows = static_cast<std::size_t>(list.batch_rows());
   list.rewind();
   while (const CsvBatch* batch = list.next()) {
     context_.check_cancelled();
-    if (erase_.size() + kBatchRows > erase_.capacity()) {
-      const std::size_t room = 2 * (erase_.size() + kBatchRows);
+    if (erase_.size() + batch_rows > erase_.capacity()) {
+      const std::size_t room = 2 * (erase_.size() + batch_rows);
       Reservation larger = context_.memory().reserve("the ids to erase", static_cast<std::int64_t>(room * sizeof(IdKey)));
       erase_.reserve(room);
       erase_memory_ = std::move(larger);
@@ -159,11 +160,12 @@ std::vector<ImportRows::KeyedRow> ImportRows::read_ids() {
   Reservation memory;
   std::vector<char> keep;
   is_amount_.assign(table_.header().size(), 1);
+  const auto batch_rows = static_cast<std::size_t>(table_.batch_rows());
   rewind();
   while (const CsvBatch* batch = next_of_table(keep)) {
     if (options_.on_duplicate == OnDuplicate::sum) look_for_amounts(*batch);
-    if (rows.size() + kBatchRows > rows.capacity()) {
-      const std::size_t room = 2 * (rows.size() + kBatchRows);
+    if (rows.size() + batch_rows > rows.capacity()) {
+      const std::size_t room = 2 * (rows.size() + batch_rows);
       Reservation larger = context_.memory().reserve("the search for repeated ids", static_cast<std::int64_t>(room * sizeof(KeyedRow)));
       rows.reserve(room);
       memory = std::move(larger);
