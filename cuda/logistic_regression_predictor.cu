@@ -204,6 +204,7 @@ class LogisticRegressionPredictor final : public logistic_regression::Predictor 
 }  // namespace
 
 std::unique_ptr<logistic_regression::Predictor> make_logistic_regression_predictor(DeviceContext& device, std::int32_t n_reasons) {
+  logistic_regression::check_reasons(n_reasons);
   return std::make_unique<LogisticRegressionPredictor>(device, n_reasons);
 }
 

@@ -33,6 +33,14 @@ void ExactSum::add(double value, std::int64_t weight) {
   }
 }
 
+void ExactSum::add(const ExactSum& other) {
+  Limbs limbs = other.limbs_;
+  carry(limbs);
+  carry(limbs_);
+  for (std::size_t i = 0; i < kLimbs; ++i) limbs_[i] += limbs[i];
+  uncarried_ = 1;
+}
+
 // Afterwards every limb but the last is in [0, 2^32), and the last has the sign of the sum.
 void ExactSum::carry(Limbs& limbs) {
   for (std::size_t i = 0; i + 1 < kLimbs; ++i) {

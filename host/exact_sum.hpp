@@ -11,6 +11,7 @@ class ExactSum {
  public:
   // Adds value * weight. `value` is finite, 0 <= weight < 2^31.
   void add(double value, std::int64_t weight = 1);
+  void add(const ExactSum& other);
   // The sum, rounded once to the nearest double, ties to even; infinite beyond the largest double.
   double value() const;
 

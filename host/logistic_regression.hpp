@@ -184,6 +184,9 @@ class Predictor {
 };
 
 std::unique_ptr<Pass> make_cpu_pass(Context& context, const Grid& grid, const GridMoments& moments);
+// n_reasons: at most kMostReasons, or InternalError; on every backend.
+inline constexpr std::int32_t kMostReasons = 4;
+void check_reasons(std::int32_t n_reasons);
 std::unique_ptr<Predictor> make_cpu_predictor(Context& context, std::int32_t n_reasons = 0);
 
 // Bytes a CPU pass needs for the sums of one model, per worker.

@@ -1,8 +1,9 @@
 // The CPU predictor of logistic regressions: log-odds in double about the center, probabilities and reasons.
-#include <algorithm>
-#include <cmath>
+#include <fmt/format.h>
 
-#include "host/elementary.hpp"
+#include <vector>
+
+#include "host/error.hpp"
 #include "host/forecasts.hpp"
 #include "host/log_odds.hpp"
 #include "host/segment_rows.hpp"
@@ -30,12 +31,10 @@ class CpuPredictor final : public Predictor {
   void predict_rows(const Tile& tile, std::int64_t first, std::int64_t last) {
     const std::size_t from = static_cast<std::size_t>(first) * models_.size(),
                       cells = static_cast<std::size_t>(last - first) * models_.size();
-    fill_log_odds(tile.x + first * tile.n_columns, last - first, models_, log_odds_.data() + from);
+    fill_log_odds(tile.x + first * tile.n_columns, last - first, models_, log_odds_.data() + from,
+                  {n_reasons_, reason_.data() + from * n_reasons_, contribution_.data() + from * n_reasons_});
     if (tile.label != nullptr) add_effects(tile, first, last);
     calibration::fill_probabilities(std::span(log_odds_).subspan(from, cells), std::span(probability_).subspan(from, cells));
-    if (n_reasons_ == 0) return;
-    for (std::int64_t row = first; row < last; ++row)
-      for (std::size_t m = 0; m < models_.size(); ++m) find_reasons(tile.x + row * tile.n_columns, *models_[m], cell_of(row, m));
   }
 
   std::size_t cell_of(std::int64_t row, std::size_t m) const { return static_cast<std::size_t>(row) * models_.size() + m; }
@@ -50,27 +49,6 @@ class CpuPredictor final : public Predictor {
     }
   }
 
-  void find_reasons(const float* x, const Model& model, std::size_t cell) {
-    std::int32_t* const reason = reason_.data() + cell * n_reasons_;
-    double* const contribution = contribution_.data() + cell * n_reasons_;
-    std::fill_n(reason, n_reasons_, -1);
-    std::fill_n(contribution, n_reasons_, 0.0);
-    for (std::size_t j = 0; j < model.coefficients.size(); ++j)
-      insert(reason, contribution, static_cast<std::int32_t>(j), model.coefficients[j] * (static_cast<double>(x[j]) - model.center[j]));
-  }
-
-  // Keeps the largest |contribution| first; strictly larger moves up, so among equals the lower column stays.
-  void insert(std::int32_t* reason, double* contribution, std::int32_t column, double term) const {
-    std::size_t at = n_reasons_ - 1;
-    if (reason[at] >= 0 && !(magnitude(term) > magnitude(contribution[at]))) return;
-    for (; at > 0 && (reason[at - 1] < 0 || magnitude(term) > magnitude(contribution[at - 1])); --at) {
-      reason[at] = reason[at - 1];
-      contribution[at] = contribution[at - 1];
-    }
-    reason[at] = column;
-    contribution[at] = term;
-  }
-
   Context& context_;
   std::size_t n_reasons_;
   std::vector<const Model*> models_;
@@ -80,7 +58,13 @@ class CpuPredictor final : public Predictor {
 
 }  // namespace
 
+void check_reasons(std::int32_t n_reasons) {
+  if (n_reasons < 0 || n_reasons > kMostReasons)
+    throw InternalError(fmt::format("{} reasons are asked for, but a predictor tells at most {}", n_reasons, kMostReasons));
+}
+
 std::unique_ptr<Predictor> make_cpu_predictor(Context& context, std::int32_t n_reasons) {
+  check_reasons(n_reasons);
   return std::make_unique<CpuPredictor>(context, n_reasons);
 }
 

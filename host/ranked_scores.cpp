@@ -1,6 +1,7 @@
 #include "host/ranked_scores.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <numeric>
 #include <tuple>
@@ -173,17 +174,35 @@ std::vector<RankedScores> rank_for_every_pass(Context& context, const ScoredRows
   return ranked;
 }
 
-// Order statistics of `ranks`, ascending and counted from 1, of scores of which `before` lie below the first.
-void select_ranks(std::span<double> scores, std::int64_t before, std::span<const std::int64_t> ranks, double* to) {
-  if (ranks.empty()) return;
-  const std::size_t middle = ranks.size() / 2;
-  const auto at = static_cast<std::size_t>(ranks[middle] - before - 1);
-  std::nth_element(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(at), scores.end());
-  to[middle] = scores[at];
-  const auto below = std::find(ranks.begin(), ranks.end(), ranks[middle]) - ranks.begin();
-  std::fill(to + below, to + middle, scores[at]);
-  select_ranks(scores.first(at), before, ranks.first(static_cast<std::size_t>(below)), to);
-  select_ranks(scores.subspan(at), before + static_cast<std::int64_t>(at), ranks.subspan(middle + 1), to + middle + 1);
+// Order statistics of `ranks`, ascending and counted from 1, of scores of which `before` lie below the first; one of them parts the others.
+struct Selection {
+  std::span<double> scores;
+  std::int64_t before;
+  std::span<const std::int64_t> ranks;
+  double* to;
+
+  std::array<Selection, 2> part() const {
+    const std::size_t middle = ranks.size() / 2;
+    const auto at = static_cast<std::size_t>(ranks[middle] - before - 1);
+    std::nth_element(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(at), scores.end());
+    to[middle] = scores[at];
+    const auto below = std::find(ranks.begin(), ranks.end(), ranks[middle]) - ranks.begin();
+    std::fill(to + below, to + middle, scores[at]);
+    return {Selection{scores.first(at), before, ranks.first(static_cast<std::size_t>(below)), to},
+            Selection{scores.subspan(at), before + static_cast<std::int64_t>(at), ranks.subspan(middle + 1), to + middle + 1}};
+  }
+};
+
+void select_ranks(Context& context, const Selection& all) {
+  std::vector<Selection> open{all}, parted;
+  for (; !open.empty(); open.swap(parted)) {
+    std::erase_if(open, [](const Selection& selection) { return selection.ranks.empty(); });
+    parted.resize(2 * open.size());
+    context.parallel_for(std::ssize(open), [&](std::int64_t i, int) {
+      const std::array<Selection, 2> parts = open[static_cast<std::size_t>(i)].part();
+      std::copy(parts.begin(), parts.end(), parted.begin() + 2 * i);
+    });
+  }
 }
 
 }  // namespace
@@ -231,7 +250,7 @@ std::vector<double> percentile_cuts(Context& context, std::span<const double> sc
     before -= std::ssize(scores);
     const auto at = [&](std::int64_t rank) { return std::upper_bound(ranks.begin(), ranks.end(), rank) - ranks.begin(); };
     const auto first = static_cast<std::size_t>(at(before)), last = static_cast<std::size_t>(at(before + std::ssize(scores)));
-    select_ranks(scores, before, std::span<const std::int64_t>(ranks).subspan(first, last - first), cuts.data() + first);
+    select_ranks(context, {scores, before, std::span<const std::int64_t>(ranks).subspan(first, last - first), cuts.data() + first});
   };
   const Room room = make_room(context, std::ssize(score), sizeof(double));
   KeyRanges<double, decltype(for_each), decltype(select)>(room.rows, for_each, select).run(score.size());

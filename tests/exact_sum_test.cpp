@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -30,6 +31,24 @@ TEST(ExactSum, RoundsOnceToEven) {
   EXPECT_EQ(sum_of({1, ulp / 2, 5e-324}), 1 + ulp);
   EXPECT_EQ(sum_of({1 + ulp, ulp / 2}), 1 + 2 * ulp);
   EXPECT_EQ(sum_of({-1, -ulp / 2, -5e-324}), -1 - ulp);
+}
+
+TEST(ExactSum, AddsSums) {
+  std::mt19937_64 random(3);
+  ExactSum whole;
+  std::array<ExactSum, 3> parts;
+  for (int i = 0; i < 3000; ++i) {
+    const double value = std::ldexp(static_cast<double>(static_cast<std::int64_t>(random())), static_cast<int>(random() % 600) - 300);
+    const auto weight = static_cast<std::int64_t>(random() % 1000);
+    whole.add(value, weight);
+    parts[static_cast<std::size_t>(i) % parts.size()].add(value, weight);
+  }
+  ExactSum merged;
+  for (const ExactSum& part : parts) merged.add(part);
+  EXPECT_EQ(merged.value(), whole.value());
+  for (const ExactSum& part : parts) whole.add(part);
+  merged.add(merged);
+  EXPECT_EQ(merged.value(), whole.value());
 }
 
 TEST(ExactSum, KeepsEveryFiniteDouble) {

@@ -1,4 +1,5 @@
 // What only the CPU does: Firth's penalty, predictions; and its pass on every instruction set.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "host/elementary.hpp"
@@ -37,6 +38,34 @@ TEST(LogisticRegressionFirth, MatchesThePublishedFitOfEndometrial) {
     EXPECT_NEAR(model.estimates.values[i], values[i], 1e-3 * std_errs[i]) << "parameter " << i;
     EXPECT_NEAR(wald(model.estimates, i).std_err, std_errs[i], 1e-4 * std_errs[i]) << "parameter " << i;
   }
+}
+
+// Of 11 rows, which fill no vector: as many reasons as there are columns, of equals the lower column.
+TEST(LogisticRegressionPredictor, NamesAsManyReasonsAsThereAre) {
+  Model model;
+  model.coefficients = {1, -1, 2};
+  model.center = {0, 0, 0};
+  std::vector<float> x;
+  for (int i = 0; i < 11; ++i) x.insert(x.end(), {static_cast<float>(i), static_cast<float>(-i), static_cast<float>(i % 2)});
+  Context context({.threads = 1});
+  MemoryTileSource rows(x, 3, kBlockRows);
+  const Model* const models[] = {&model};
+  const auto predictor = make_cpu_predictor(context, kMostReasons);
+  const auto check = [&](std::int64_t, const Prediction& prediction) {
+    for (std::size_t i = 0; i < 11; ++i) {
+      const auto value = static_cast<double>(i), last = static_cast<double>(2 * (i % 2));
+      const auto column = prediction.reason.subspan(i * kMostReasons, kMostReasons);
+      const auto contribution = prediction.reason_contribution.subspan(i * kMostReasons, kMostReasons);
+      if (last > value)
+        EXPECT_THAT(column, ::testing::ElementsAre(2, 0, 1, -1));
+      else
+        EXPECT_THAT(column, ::testing::ElementsAre(0, 1, 2, -1));
+      EXPECT_EQ(contribution[0], std::max(value, last));
+      EXPECT_EQ(contribution[3], 0);
+    }
+  };
+  testing::for_each_instruction_set([&] { map_tiles(context, rows, *predictor, std::span<const Model* const>(models), check); });
+  EXPECT_THROW(make_cpu_predictor(context, kMostReasons + 1), InternalError);
 }
 
 TEST(LogisticRegressionPredictor, SumsContributionsAndNamesTheLargest) {

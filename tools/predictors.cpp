@@ -32,6 +32,20 @@ std::vector<double> sampled_scores(const ColumnSurvey& survey, std::int32_t colu
   return scores;
 }
 
+// The rows in the order of their scores, which lie beside them while they are sorted.
+std::vector<std::int32_t> ascending(const std::vector<double>& score) {
+  struct Ranked {
+    double score;
+    std::int32_t row;
+  };
+  std::vector<Ranked> ranked;
+  for (std::size_t i = 0; i < score.size(); ++i) ranked.push_back({score[i], static_cast<std::int32_t>(i)});
+  std::sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) { return a.score < b.score; });
+  std::vector<std::int32_t> rows;
+  for (const Ranked& each : ranked) rows.push_back(each.row);
+  return rows;
+}
+
 // Rows by class.
 using ClassCounts = std::array<std::int64_t, 2>;
 
@@ -54,12 +68,12 @@ void find_cut(const std::vector<double>& score, std::span<const std::int8_t> out
     if (i + 1 == order.size() || score[row] == score[static_cast<std::size_t>(order[i + 1])]) continue;
     for (const ClassCounts& beyond : {below, ClassCounts{all[0] - below[0], all[1] - below[1]}})
       for (const std::size_t of : {0u, 1u}) {
+        if (!is_suspicious(beyond, all, of)) continue;
         const double share = static_cast<double>(beyond[of]) / static_cast<double>(all[of]);
         const double other_share = static_cast<double>(beyond[1 - of]) / static_cast<double>(all[1 - of]);
-        if (is_suspicious(beyond, all, of) && share - other_share > leak.share - leak.other_share) {
-          leak.share = share;
-          leak.other_share = other_share;
-        }
+        if (share - other_share <= leak.share - leak.other_share) continue;
+        leak.share = share;
+        leak.other_share = other_share;
       }
   }
 }
@@ -174,10 +188,7 @@ std::vector<std::vector<Leak>> find_leaks(Context& context, const ColumnSurvey& 
   context.parallel_for(std::ssize(columns), [&](std::int64_t column, int) {
     if (!telling[static_cast<std::size_t>(column)]) return;
     const std::vector<double> score = sampled_scores(survey, static_cast<std::int32_t>(column));
-    std::vector<std::int32_t> order(score.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(),
-              [&](std::int32_t a, std::int32_t b) { return score[static_cast<std::size_t>(a)] < score[static_cast<std::size_t>(b)]; });
+    const std::vector<std::int32_t> order = ascending(score);
     for (std::size_t t = 0; t < n_targets; ++t) {
       if (outcomes[t].empty()) continue;
       Leak& leak = measured[t][static_cast<std::size_t>(column)];

@@ -143,7 +143,7 @@ void propensity(PropensityRequest request) {
   if (!request.segments.empty()) read_segments(session, input, request.segments, request.effects, segments);
   Propensities propensities(session, input, request.propensity, segments.view);
   Seconds seconds = propensities.seconds();
-  const io::DataFrame goals = goals_frame(propensities, input.weights());
+  const io::DataFrame goals = goals_frame(session.context(), propensities, input.weights());
   if (output) {
     const Stopwatch stopwatch(seconds.write);
     output->write(session, propensities, goals);

@@ -71,38 +71,68 @@ struct GoalCell {
   double break_even = kNan, worthwhile = kNan, profit = kNan;  // NaN without a cost and a value
 };
 
-// Of one goal, for every segment and everybody.
-std::vector<GoalCell> goal_cells(const Propensities& propensities, const Goal& goal, std::size_t t, const Weights& weights) {
-  const std::vector<std::string> names = with_everybody(propensities.segments().names);
-  const Propensity& propensity = propensities.results()[t];
-  const std::size_t everybody = names.size() - 1;
-  const double break_even = goal.cost / goal.value;
-  std::vector<GoalCell> cells;
-  for (const std::string& name : names) cells.push_back({.segment = name, .goal = goal.name, .break_even = break_even});
-  std::vector<ExactSum> expected(names.size()), profit(names.size());
-  std::vector<std::int64_t> weight(names.size()), worthwhile(names.size());
-  const auto labels = propensities.segments().labels;
-  const std::span<const double> log_odds = propensities.log_odds(static_cast<std::int32_t>(t));
-  for (std::size_t row = 0; row < log_odds.size(); ++row) {
-    const std::int32_t steps = weights.steps.empty() ? 1 : weights.steps[row];
-    const double p = propensity.calibrator.probability(log_odds[row]);
-    const auto count = [&](std::size_t s) {
-      ++cells[s].n;
-      weight[s] += steps;
-      expected[s].add(p, steps);
-      if (!(p > break_even)) return;
-      ++worthwhile[s];
-      profit[s].add(p * goal.value - goal.cost, steps);
-    };
-    count(everybody);
-    if (!labels.empty() && labels[row] >= 0 && labels[row] < propensities.segments().size()) count(static_cast<std::size_t>(labels[row]));
+// Of the customers of one segment, or of everybody.
+struct GoalTally {
+  std::int64_t n = 0, weight = 0, worthwhile = 0;
+  ExactSum expected, profit;
+
+  void count(double probability, std::int32_t steps, const Goal& goal, double break_even) {
+    ++n;
+    weight += steps;
+    expected.add(probability, steps);
+    if (!(probability > break_even)) return;
+    ++worthwhile;
+    profit.add(probability * goal.value - goal.cost, steps);
   }
-  for (std::size_t s = 0; s < cells.size(); ++s) {
-    cells[s].mean_probability = expected[s].value() / static_cast<double>(weight[s]);
-    cells[s].expected = expected[s].value() * weights.step;
+  void add(const GoalTally& other) {
+    n += other.n;
+    weight += other.weight;
+    worthwhile += other.worthwhile;
+    expected.add(other.expected);
+    profit.add(other.profit);
+  }
+};
+
+// (n_segments + 1) of one goal
+std::vector<GoalTally> tally_goal(Context& context, const Propensities& propensities, const Goal& goal, std::size_t t,
+                                  const Weights& weights) {
+  const auto n_segments = static_cast<std::size_t>(propensities.segments().size());
+  const auto labels = propensities.segments().labels;
+  const calibration::Calibrator& calibrator = propensities.results()[t].calibrator;
+  const std::span<const double> log_odds = propensities.log_odds(static_cast<std::int32_t>(t));
+  const double break_even = goal.cost / goal.value;
+  std::vector<std::vector<GoalTally>> workers(static_cast<std::size_t>(context.threads()), std::vector<GoalTally>(n_segments + 1));
+  context.parallel_for((std::ssize(log_odds) + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
+    std::vector<GoalTally>& tallies = workers[static_cast<std::size_t>(worker)];
+    const auto first = static_cast<std::size_t>(block * kBlockRows), last = std::min(first + std::size_t{kBlockRows}, log_odds.size());
+    for (std::size_t row = first; row < last; ++row) {
+      const std::int32_t steps = weights.steps.empty() ? 1 : weights.steps[row], label = labels.empty() ? -1 : labels[row];
+      const double probability = calibrator.probability(log_odds[row]);
+      const auto count = [&](GoalTally& tally) { tally.count(probability, steps, goal, break_even); };
+      count(tallies.back());
+      if (label >= 0 && static_cast<std::size_t>(label) < n_segments) count(tallies[static_cast<std::size_t>(label)]);
+    }
+  });
+  for (std::size_t worker = 1; worker < workers.size(); ++worker)
+    for (std::size_t s = 0; s <= n_segments; ++s) workers[0][s].add(workers[worker][s]);
+  return std::move(workers[0]);
+}
+
+// Of one goal, for every segment and everybody.
+std::vector<GoalCell> goal_cells(Context& context, const Propensities& propensities, const Goal& goal, std::size_t t,
+                                 const Weights& weights) {
+  const std::vector<std::string> names = with_everybody(propensities.segments().names);
+  const std::vector<GoalTally> tallies = tally_goal(context, propensities, goal, t, weights);
+  std::vector<GoalCell> cells;
+  for (std::size_t s = 0; s < names.size(); ++s) {
+    const GoalTally& tally = tallies[s];
+    GoalCell& cell =
+        cells.emplace_back(GoalCell{.segment = names[s], .goal = goal.name, .n = tally.n, .break_even = goal.cost / goal.value});
+    cell.mean_probability = tally.expected.value() / static_cast<double>(tally.weight);
+    cell.expected = tally.expected.value() * weights.step;
     if (std::isnan(goal.cost) || std::isnan(goal.value)) continue;
-    cells[s].worthwhile = static_cast<double>(worthwhile[s]);
-    cells[s].profit = profit[s].value() * weights.step;
+    cell.worthwhile = static_cast<double>(tally.worthwhile);
+    cell.profit = tally.profit.value() * weights.step;
   }
   return cells;
 }
@@ -223,12 +253,12 @@ io::DataFrame calibration_frame(const Propensity& propensity, const std::vector<
   return frame;
 }
 
-io::DataFrame goals_frame(const Propensities& propensities, const Weights& weights) {
+io::DataFrame goals_frame(Context& context, const Propensities& propensities, const Weights& weights) {
   const std::vector<Goal>& goals = propensities.goals();
   std::vector<GoalCell> cells;
   std::vector<double> everybody;
   for (std::size_t t = 0; t < goals.size(); ++t) {
-    const std::vector<GoalCell> of_goal = goal_cells(propensities, goals[t], t, weights);
+    const std::vector<GoalCell> of_goal = goal_cells(context, propensities, goals[t], t, weights);
     cells.insert(cells.end(), of_goal.begin(), of_goal.end());
     everybody.insert(everybody.end(), of_goal.size(), of_goal.back().mean_probability);
   }

@@ -26,7 +26,7 @@ io::DataFrame gains_frame(const Propensity& propensity, const std::vector<std::s
 io::DataFrame calibration_frame(const Propensity& propensity, const std::vector<std::string>& segments);
 // In long form by segment and goal: what contacts there are worth; break_even (the probability that pays for a contact), worthwhile
 // (customers above it) and expected_profit (of contacting these) are NaN for goals without a cost and a value.
-io::DataFrame goals_frame(const Propensities& propensities, const Weights& weights);
+io::DataFrame goals_frame(Context& context, const Propensities& propensities, const Weights& weights);
 
 // poor, fair, good or excellent: by the AUC (below 0.65, 0.75, 0.85), one less where probabilities are not to be taken at their
 // word: the tenths are 5 points off on average, or the calibration slope is beyond 0.8 to 1.25 and two standard errors.

@@ -90,7 +90,7 @@ void add_propensities(Session& session, Input& input, const PropensityJob& job, 
   PropensityOptions options = job.options;
   find_split(session, input, options.split);
   Propensities propensities(session, input, options, job.segments);
-  const io::DataFrame goals = goals_frame(propensities, input.weights());
+  const io::DataFrame goals = goals_frame(session.context(), propensities, input.weights());
   const io::PropensityModels models = propensities.models();
   append_scores(session, {file, input.selection()}, propensities.rows(), models, propensities.folds());
   io::write_propensities(file, models);

@@ -26,7 +26,9 @@ void map_propensities(Session& session, TileSource& rows, PropensityRows& column
   const auto predictor = session.backend().logistic_regression_predictor(kReasons);
   PiecewiseSource pieces(rows, prediction_rows(std::ssize(fits), kReasons));
   map_tiles(session.context(), pieces, *predictor, std::span<const logistic_regression::Model* const>(fits),
-            [&](std::int64_t first_row, const logistic_regression::Prediction& prediction) { sink(first_row, columns.cells(prediction)); });
+            [&](std::int64_t first_row, const logistic_regression::Prediction& prediction) {
+              sink(first_row, columns.cells(session.context(), prediction));
+            });
 }
 
 // Score columns into a file whose customers are already being written; none where nobody is scored. Customers of the file who are

@@ -8,7 +8,6 @@ namespace {
 
 // A third of the average customer's odds, and three times.
 constexpr float kLowBelow = 25, kHighFrom = 75;
-const std::vector<std::string> kBands = {"low", "medium", "high"};
 
 }  // namespace
 
@@ -50,7 +49,7 @@ std::vector<io::RowColumn> PropensityRows::columns() const {
     };
     add("probability", io::CellType::float64, {}, true);
     add("score", io::CellType::float32, {}, true);
-    add("band", io::CellType::int32, kBands, true);
+    add("band", io::CellType::int32, {"low", "medium", "high"}, true);
     add("percentile", io::CellType::int32, {}, true);
     add("decile", io::CellType::int32, {}, true);
     for (std::int32_t r = 1; r <= kReasons; ++r) {
@@ -61,13 +60,11 @@ std::vector<io::RowColumn> PropensityRows::columns() const {
   return columns;
 }
 
-void PropensityRows::fill(const logistic_regression::Prediction& prediction, std::size_t t) {
+void PropensityRows::fill(const logistic_regression::Prediction& prediction, std::size_t t, std::size_t first, std::size_t last) {
   const io::StoredTarget& target = *targets_[t];
   Scratch& out = scratch_[t];
-  const std::size_t n_rows = prediction.log_odds.size() / targets_.size();
-  out.resize(n_rows);
   const double base = calibration::log_odds(target.base_rate);
-  for (std::size_t row = 0; row < n_rows; ++row) {
+  for (std::size_t row = first; row < last; ++row) {
     const std::size_t cell = row * targets_.size() + t;
     const double log_odds = prediction.log_odds[cell];
     out.probability[row] = target.calibrator.probability(log_odds);
@@ -84,11 +81,14 @@ void PropensityRows::fill(const logistic_regression::Prediction& prediction, std
   }
 }
 
-std::vector<io::Cells> PropensityRows::cells(const logistic_regression::Prediction& prediction) {
+std::vector<io::Cells> PropensityRows::cells(Context& context, const logistic_regression::Prediction& prediction) {
+  const std::size_t n_rows = prediction.log_odds.size() / targets_.size();
+  for (Scratch& of_target : scratch_) of_target.resize(n_rows);
+  context.parallel_stretches(static_cast<std::int64_t>(n_rows), kBlockRows, [&](std::int64_t first, std::int64_t last) {
+    for (std::size_t t = 0; t < targets_.size(); ++t) fill(prediction, t, static_cast<std::size_t>(first), static_cast<std::size_t>(last));
+  });
   std::vector<io::Cells> cells;
-  for (std::size_t t = 0; t < targets_.size(); ++t) {
-    fill(prediction, t);
-    const Scratch& of = scratch_[t];
+  for (const Scratch& of : scratch_) {
     cells.insert(cells.end(),
                  {std::span<const double>(of.probability), std::span<const float>(of.score), std::span<const std::int32_t>(of.band),
                   std::span<const std::int32_t>(of.percentile), std::span<const std::int32_t>(of.decile)});

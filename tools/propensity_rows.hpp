@@ -49,7 +49,7 @@ class PropensityRows {
   std::vector<const logistic_regression::Model*> fits() const;  // for a predictor with kReasons
   std::vector<io::RowColumn> columns() const;
   // One entry per column, of the rows of one tile; valid until the next call.
-  std::vector<io::Cells> cells(const logistic_regression::Prediction& prediction);
+  std::vector<io::Cells> cells(Context& context, const logistic_regression::Prediction& prediction);
 
  private:
   struct Scratch {  // of one target
@@ -60,7 +60,7 @@ class PropensityRows {
     std::vector<float> contribution[kReasons];
     void resize(std::size_t n_rows);
   };
-  void fill(const logistic_regression::Prediction& prediction, std::size_t t);
+  void fill(const logistic_regression::Prediction& prediction, std::size_t t, std::size_t first, std::size_t last);
 
   const io::PropensityModels& models_;
   std::vector<const io::StoredTarget*> targets_;
