@@ -80,7 +80,7 @@ class CenterSums {
 // What is kept of a model from sweep to sweep.
 struct Memory {
   std::unique_ptr<RowBounds> bounds;  // knows an order of the centers, too
-  bool keeps_rows = true;             // false: the ledger had no room for bounds
+  bool keeps_rows = true;             // false: the ledger has no room for bounds
   Statistics statistics;              // of the last sweep
 };
 
@@ -158,18 +158,22 @@ class CpuPass final : public Pass {
   }
 
  private:
-  // Finds what is known of the models, and forgets those that have left. Who had no room once is not asked again.
+  // Finds what is known of the models, and forgets those that have left; then there is room again for what had none.
   void recall() {
     std::map<const Model*, Memory> kept;
+    const std::size_t n_known = memory_.size();
     for (const Model* model : models_) {
       Memory& memory = kept[model];
       const auto known = memory_.find(model);
       if (known != memory_.end() && std::ssize(known->second.bounds->order()) == model->n_clusters) memory = std::move(known->second);
     }
+    const bool has_room = kept.size() < n_known;
+    keeps_rounded_ = keeps_rounded_ || has_room;
     memory_ = std::move(kept);
     recalled_.clear();
     for (const Model* model : models_) {
       Memory& memory = memory_.at(model);
+      memory.keeps_rows = memory.keeps_rows || has_room;
       recalled_.push_back(&memory);
       const auto follows = [&] { return memory.bounds->move_to(model->cluster_centers, static_cast<double>(units_.scale)); };
       if (memory.bounds != nullptr && follows()) continue;
@@ -358,7 +362,7 @@ class CpuPass final : public Pass {
   std::int64_t strip_rows_ = 0;            // the same for all sweeps, for rows are rounded by strip
   nearest::RoundedBlocks rounded_;
   bool rounds_ = false;        // a model of the sweep needs rounded rows
-  bool keeps_rounded_ = true;  // false: the ledger had no room
+  bool keeps_rounded_ = true;  // false: the ledger has no room
   std::vector<Worker> workers_;
   SweepStatistics statistics_;
   std::mutex mutex_;  // guards statistics_ during accumulate

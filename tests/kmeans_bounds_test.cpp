@@ -48,11 +48,14 @@ class Walk {
     for (float& center : model_.cluster_centers) center += static_cast<float>(step * case_.scale * normal_(generator_));
   }
 
-  Statistics sweep(Pass& pass, bool weighted) {
+  // company: other models of the same shape, which share the sweep and come first.
+  Statistics sweep(Pass& pass, bool weighted, std::span<const Model> company = {}) {
     MemoryTileSource plain(rows_.x, case_.n_columns, kBlockRows);
     ZippedSource source(plain, {.weight = weighted ? std::span<const std::int32_t>(weights_.steps) : std::span<const std::int32_t>()});
-    const Model* const models[] = {&model_};
-    return reduce_tiles(context_, source, pass, std::span<const Model* const>(models)).models.front();
+    std::vector<const Model*> models;
+    for (const Model& model : company) models.push_back(&model);
+    models.push_back(&model_);
+    return reduce_tiles(context_, source, pass, std::span<const Model* const>(models)).models.back();
   }
   void cut_short(Pass& pass) {  // after the first of several tiles
     MemoryTileSource source(rows_.x, case_.n_columns, kBlockRows);
@@ -64,6 +67,7 @@ class Walk {
 
   std::unique_ptr<Pass> new_pass() { return make_cpu_pass(context_, {.steps = rows_.grid.steps}, case_.n_columns); }
   Model& model() { return model_; }
+  std::int64_t free_memory() { return context_.memory().available(); }
   const testing::GridRows& rows() const { return rows_; }
 
  private:
@@ -125,6 +129,26 @@ TEST(KMeansMemory, NeverMovesABitWhereCentersJumpFar) {
 TEST(KMeansMemory, IsDoneWithoutWhereTheLedgerHasNoRoom) {
   const std::int64_t one_block = 3 * RowBounds::block_bytes(kBlobs.n_clusters);
   for (const std::int64_t memory : {std::int64_t{1}, one_block, 12 * one_block}) expect_same_as_new_passes(kBlobs, true, memory);
+}
+
+// A sweep in company, then sweeps alone. Returns what is left of the memory.
+std::int64_t expect_same_as_new_passes_after_company(const Case& c, std::int64_t memory) {
+  Walk walk(c, memory);
+  const std::vector<Model> company(3, walk.model());
+  const auto pass = walk.new_pass();
+  for (const double step : kSteps) {
+    walk.move_centers(step);
+    const std::span<const Model> others = step == kSteps[0] ? std::span<const Model>(company) : std::span<const Model>();
+    const Statistics remembered = walk.sweep(*pass, true, others);  // before another pass takes of the memory
+    expect_equal(remembered, walk.sweep(*walk.new_pass(), true));
+  }
+  return walk.free_memory();
+}
+
+TEST(KMeansMemory, TakesTheRoomOfModelsThatHaveLeft) {
+  const std::int64_t of_a_model = 3 * RowBounds::block_bytes(kBlobs.n_clusters), memory = 3 * of_a_model / 2;
+  EXPECT_EQ(expect_same_as_new_passes_after_company(kBlobs, memory), memory - of_a_model);
+  for (std::int64_t kib = 256; kib <= 4096; kib *= 2) expect_same_as_new_passes_after_company(kWide, kib << 10);  // and rounded rows
 }
 
 TEST(KMeansMemory, ForgetsASweepThatWasCutShort) {
