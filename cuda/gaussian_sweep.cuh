@@ -129,6 +129,7 @@ __device__ void close_members(const MixtureBlock<CovarianceType::full, T>& block
       }
     });
   }
+  __syncthreads();  // no barrier follows the counts of the last components where these have no members
   lists.clear(sweep.mixture.n_components);
   __syncthreads();
 }

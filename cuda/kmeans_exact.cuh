@@ -47,10 +47,12 @@ __global__ void __launch_bounds__(kExactThreads)
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const std::int64_t step = std::int64_t{gridDim.x} * kExactThreads;
   for (std::int64_t first = std::int64_t{blockIdx.x} * kExactThreads + threadIdx.x - lane; first < n_rows; first += step) {
-    const std::int64_t own = min(first + lane, std::int64_t{n_rows} - 1);
+    const bool is_row = first + lane < n_rows;  // a lane beyond the last row must not look at the label that the lane of that row writes
+    const std::int64_t own = is_row ? first + lane : std::int64_t{n_rows} - 1;
     std::uint16_t* const known = place_of_label(kept, place.slot, static_cast<int>(own));
-    const int w = weight != nullptr ? weight[own] : 1, after = label[own], before = known == nullptr || place.fresh ? -1 : *known;
-    const bool moves = first + lane < n_rows && w != 0 && after != before;
+    const int w = weight != nullptr ? weight[own] : 1, after = label[own];
+    const int before = is_row && known != nullptr && !place.fresh ? *known : -1;
+    const bool moves = is_row && w != 0 && after != before;
     if (moves) {
       if (known != nullptr) *known = static_cast<std::uint16_t>(after);
       const auto count = [&](int cluster, int sign) {
