@@ -9,11 +9,12 @@
 #include <vector>
 
 #include "host/transform_cells.hpp"
+#include "tests/support/instruction_sets.hpp"
 
 namespace coterie {
 namespace {
 
-void expect_sums_of_each(std::vector<double> strip, const FixedPoint& point) {
+void expect_sums_of_each(const std::vector<double>& strip, const FixedPoint& point) {
   StepSums expected;
   for (const double x : strip) {
     const double steps = std::nearbyint((x - point.origin) / point.unit), most = FixedPoint::kMostSteps;
@@ -21,10 +22,12 @@ void expect_sums_of_each(std::vector<double> strip, const FixedPoint& point) {
     expected.steps += whole;
     expected.squares += static_cast<int128>(whole) * whole;
   }
-  const std::size_t n = strip.size();
-  const StepSums sums = sum_steps({.source = 0}, point, strip);
-  EXPECT_EQ(sums.steps, expected.steps) << n;
-  EXPECT_TRUE(sums.squares == expected.squares) << n;
+  testing::for_each_instruction_set([&] {
+    std::vector<double> cells = strip;
+    const StepSums sums = sum_steps({.source = 0}, point, cells);
+    EXPECT_EQ(sums.steps, expected.steps) << strip.size();
+    EXPECT_TRUE(sums.squares == expected.squares) << strip.size();
+  });
 }
 
 TEST(TransformStrip, SumsStepsAndSquaresExactlyAtEveryLength) {
