@@ -51,15 +51,14 @@ void find_largest(const Model& model, const double* cells, std::size_t rows, Lar
   }
   for (std::size_t j = 0; j < model.coefficients.size(); ++j) {
     const V here = term(model, j, cells + j * rows), magnitude = hn::Abs(here), column = hn::Set(d, static_cast<double>(j));
-    for (std::size_t i = kMostReasons; i-- > 0;) {  // who passes the one above, too, leaves this place to that one
-      const auto stays = hn::Le(magnitude, hn::Abs(terms[i]));
-      terms[i] = hn::IfThenElse(stays, terms[i], here);
-      columns[i] = hn::IfThenElse(stays, columns[i], column);
-      if (i == 0) break;
-      const auto above_stays = hn::Le(magnitude, hn::Abs(terms[i - 1]));
-      terms[i] = hn::IfThenElse(above_stays, terms[i], terms[i - 1]);
-      columns[i] = hn::IfThenElse(above_stays, columns[i], columns[i - 1]);
+    for (std::size_t i = kMostReasons - 1; i > 0; --i) {  // who passes the one above, too, leaves this place to that one
+      const auto stays = hn::Le(magnitude, hn::Abs(terms[i])), above_stays = hn::Le(magnitude, hn::Abs(terms[i - 1]));
+      terms[i] = hn::IfThenElse(above_stays, hn::IfThenElse(stays, terms[i], here), terms[i - 1]);
+      columns[i] = hn::IfThenElse(above_stays, hn::IfThenElse(stays, columns[i], column), columns[i - 1]);
     }
+    const auto stays = hn::Le(magnitude, hn::Abs(terms[0]));
+    terms[0] = hn::IfThenElse(stays, terms[0], here);
+    columns[0] = hn::IfThenElse(stays, columns[0], column);
   }
   for (std::size_t i = 0; i < kMostReasons; ++i) {
     hn::Store(terms[i], d, largest.term[i]);

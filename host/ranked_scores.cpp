@@ -8,6 +8,7 @@
 
 #include "host/key_ranges.hpp"
 #include "host/ordered_key.hpp"
+#include "host/parallel_sort.hpp"
 #include "host/statistics.hpp"
 
 namespace coterie {
@@ -73,22 +74,10 @@ UnwrittenVector<ScoreRecord> counted_records(Context& context, const ScoredRows&
   return records;
 }
 
-// Slices are sorted on all threads and merged pairwise.
-void sort_records(Context& context, std::span<ScoreRecord> records) {
-  const auto n = std::ssize(records);
-  std::int64_t slice = std::max<std::int64_t>(1, (n + context.threads() - 1) / context.threads());
-  const auto at = [&](std::int64_t i) { return records.begin() + std::min(i, n); };
-  context.parallel_for((n + slice - 1) / slice, [&](std::int64_t s, int) { std::sort(at(s * slice), at((s + 1) * slice), comes_before); });
-  for (; slice < n; slice *= 2)
-    context.parallel_for((n + 2 * slice - 1) / (2 * slice), [&](std::int64_t s, int) {
-      std::inplace_merge(at(2 * s * slice), at((2 * s + 1) * slice), at((2 * s + 2) * slice), comes_before);
-    });
-}
-
 std::vector<RankedScores> rank_by_sorting(Context& context, const ScoredRows& rows, std::int32_t n_segments,
                                           std::span<const std::int64_t> counted_before) {
   UnwrittenVector<ScoreRecord> records = counted_records(context, rows, n_segments, counted_before);
-  sort_records(context, records);
+  parallel_sort(context, std::span<ScoreRecord>(records), comes_before);
   std::vector<RankedScores> ranked(static_cast<std::size_t>(n_segments) + 1);
   ranked.back().groups = tied(records);
   if (n_segments == 0) return ranked;
@@ -103,7 +92,8 @@ std::vector<RankedScores> rank_by_sorting(Context& context, const ScoredRows& ro
 }
 
 // What a pass over rows that memory does not hold takes besides: how many rows at a time, and fewest.
-constexpr std::int64_t kSortedBytes = 2 * sizeof(ScoreRecord) + sizeof(TiedScore);  // a record, its place in a merge, its group
+constexpr std::int64_t kSortedBytes =
+    2 * sizeof(ScoreRecord) + sizeof(TiedScore);  // a record, its place in a ranking by segments, its group
 constexpr std::int64_t kPassBytes = kRangeCountBytes + static_cast<std::int64_t>(kGroupsOfChunk * sizeof(TiedScore));
 constexpr std::int64_t kFewestRows = std::int64_t{1} << 16;
 
@@ -159,7 +149,7 @@ void rank_by_ranges(Context& context, const Ranked& ranked, const RankedScores::
   Parts parts(room.rows, sink);
   const auto for_each = [&](auto&& f) { ranked.for_each_record(f); };
   const auto add = [&](std::span<ScoreRecord> records) {
-    sort_records(context, records);
+    parallel_sort(context, std::span<ScoreRecord>(records), comes_before);
     parts.add(records);
   };
   KeyRanges<ScoreRecord, decltype(for_each), decltype(add)>(room.rows, for_each, add).run(static_cast<std::size_t>(n_rows));
@@ -223,9 +213,9 @@ std::vector<RankedScores> rank_scores(Context& context, const ScoredRows& rows, 
   const std::vector<std::int64_t> counted_before = count_rows(context, rows);
   const std::int64_t n_counted = counted_before.back();
   const auto groups = std::make_shared<Reservation>();  // of the population and of all segments
-  Reservation sorting;                                  // records, and the copy that merging and parting want
+  Reservation sorting;                                  // records, and the copy that parting by segments wants
   if (!context.memory().try_reserve(n_counted * (n_segments > 0 ? 2 : 1) * std::int64_t{sizeof(TiedScore)}, *groups) ||
-      !context.memory().try_reserve(n_counted * 2 * std::int64_t{sizeof(ScoreRecord)}, sorting))
+      !context.memory().try_reserve(n_counted * (n_segments > 0 ? 2 : 1) * std::int64_t{sizeof(ScoreRecord)}, sorting))
     return rank_for_every_pass(context, rows, n_segments);
   std::vector<RankedScores> ranked = rank_by_sorting(context, rows, n_segments, counted_before);
   for (RankedScores& ranking : ranked) ranking.memory = groups;

@@ -7,6 +7,7 @@
 
 #include "host/column_names.hpp"
 #include "host/error.hpp"
+#include "host/parallel_sort.hpp"
 #include "io/csv_cell.hpp"
 #include "io/text.hpp"
 
@@ -140,7 +141,7 @@ const CsvBatch* ImportRows::next() {
 
 void ImportRows::find_repeats() {
   std::vector<KeyedRow> rows = read_ids();
-  std::sort(rows.begin(), rows.end());
+  parallel_sort(context_, std::span(rows));
   std::int64_t first_repeat = counts_.read;
   for (std::size_t i = 1; i < rows.size(); ++i)
     if (rows[i].key == rows[i - 1].key) first_repeat = std::min(first_repeat, rows[i].row);
