@@ -14,31 +14,44 @@ namespace {
 
 constexpr std::size_t kChecksumBytes = 4;
 constexpr std::size_t kBlockBytes = 64 << 10;  // room for what a stream adds to bytes that do not shrink
-constexpr std::size_t kWordsPerFold = 4096;    // keeps both sums below 2^41
+constexpr std::size_t kLeadBytes = 8;
+constexpr std::size_t kWordsPerFold = 4096;  // keeps both sums below 2^41
 
 // ISA-L's stream at level 1: codes shrink to little and mantissas to nothing at any level.
-struct Compressor {
-  isal_zstream stream;
-  std::array<std::uint8_t, ISAL_DEF_LVL1_DEFAULT> level_buffer;
-
+class Compressor {
+ public:
   // A zlib stream of `bytes` to the front of `to`, which grows as it must. Returns its size.
   std::size_t compress(std::span<std::byte> bytes, std::vector<std::byte>& to) {
-    isal_deflate_init(&stream);
-    stream.level = 1;
-    stream.level_buf = level_buffer.data();
-    stream.level_buf_size = static_cast<std::uint32_t>(level_buffer.size());
-    stream.gzip_flag = IGZIP_ZLIB;
-    stream.end_of_stream = 1;
-    stream.next_in = reinterpret_cast<std::uint8_t*>(bytes.data());
-    stream.avail_in = static_cast<std::uint32_t>(bytes.size());
-    for (std::size_t size = 0;; size = stream.total_out) {
-      to.resize(std::max(to.size(), size + bytes.size() / 2 + kBlockBytes));
-      stream.next_out = reinterpret_cast<std::uint8_t*>(to.data()) + size;
-      stream.avail_out = static_cast<std::uint32_t>(to.size() - size);
-      if (isal_deflate(&stream) != COMP_OK) throw InternalError("the compressor of output chunks refuses them");
-      if (stream.internal_state.state == ZSTATE_END) return stream.total_out;
-    }
+    isal_deflate_init(&stream_);
+    stream_.level = 1;
+    stream_.level_buf = level_buffer_.data();
+    stream_.level_buf_size = static_cast<std::uint32_t>(level_buffer_.size());
+    stream_.gzip_flag = IGZIP_ZLIB;
+    // ISA-L 2.30 begins a stream with a hash of the stream's own address, unless a few bytes went before by its path for ends.
+    const auto lead = bytes.first(std::min(bytes.size(), kLeadBytes));
+    stream_.flush = SYNC_FLUSH;
+    deflate(lead, to);
+    stream_.flush = NO_FLUSH;
+    stream_.end_of_stream = 1;
+    deflate(bytes.subspan(lead.size()), to);
+    return stream_.total_out;
   }
+
+ private:
+  void deflate(std::span<std::byte> bytes, std::vector<std::byte>& to) {
+    stream_.next_in = reinterpret_cast<std::uint8_t*>(bytes.data());
+    stream_.avail_in = static_cast<std::uint32_t>(bytes.size());
+    do {
+      const std::size_t size = stream_.total_out;
+      to.resize(std::max(to.size(), size + bytes.size() / 2 + kBlockBytes));
+      stream_.next_out = reinterpret_cast<std::uint8_t*>(to.data()) + size;
+      stream_.avail_out = static_cast<std::uint32_t>(to.size() - size);
+      if (isal_deflate(&stream_) != COMP_OK) throw InternalError("the compressor of output chunks refuses them");
+    } while (stream_.end_of_stream != 0 && stream_.internal_state.state != ZSTATE_END);
+  }
+
+  isal_zstream stream_;
+  std::array<std::uint8_t, ISAL_DEF_LVL1_DEFAULT> level_buffer_;
 };
 
 // Byte j of some cells goes to planes[j * plane_bytes + i]. `Word` holds a cell, so that the bytes of a plane are made in vectors.
