@@ -4,9 +4,11 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 
+#include "io/bytes_of_word.hpp"
 #include "io/text.hpp"
 
 namespace coterie::io {
@@ -26,16 +28,63 @@ std::size_t significant_digits(std::string_view cell) {
   return up_to_last;
 }
 
-std::optional<double> parse_plain(std::string_view cell) {
-  double value = 0;
+constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
+constexpr double kPowersOfTen[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
+
+// The bytes of a text of 1 to 8, the first one lowest, and zeros.
+std::uint64_t load_bytes(std::string_view text) {
+  const auto part = [&]<class Word>(std::size_t at, Word word) {
+    std::memcpy(&word, text.data() + at, sizeof word);
+    return std::uint64_t{word} << 8 * at;
+  };
+  const std::size_t n = text.size();
+  if (n < 4) return part(0, std::uint8_t{}) | part(n / 2, std::uint8_t{}) | part(n - 1, std::uint8_t{});
+  return part(0, std::uint32_t{}) | part(n - 4, std::uint32_t{});
+}
+
+bool are_digits(std::uint64_t bytes) {  // of the bytes with the high half of '0', these keep it when 6 is added
+  return ((bytes & kEachByte * 0xf0) | ((bytes + kEachByte * 6) & kEachByte * 0xf0) >> 4) == kEachByte * 0x33;
+}
+
+// The number that 8 digits are, the first one in the lowest byte: neighbours are joined to pairs, these to fours, and these.
+std::uint64_t join_digits(std::uint64_t digits) {
+  digits = (digits & kEachByte * 0x0f) * (1 + (10 << 8)) >> 8;
+  digits = (digits & 0x00ff00ff00ff00ff) * (1 + (100 << 16)) >> 16;
+  return (digits & 0x0000ffff0000ffff) * (1 + (std::uint64_t{10000} << 32)) >> 32;
+}
+
+// A decimal of up to 8 bytes: its digits and the power of ten are exact doubles, so that one division rounds as it should.
+// kNoNumber: something else.
+double short_number(std::string_view cell) {
+  const bool is_negative = cell.starts_with('-');
+  if (is_negative) cell.remove_prefix(1);
+  std::size_t n = cell.size(), n_behind_point = 0;
+  if (n == 0 || n > sizeof(std::uint64_t)) return kNoNumber;
+  std::uint64_t digits = load_bytes(cell);
+  if (const std::uint64_t points = mark_zero_byte(digits ^ kEachByte * '.'); points != 0) {
+    const int at = first_marked(points);
+    const std::uint64_t before = (std::uint64_t{1} << 8 * at) - 1;
+    digits = (digits & before) | (digits >> 8 & ~before);
+    n_behind_point = --n - static_cast<std::size_t>(at);
+    if (n == 0) return kNoNumber;
+  }
+  digits = digits << 8 * (8 - n) | kEachByte * '0' >> 8 >> 8 * (n - 1);  // zeros in front
+  if (!are_digits(digits)) return kNoNumber;
+  const double value = static_cast<double>(static_cast<std::int64_t>(join_digits(digits))) / kPowersOfTen[n_behind_point];
+  return is_negative ? -value : value;
+}
+
+double plain_number(std::string_view cell) {
+  double value = short_number(cell);
+  if (!std::isnan(value)) return value;
   const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-  if (end != cell.data() + cell.size() || std::isnan(value)) return std::nullopt;
+  if (end != cell.data() + cell.size()) return kNoNumber;
   if (error == std::errc::result_out_of_range) {  // of both kinds; 1e-999 is 0
     const bool tiny = cell.find("e-") != std::string_view::npos || cell.find("E-") != std::string_view::npos;
     const double infinity = std::numeric_limits<double>::infinity();
     return tiny ? 0.0 : cell.front() == '-' ? -infinity : infinity;
   }
-  return error == std::errc() ? std::optional(value) : std::nullopt;
+  return error == std::errc() ? value : kNoNumber;
 }
 
 // `n` digits at `from`, or -1.
@@ -61,26 +110,28 @@ bool is_missing(std::string_view cell) {
   return false;
 }
 
-std::optional<double> parse_number(std::string_view cell, char decimal) {
+double number_or_nan(std::string_view cell, char decimal) {
   if (cell.starts_with('+') && cell.size() > 1 && cell[1] != '-') cell.remove_prefix(1);
-  if (cell.empty()) return std::nullopt;
-  if (decimal == '.') return parse_plain(cell);
+  if (cell.empty()) return kNoNumber;
+  if (decimal == '.') return plain_number(cell);
   constexpr std::size_t kLongest = 64;  // more digits than any number has that somebody measured
   char with_point[kLongest];
-  if (cell.size() > kLongest || cell.find('.') != std::string_view::npos) return std::nullopt;
+  if (cell.size() > kLongest || cell.find('.') != std::string_view::npos) return kNoNumber;
   std::replace_copy(cell.begin(), cell.end(), with_point, decimal, '.');
-  return parse_plain({with_point, cell.size()});
+  return plain_number({with_point, cell.size()});
 }
 
 bool survives_float32(std::string_view cell, double value) {
   constexpr double kWholeNumbers = 0x1p24;  // every whole number up to here is a float32
   if (std::abs(value) <= kWholeNumbers && value == std::trunc(value)) return true;
   constexpr double kLeastNormal = 0x1p-126;
+  constexpr std::size_t kSafeDigits = std::numeric_limits<float>::digits10;
   const bool in_range = std::abs(value) >= kLeastNormal && std::abs(value) <= std::numeric_limits<float>::max();
-  if (in_range && significant_digits(cell) <= std::numeric_limits<float>::digits10) return true;
+  const bool is_short = cell.size() <= kSafeDigits + 1;  // a point, or the e of an exponent, is no digit
+  if (in_range && (is_short || significant_digits(cell) <= kSafeDigits)) return true;
   char text[32];
   const auto [end, error] = std::to_chars(text, text + sizeof text, static_cast<float>(value));
-  return error == std::errc() && parse_plain({text, static_cast<std::size_t>(end - text)}) == value;
+  return error == std::errc() && plain_number({text, static_cast<std::size_t>(end - text)}) == value;
 }
 
 bool has_leading_zero(std::string_view cell) {
@@ -89,7 +140,8 @@ bool has_leading_zero(std::string_view cell) {
 
 IdKey cell_key(std::string_view cell) {
   constexpr double kExact = 0x1p53;
-  const bool plain = cell.find_first_not_of("-0123456789.") == std::string_view::npos && !has_leading_zero(cell);
+  const bool plain =
+      std::all_of(cell.begin(), cell.end(), [](char c) { return is_digit(c) || c == '-' || c == '.'; }) && !has_leading_zero(cell);
   const std::optional<double> value = plain ? parse_number(cell) : std::nullopt;
   if (value && *value == std::trunc(*value) && std::abs(*value) <= kExact) return id_key(static_cast<std::int64_t>(*value));
   return id_key(cell);

@@ -1,6 +1,7 @@
 // What one cell of a CSV file says. Cells come trimmed.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -13,8 +14,12 @@ namespace coterie::io {
 bool is_missing(std::string_view cell);
 
 // A decimal number, with `decimal` ('.' or ',') before its fraction; no thousands separators, no units. "inf" and numbers
-// beyond float64 are infinite.
-std::optional<double> parse_number(std::string_view cell, char decimal = '.');
+// beyond float64 are infinite. NaN: something else.
+double number_or_nan(std::string_view cell, char decimal = '.');
+inline std::optional<double> parse_number(std::string_view cell, char decimal = '.') {
+  const double value = number_or_nan(cell, decimal);
+  return std::isnan(value) ? std::nullopt : std::optional(value);
+}
 
 // Does the nearest float32 print as the same number? True for up to 6 digits; `value` is what `cell` says.
 bool survives_float32(std::string_view cell, double value);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "host/error.hpp"
+#include "io/bytes_of_word.hpp"
 #include "io/text.hpp"
 
 namespace coterie::io {
@@ -84,7 +85,7 @@ CsvReader::CsvReader(CsvBytes& bytes, char delimiter) : bytes_(bytes), buffer_(k
     if (head.starts_with(signature.magic)) throw InputError(fmt::format("{} is not CSV text but {}.", bytes_.name(), signature.what));
   skip_byte_order_mark();
   if (delimiter_ == 0) delimiter_ = detect_delimiter(head.substr(position_));
-  for (const char c : {delimiter_, '\r', '\n', '\0'}) ends_plain_field_[static_cast<unsigned char>(c)] = true;
+  delimiters_ = kEachByte * static_cast<unsigned char>(delimiter_);
   read_header();
 }
 
@@ -140,8 +141,10 @@ bool CsvReader::read_row() {
   if (!skip_empty_lines()) return false;
   row_line_ = line_;
   End end;
-  do end = read_field();
-  while (end == End::delimiter);
+  do {
+    read_plain_fields();
+    end = read_field();
+  } while (end == End::delimiter);
   if (end == End::row) skip_line_end();
   return true;
 }
@@ -163,15 +166,39 @@ void CsvReader::skip_line_end() {
   ++line_;
 }
 
+// Plain cells, as far as they and the delimiters behind them are in the buffer.
+void CsvReader::read_plain_fields() {
+  std::size_t at = position_;
+  while (at < end_ && buffer_[at] != '"') {
+    const std::size_t end = find_plain_end(at);
+    if (end == end_ || buffer_[end] != delimiter_) break;
+    fields_.push_back({at - row_begin_, end - row_begin_, false});
+    at = end + 1;
+  }
+  position_ = at;
+}
+
 CsvReader::End CsvReader::read_field() { return peek() == '"' ? read_quoted_field() : read_plain_field(); }
 
 CsvReader::End CsvReader::read_plain_field() {
   Field field{position_ - row_begin_, 0, false};
-  do {
-    while (position_ < end_ && !ends_plain_field_[static_cast<unsigned char>(buffer_[position_])]) ++position_;
-  } while (position_ == end_ && refill());
+  do position_ = find_plain_end(position_);
+  while (position_ == end_ && refill());
   field.end = position_ - row_begin_;
   return finish_field(field);
+}
+
+// The first byte from `at` on that no plain cell holds, or end_.
+std::size_t CsvReader::find_plain_end(std::size_t at) const {
+  for (std::uint64_t word; at + sizeof word <= end_; at += sizeof word) {
+    std::memcpy(&word, buffer_.data() + at, sizeof word);
+    const std::uint64_t found = mark_zero_byte(word) | mark_zero_byte(word ^ (kEachByte * '\n')) |
+                                mark_zero_byte(word ^ (kEachByte * '\r')) | mark_zero_byte(word ^ delimiters_);
+    if (found != 0) return at + static_cast<std::size_t>(first_marked(found));
+  }
+  const auto ends = [&](char c) { return c == delimiter_ || c == '\n' || c == '\r' || c == '\0'; };
+  while (at < end_ && !ends(buffer_[at])) ++at;
+  return at;
 }
 
 CsvReader::End CsvReader::read_quoted_field() {
@@ -219,11 +246,11 @@ CsvReader::End CsvReader::finish_field(Field field) {
 }
 
 void CsvReader::take_cells() {
-  if (!is_utf8({buffer_.data() + row_begin_, position_ - row_begin_})) {
+  if (!is_utf8(text())) {
     fail(row_line_, "this row is not valid UTF-8", "Convert the file, for example with: iconv -f WINDOWS-1252 -t UTF-8");
   }
-  cells_.clear();
-  for (const Field& field : fields_) cells_.push_back(take_cell(field));
+  cells_.resize(fields_.size());
+  std::transform(fields_.begin(), fields_.end(), cells_.begin(), [this](const Field& field) { return take_cell(field); });
 }
 
 std::string_view CsvReader::take_cell(const Field& field) {

@@ -34,8 +34,9 @@ class CsvReader {
   // that is never closed, NUL, invalid UTF-8, row longer than 64 MiB.
   bool next();
   std::span<const std::string_view> cells() const { return cells_; }  // (n_columns) of the row; valid until next()
-  std::int64_t row() const { return row_; }                           // of the file, from 0
-  std::int64_t line() const { return row_line_; }                     // where the row starts, from 1
+  std::string_view text() const { return {buffer_.data() + row_begin_, position_ - row_begin_}; }  // of the row, in which its cells lie
+  std::int64_t row() const { return row_; }                                                        // of the file, from 0
+  std::int64_t line() const { return row_line_; }                                                  // where the row starts, from 1
 
  private:
   struct Field {  // offsets from the start of the row
@@ -48,8 +49,10 @@ class CsvReader {
   void skip_byte_order_mark();
   void read_header();
   bool read_row();
+  void read_plain_fields();
   End read_field();
   End read_plain_field();
+  std::size_t find_plain_end(std::size_t at) const;
   End read_quoted_field();
   End finish_field(Field field);
   void find_closing_quote(Field& field);
@@ -69,7 +72,7 @@ class CsvReader {
   std::size_t position_ = 0;
   std::size_t end_ = 0;
   char delimiter_;
-  bool ends_plain_field_[256] = {};
+  std::uint64_t delimiters_ = 0;  // eight of them
   std::vector<std::string> header_;
   std::vector<Field> fields_;
   std::vector<std::string_view> cells_;

@@ -31,8 +31,23 @@ void check_header(const std::vector<std::string>& first, const std::vector<std::
 
 }  // namespace
 
+void CsvBatch::add_row(const CsvReader& reader) {
+  const std::string_view row = reader.text();
+  const std::size_t offset = text_.size();
+  text_.insert(text_.end(), row.begin(), row.end());
+  const auto span_of = [&](std::string_view cell) {
+    const std::string_view text = trimmed(cell);
+    return Span{static_cast<std::uint32_t>(offset + static_cast<std::size_t>(text.data() - row.data())),
+                static_cast<std::uint32_t>(text.size())};
+  };
+  cells_.resize(cells_.size() + n_columns_);
+  std::transform(reader.cells().begin(), reader.cells().end(), cells_.end() - static_cast<std::ptrdiff_t>(n_columns_), span_of);
+  lines_.push_back(reader.line());
+}
+
 void CsvBatch::replace(std::int64_t row, std::size_t column, std::string_view text) {
-  cells_[static_cast<std::size_t>(row) * n_columns_ + column] = {text_.size(), text.size()};
+  cells_[static_cast<std::size_t>(row) * n_columns_ + column] = {static_cast<std::uint32_t>(text_.size()),
+                                                                 static_cast<std::uint32_t>(text.size())};
   text_.insert(text_.end(), text.begin(), text.end());
 }
 
@@ -92,12 +107,7 @@ bool CsvTable::fill(CsvBatch& batch) {
         reader_.reset();
         break;
       }
-      for (const std::string_view cell : reader_->cells()) {
-        const std::string_view text = trimmed(cell);
-        batch.cells_.push_back({batch.text_.size(), text.size()});
-        batch.text_.insert(batch.text_.end(), text.begin(), text.end());
-      }
-      batch.lines_.push_back(reader_->line());
+      batch.add_row(*reader_);
     }
   }
   next_row_ += batch.n_rows();

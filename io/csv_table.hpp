@@ -29,9 +29,10 @@ class CsvBatch {
 
  private:
   friend class CsvTable;
-  struct Span {
-    std::size_t offset;
-    std::size_t size;
+  void add_row(const CsvReader& reader);
+  struct Span {  // of text_, which is shorter than 2^32 bytes
+    std::uint32_t offset;
+    std::uint32_t size;
   };
   std::int64_t first_row_ = 0;
   std::size_t n_columns_ = 0;

@@ -64,13 +64,6 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t";
-  const std::size_t first = text.find_first_not_of(kBlanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-}
-
 std::string lower_case(std::string_view text) {
   std::string lower(text);
   for (char& c : lower)

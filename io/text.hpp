@@ -10,7 +10,12 @@ namespace coterie::io {
 bool is_utf8(std::string_view bytes);
 
 // Without leading and trailing spaces and tabs.
-std::string_view trimmed(std::string_view text);
+inline std::string_view trimmed(std::string_view text) {
+  const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
 
 std::string lower_case(std::string_view text);  // ASCII letters only
 

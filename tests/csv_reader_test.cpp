@@ -240,8 +240,8 @@ TEST(CsvReader, RefusesRowsWithoutEnd) {
 
 // Cells of hostile pieces, written with quotes where RFC 4180 demands them and sometimes where it does not.
 TEST(CsvReader, GivesBackWhatWasWritten) {
-  constexpr std::string_view kPieces[] = {
-      "", "a", "\"", ",", "\n", "\r\n", "\r", " ", ";", "\xc3\xa9", "0.5", "\"\"", "long enough to cross a buffer"};
+  constexpr std::string_view kPieces[] = {"",  "a", "\"",       ",",   "\n",        "\r\n", "\r",
+                                          " ", ";", "\xc3\xa9", "0.5", "-\x0b\x0e", "\"\"", "long enough to cross a buffer"};
   constexpr std::uint64_t kRows = 60'000;  // some 3 MB: several buffers
   std::uint64_t draw = 0;
   const auto random = [&](std::uint64_t below) { return mix64(draw++) % below; };
