@@ -2,13 +2,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <ostream>
+#include <utility>
+#include <vector>
 
 #include "host/error.hpp"
+#include "io/stored_cell.hpp"
 
 namespace coterie::io {
 namespace {
@@ -104,7 +108,22 @@ void CsvWriter::end_row() {
   buffer_ += '\n';
   row_start_ = buffer_.size();
   row_begun_ = false;
-  if (buffer_.size() >= kFlushBytes) flush();
+  flush_if_full();
+}
+
+std::string CsvWriter::take() {
+  row_start_ = 0;
+  return std::exchange(buffer_, {});
+}
+
+void CsvWriter::append(std::string_view rows) {
+  buffer_ += rows;
+  row_start_ = buffer_.size();
+  flush_if_full();
+}
+
+void CsvWriter::flush_if_full() {
+  if (buffer_.size() >= kFlushBytes && (output_ != nullptr || stream_ != nullptr)) flush();
 }
 
 void CsvWriter::flush() {
@@ -142,13 +161,21 @@ void write_csv_header(CsvWriter& csv, std::span<const RowColumn> columns) {
   csv.end_row();
 }
 
-void write_csv_rows(CsvWriter& csv, std::span<const RowColumn> columns, std::span<const Cells> cells) {
+void write_csv_rows(Context& context, CsvWriter& csv, std::span<const RowColumn> columns, std::span<const Cells> cells) {
+  constexpr std::int64_t kRowsOfATask = 1 << 10;
   if (cells.size() != columns.size()) throw InternalError("a table has another number of columns than its header");
-  const std::size_t n_rows = cells.empty() ? 0 : std::visit([](const auto& span) { return span.size(); }, cells.front());
-  for (std::size_t row = 0; row < n_rows; ++row) {
-    for (std::size_t column = 0; column < columns.size(); ++column) write_cell(csv, columns[column], cells[column], row);
-    csv.end_row();
-  }
+  const auto n_rows = static_cast<std::int64_t>(cells.empty() ? 0 : n_cells(cells.front()));
+  std::vector<std::string> texts(static_cast<std::size_t>((n_rows + kRowsOfATask - 1) / kRowsOfATask));
+  context.parallel_for(std::ssize(texts), [&](std::int64_t task, int) {
+    CsvWriter part;
+    const std::int64_t first = task * kRowsOfATask, last = std::min(n_rows, first + kRowsOfATask);
+    for (std::int64_t row = first; row < last; ++row) {
+      for (std::size_t i = 0; i < columns.size(); ++i) write_cell(part, columns[i], cells[i], static_cast<std::size_t>(row));
+      part.end_row();
+    }
+    texts[static_cast<std::size_t>(task)] = part.take();
+  });
+  for (const std::string& text : texts) csv.append(text);
 }
 
 }  // namespace coterie::io

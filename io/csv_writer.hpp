@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "host/context.hpp"
 #include "io/atomic_output.hpp"
 #include "io/data_frame.hpp"
 #include "io/row_stream.hpp"
@@ -16,6 +17,7 @@ namespace coterie::io {
 
 class CsvWriter {
  public:
+  CsvWriter() = default;                     // keeps what is written until take()
   explicit CsvWriter(AtomicOutput& output);  // appears when finish() commits it
   explicit CsvWriter(std::ostream& stream);  // standard output
   ~CsvWriter();
@@ -30,11 +32,15 @@ class CsvWriter {
   void missing();
   void end_row();
 
+  std::string take();                  // what no file and no stream got
+  void append(std::string_view rows);  // whole rows of another writer
+
   // Writes what is buffered; commits the file. OutputError when something did not get through.
   void finish();
 
  private:
   std::string& begin_cell();
+  void flush_if_full();
   void flush();
 
   AtomicOutput* output_ = nullptr;
@@ -49,6 +55,6 @@ void write_csv(CsvWriter& csv, const DataFrame& frame);
 
 // Rows of the columns a RowStream takes; categorical codes become their text.
 void write_csv_header(CsvWriter& csv, std::span<const RowColumn> columns);
-void write_csv_rows(CsvWriter& csv, std::span<const RowColumn> columns, std::span<const Cells> cells);
+void write_csv_rows(Context& context, CsvWriter& csv, std::span<const RowColumn> columns, std::span<const Cells> cells);
 
 }  // namespace coterie::io

@@ -1,8 +1,10 @@
 #include "io/csv_writer.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <locale>
 #include <sstream>
@@ -104,11 +106,33 @@ TEST(CsvWriter, WritesFramesAndRows) {
   const std::vector<Cells> cells = {std::span<const std::int64_t>(ids), std::span<const std::int32_t>(codes),
                                     std::span<const std::int32_t>(codes)};
   write_csv_header(csv, columns);
-  write_csv_rows(csv, columns, cells);
+  Context context({.threads = 2});
+  write_csv_rows(context, csv, columns, cells);
   csv.finish();
   EXPECT_EQ(stream.str(),
             "segment,n,share,note,flag\nA,3,0.5,\"x,y\",True\n'=B,4,0.25,,False\n"
             "id,segment,segment_id\n7,B,1\n8,,-1\n");
+}
+
+TEST(CsvWriter, RowsIgnoreThreadCount) {
+  const std::vector<RowColumn> columns = {{.name = "id", .type = CellType::int64}, {.name = "share", .type = CellType::float64}};
+  std::vector<std::int64_t> ids(100'000);
+  std::vector<double> shares(ids.size());
+  std::string expected;
+  for (std::size_t row = 0; row < ids.size(); ++row) {
+    ids[row] = static_cast<std::int64_t>(row);
+    shares[row] = row % 3 == 0 ? std::nan("") : static_cast<double>(row) / 4;
+    expected += std::to_string(row) + "," + (row % 3 == 0 ? "" : fmt::format("{}", shares[row])) + "\n";
+  }
+  const std::vector<Cells> cells = {std::span<const std::int64_t>(ids), std::span<const double>(shares)};
+  for (const int threads : {1, 3}) {
+    Context context({.threads = threads});
+    std::ostringstream stream;
+    CsvWriter csv(stream);
+    write_csv_rows(context, csv, columns, cells);
+    csv.finish();
+    EXPECT_TRUE(stream.str() == expected) << threads;
+  }
 }
 
 TEST(CsvWriter, AFileAppearsWholeOrNotAtAll) {

@@ -10,6 +10,7 @@
 #include "io/result_file.hpp"
 #include "io/result_reader.hpp"
 #include "tools/result_output.hpp"
+#include "tools/session.hpp"
 #include "tools/verbs.hpp"
 
 namespace coterie::tools {
@@ -38,6 +39,7 @@ struct ExportOptions {
   std::string csv = "-";
   std::string table = kCustomers;
   bool overwrite = false;
+  ResourceOptions resources;
 };
 
 // The path behind --table; nothing for the customers.
@@ -58,6 +60,7 @@ std::optional<std::string> table_path(const std::string& table) {
 
 void export_csv(const ExportOptions& options) {
   const std::optional<std::string> path = table_path(options.table);
+  Session session(options.resources);
   const io::ResultReader reader(options.path);
   if (path && !reader.contains(*path))
     throw ContentsError(fmt::format("file '{}' holds no table {} ({}). Nothing was written.", options.path, options.table, *path));
@@ -65,7 +68,7 @@ void export_csv(const ExportOptions& options) {
   if (path)
     io::write_csv(output.writer(), reader.frame(*path));
   else
-    write_customers(reader, output.writer());
+    write_customers(session.context(), reader, output.writer());
   output.commit();
 }
 
@@ -81,6 +84,7 @@ Verb add_export(CLI::App& root) {
                   "TARGET/evaluation, TARGET/calibration, TARGET/reasons or TARGET/segment_effects of a propensity")
       ->capture_default_str();
   app->add_flag("--overwrite", options->overwrite, "Replace an existing CSV file");
+  add_resources(*app, options->resources);
   return {app, [options] { export_csv(*options); }};
 }
 

@@ -6,6 +6,7 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iostream>
 
 #include "host/error.hpp"
@@ -53,17 +54,22 @@ std::optional<CsvOutput> open_csv(const OutputOptions& options, const io::Output
   return std::optional<CsvOutput>(std::in_place, options.csv, options.overwrite, beside.inputs);
 }
 
-void write_customers(const io::ResultReader& reader, io::CsvWriter& csv, const Context* context) {
+void write_customers(Context& context, const io::ResultReader& reader, io::CsvWriter& csv) {
   constexpr std::int64_t kRowsAtOnce = 1 << 16;  // the chunk of the file
   const std::vector<io::RowColumn>& columns = reader.columns();
+  const auto read = [&](std::int64_t row) {
+    std::vector<io::ColumnCells> cells;
+    for (const io::RowColumn& column : columns) cells.push_back(reader.rows(column, row, std::min(kRowsAtOnce, reader.n_rows() - row)));
+    return cells;
+  };
   io::write_csv_header(csv, columns);
+  std::future<std::vector<io::ColumnCells>> ahead = std::async(std::launch::async, read, std::int64_t{0});
   for (std::int64_t row = 0; row < reader.n_rows(); row += kRowsAtOnce) {
-    if (context != nullptr) context->check_cancelled();
-    std::vector<io::ColumnCells> owned;
+    const std::vector<io::ColumnCells> owned = ahead.get();
+    if (row + kRowsAtOnce < reader.n_rows()) ahead = std::async(std::launch::async, read, row + kRowsAtOnce);
     std::vector<io::Cells> cells;
-    for (const io::RowColumn& column : columns) owned.push_back(reader.rows(column, row, std::min(kRowsAtOnce, reader.n_rows() - row)));
     for (const io::ColumnCells& column : owned) cells.push_back(io::view(column));
-    io::write_csv_rows(csv, columns, cells);
+    io::write_csv_rows(context, csv, columns, cells);
   }
 }
 
@@ -100,7 +106,7 @@ void ResultOutput::write_file_rows(const PlacedRows& rows) {
   cells.insert(cells.end(), rows.cells.begin(), rows.cells.end());
   rows_->write(rows.first_row, cells);
   if (probabilities_ != nullptr) probabilities_->write(rows.first_row, rows.probabilities);
-  if (csv_ && !more_to_come_) io::write_csv_rows(csv_->writer(), columns_, cells);
+  if (csv_ && !more_to_come_) io::write_csv_rows(context_, csv_->writer(), columns_, cells);
 }
 
 void ResultOutput::commit() {
@@ -108,7 +114,7 @@ void ResultOutput::commit() {
   file_.commit();
   if (!csv_ || !more_to_come_) return;
   try {
-    write_customers(io::ResultReader(path_), csv_->writer(), &context_);
+    write_customers(context_, io::ResultReader(path_), csv_->writer());
     csv_->commit();
   } catch (const Error& error) {
     const std::string why = dynamic_cast<const Cancelled*>(&error) != nullptr ? "stopped on request" : error.what();

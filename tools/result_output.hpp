@@ -40,7 +40,7 @@ io::OutputRequest output_request(const OutputOptions& options, const io::Feature
 std::optional<CsvOutput> open_csv(const OutputOptions& options, const io::OutputRequest& beside);
 
 // Every column of the customers of a result. context: of a session, which a signal cancels.
-void write_customers(const io::ResultReader& reader, io::CsvWriter& csv, const Context* context = nullptr);
+void write_customers(Context& context, const io::ResultReader& reader, io::CsvWriter& csv);
 
 class ResultOutput {
  public:
@@ -60,7 +60,7 @@ class ResultOutput {
  private:
   void write_file_rows(const PlacedRows& rows);  // of the file
 
-  const Context& context_;
+  Context& context_;
   const io::FeatureFile& input_;
   const RowSelection* selection_;  // nullptr: every row
   std::string path_;
