@@ -16,9 +16,6 @@ constexpr std::size_t kActiveDays = 3;  // in names()
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// Of a hash table's node and its bucket.
-constexpr std::int64_t kBytesPerNumber = 64;
-
 double ratio(double part, double whole) { return whole != 0 ? part / whole : kNaN; }
 
 }  // namespace
@@ -34,22 +31,29 @@ CustomerFeatures::CustomerFeatures(MemoryLedger& memory, CustomerFeatureOptions 
   for (const auto& mix : options_.mixes) n_levels_ += mix.levels.size();
 }
 
-std::int64_t CustomerFeatures::customer(IdKey id) {
-  const auto [found, is_new] = numbers_.try_emplace(id, n_customers());
-  if (!is_new) return found->second;
+std::int64_t CustomerFeatures::customer(const IdKey& id) {
+  if (const std::int64_t number = numbers_.find(id); number >= 0) return number;
   if (n_customers() == std::numeric_limits<std::int32_t>::max())
     throw ResourceError("More than 2^31 - 1 customers. Nothing was written. Split the transactions by customer.");
   if (customers_.size() == customers_.capacity()) {
-    const std::size_t room = std::max<std::size_t>(1024, 2 * customers_.size());
-    const std::size_t each = sizeof(Customer) + kBytesPerNumber + n_levels_ * sizeof(std::int32_t);
+    const std::size_t room = std::max<std::size_t>(16, 2 * customers_.size());
+    const std::size_t each = sizeof(Customer) + IdNumbers::kBytesPerId + n_levels_ * sizeof(std::int32_t);
     Reservation larger = memory_.reserve("the features of customers", static_cast<std::int64_t>(room * each));
     customers_.reserve(room);
     levels_.reserve(room * n_levels_);
+    numbers_.reserve(static_cast<std::int64_t>(room));
     customers_memory_ = std::move(larger);
   }
   customers_.emplace_back();
   levels_.resize(customers_.size() * n_levels_);
-  return found->second;
+  return numbers_.add(id);
+}
+
+void CustomerFeatures::fetch(std::int64_t customer) const {
+  constexpr std::size_t kLine = 64;
+  const auto* const bytes = reinterpret_cast<const char*>(&customers_[static_cast<std::size_t>(customer)]);
+  for (std::size_t at = 0; at < sizeof(Customer); at += kLine) __builtin_prefetch(bytes + at, 1);
+  if (n_levels_ > 0) __builtin_prefetch(&levels_[static_cast<std::size_t>(customer) * n_levels_], 1);
 }
 
 void CustomerFeatures::add(const Transaction& transaction) {
@@ -104,7 +108,7 @@ void CustomerFeatures::add_order(const Transaction& transaction) {
   if (orders_.size() == orders_.capacity()) {
     merge_orders();
     if (2 * orders_.size() > orders_.capacity()) {
-      const std::size_t room = std::max<std::size_t>(1 << 16, 2 * orders_.capacity());
+      const std::size_t room = std::max<std::size_t>(1 << 12, 2 * orders_.capacity());
       Reservation larger = memory_.reserve("the orders of customers", static_cast<std::int64_t>(room * sizeof(Order)));
       orders_.reserve(room);
       orders_memory_ = std::move(larger);

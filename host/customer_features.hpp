@@ -15,7 +15,7 @@
 //
 // A row is a purchase when its amount is positive (or 0, where free orders count), a return when amount or quantity is negative.
 // Rows later than as_of are no features; those within the target window say whether the customer bought again. Customers without a
-// purchase up to as_of are none. Memory: about 280 bytes per customer, 4 per level of a share, and 16 per order; those who exceed the
+// purchase up to as_of are none. Memory: about 220 bytes per customer, 4 per level of a share, and 16 per order; those who exceed the
 // budget are split by customer before (io/customer_rows.hpp).
 #pragma once
 
@@ -24,10 +24,9 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "host/id_key.hpp"
+#include "host/id_numbers.hpp"
 #include "host/memory_ledger.hpp"
 
 namespace coterie {
@@ -60,8 +59,11 @@ class CustomerFeatures {
   CustomerFeatures(MemoryLedger& memory, CustomerFeatureOptions options);
 
   // The number of a customer, in the order of first appearance. ResourceError, as add().
-  std::int64_t customer(IdKey id);
+  std::int64_t customer(const IdKey& id);
   void add(const Transaction& transaction);
+  // What customer(), and then add(), will look at is on its way from memory: call them some rows later.
+  void fetch(const IdKey& id) const { numbers_.fetch(id); }
+  void fetch(std::int64_t customer) const;
   // After the last row: afterwards rows can be read.
   void finish();
   // Forgets all customers; their room stays, and so does last_day().
@@ -95,10 +97,6 @@ class CustomerFeatures {
     std::int32_t day;
     std::uint64_t key;
   };
-  struct KeyHash {
-    std::size_t operator()(const IdKey& key) const { return mix64(key.low ^ mix64(key.high)); }
-  };
-
   void add_purchase(Customer& customer, const Transaction& transaction);
   void add_order(const Transaction& transaction);
   void merge_orders();
@@ -110,7 +108,7 @@ class CustomerFeatures {
   CustomerFeatureOptions options_;
   std::size_t n_levels_ = 0;  // of all mixes
   Reservation customers_memory_, orders_memory_;
-  std::unordered_map<IdKey, std::int64_t, KeyHash> numbers_;
+  IdNumbers numbers_;
   std::vector<Customer> customers_;
   std::vector<std::int32_t> levels_;      // (customers, n_levels_) purchase rows
   std::vector<Order> orders_;             // after finish(): by customer, then day

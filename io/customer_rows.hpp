@@ -1,11 +1,12 @@
-// Transactions become one row per customer (host/customer_features.hpp): in memory as long as customers and their orders fit the budget,
-// else sorted by customer on disk, where one customer at a time is in memory. Either way a customer's transactions are added up in their
-// own order and customers come in the order of their first transactions, so that both are the same rows, bit for bit.
+// Transactions become one row per customer (host/customer_features.hpp): in memory, on all threads, as long as customers and their orders
+// fit the budget, else sorted by customer on disk, where one customer at a time is in memory. Either way a customer's transactions are
+// added up in their own order and customers come in the order of their first transactions, so that both are the same rows, bit for bit.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,11 @@ struct CustomerId {
   IdKey key;                   // tells customers apart
   std::int64_t number = 0;     // where all ids are whole numbers
   std::string_view text = {};  // else; "" there
+};
+
+struct CustomerTransaction {
+  CustomerId id;
+  Transaction transaction;  // but for its customer
 };
 
 struct CustomerRow {
@@ -39,15 +45,16 @@ struct CustomerCounts {
 class CustomerRows {
  public:
   virtual ~CustomerRows() = default;
-  // `transaction` but for its customer.
-  virtual void add(const CustomerId& id, Transaction transaction) = 0;
+  // The transactions that come next.
+  virtual void add(std::span<const CustomerTransaction> transactions) = 0;
   // After the last transaction: afterwards rows can be read.
   virtual CustomerCounts finish() = 0;
   // False after the last customer with a purchase.
   virtual bool next(CustomerRow& row) = 0;
 };
 
-// ResourceError, as add(): customers, their ids of at most text_bytes and their orders beyond the budget.
+// ResourceError, as add(): customers, their ids of at most text_bytes and their orders beyond the budget. `context` must outlive the
+// result.
 std::unique_ptr<CustomerRows> customers_in_memory(Context& context, const CustomerFeatureOptions& options, std::size_t text_bytes);
 
 // ResourceError, also in add() and finish(): the orders of one customer beyond a quarter of what is left of the budget. OutputError, in

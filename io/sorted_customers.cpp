@@ -65,17 +65,8 @@ class SortedCustomers final : public CustomerRows {
                                                       sizeof(StoredCustomer) + n_features_ * sizeof(double) + text_bytes, quarter});
   }
 
-  void add(const CustomerId& id, Transaction transaction) override {
-    const StoredTransaction stored{id.number,
-                                   transaction.day,
-                                   transaction.amount,
-                                   transaction.quantity,
-                                   transaction.order.value_or(IdKey{}),
-                                   transaction.order.has_value(),
-                                   transaction.discounted};
-    for (std::size_t m = 0; m < levels_.size(); ++m) stored_levels_[m] = static_cast<std::int8_t>(transaction.levels[m]);
-    std::byte* to = put(transactions_->add({id.key, transactions_->n_records()}), &stored, 1);
-    put_text(put(to, stored_levels_.data(), stored_levels_.size()), id.text, text_bytes_);
+  void add(std::span<const CustomerTransaction> transactions) override {
+    for (const auto& [id, transaction] : transactions) store(id, transaction);
   }
 
   CustomerCounts finish() override {
@@ -113,6 +104,19 @@ class SortedCustomers final : public CustomerRows {
   }
 
  private:
+  void store(const CustomerId& id, const Transaction& transaction) {
+    const StoredTransaction stored{id.number,
+                                   transaction.day,
+                                   transaction.amount,
+                                   transaction.quantity,
+                                   transaction.order.value_or(IdKey{}),
+                                   transaction.order.has_value(),
+                                   transaction.discounted};
+    for (std::size_t m = 0; m < levels_.size(); ++m) stored_levels_[m] = static_cast<std::int8_t>(transaction.levels[m]);
+    std::byte* to = put(transactions_->add({id.key, transactions_->n_records()}), &stored, 1);
+    put_text(put(to, stored_levels_.data(), stored_levels_.size()), id.text, text_bytes_);
+  }
+
   void begin_customer(const std::byte* record) {
     features_.clear();
     StoredTransaction stored{};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "host/error.hpp"
 #include "io/column_encoder.hpp"
@@ -17,6 +18,10 @@ namespace coterie::io {
 namespace {
 
 constexpr std::int64_t kRowsAtOnce = 4096;  // customers on their way into the file
+constexpr std::int64_t kRowsOfATask = 512;
+
+// Whether a row of transactions counts, and if not, why.
+enum class Verdict : std::uint8_t { counts, without_id, without_date, without_amount, infinite };
 
 // Are all ids whole numbers that float64 holds?
 bool are_integers(const ColumnTally& ids) {
@@ -95,28 +100,58 @@ class Importer {
 
   void add_rows(CustomerRows& customers, std::string_view phase) {
     report_.without_id = report_.without_date = report_.without_amount = report_.later = 0;
-    std::vector<std::int32_t> levels(columns_.shares.size());
     table_.rewind();
     while (const CsvBatch* batch = table_.next()) {
       context_.check_cancelled();
-      for (std::int64_t row = 0; row < batch->n_rows(); ++row) add_row(*batch, row, customers, levels);
+      parse_rows(*batch);
+      keep_rows_that_count(*batch);
+      customers.add(rows_);
       context_.report({phase, batch->first_row() + batch->n_rows(), report_.rows});
     }
     count(customers.finish());
   }
 
-  void add_row(const CsvBatch& batch, std::int64_t row, CustomerRows& customers, std::vector<std::int32_t>& levels) {
+  void parse_rows(const CsvBatch& batch) {
+    const std::size_t n_mixes = columns_.shares.size();
+    rows_.resize(static_cast<std::size_t>(batch.n_rows()));
+    verdicts_.resize(rows_.size());
+    levels_.resize(rows_.size() * n_mixes);
+    context_.parallel_stretches(batch.n_rows(), kRowsOfATask, [&](std::int64_t first, std::int64_t last) {
+      for (auto row = static_cast<std::size_t>(first); row < static_cast<std::size_t>(last); ++row)
+        verdicts_[row] = parse_row(batch, static_cast<std::int64_t>(row), std::span(levels_).subspan(row * n_mixes, n_mixes), rows_[row]);
+    });
+  }
+
+  void keep_rows_that_count(const CsvBatch& batch) {
+    std::size_t kept = 0;
+    for (std::size_t row = 0; row < rows_.size(); ++row) {
+      switch (verdicts_[row]) {
+        case Verdict::without_id: ++report_.without_id; continue;
+        case Verdict::without_date: ++report_.without_date; continue;
+        case Verdict::without_amount: ++report_.without_amount; continue;
+        case Verdict::infinite: refuse_infinite(batch, static_cast<std::int64_t>(row));
+        case Verdict::counts: break;
+      }
+      if (rows_[row].transaction.day > feature_options_.as_of + options_.target_window) ++report_.later;
+      if (kept < row) rows_[kept] = rows_[row];
+      ++kept;
+    }
+    rows_.resize(kept);
+  }
+
+  Verdict parse_row(const CsvBatch& batch, std::int64_t row, std::span<std::int32_t> levels, CustomerTransaction& to) const {
     const std::string_view id = batch.cell(row, columns_.id), date = batch.cell(row, columns_.date);
-    const std::optional<double> quantity = columns_.quantity ? number(batch, row, *columns_.quantity) : 1.0;
-    const std::optional<double> amount = number(batch, row, columns_.amount ? *columns_.amount : *columns_.price);
-    if (is_missing(id)) return void(++report_.without_id);
-    if (is_missing(date)) return void(++report_.without_date);
-    if (!amount || !quantity) return void(++report_.without_amount);
-    Transaction transaction;
+    const double quantity = columns_.quantity ? number(batch.cell(row, *columns_.quantity)) : 1.0;
+    const double amount = number(batch.cell(row, amount_column()));
+    if (std::isinf(quantity) || std::isinf(amount)) return Verdict::infinite;
+    if (is_missing(id)) return Verdict::without_id;
+    if (is_missing(date)) return Verdict::without_date;
+    if (std::isnan(amount) || std::isnan(quantity)) return Verdict::without_amount;
+    to.id = customer_id(id);
+    Transaction& transaction = to.transaction;
     transaction.day = *parse_date(date);
-    if (transaction.day > feature_options_.as_of + options_.target_window) ++report_.later;
-    transaction.amount = columns_.amount ? *amount : *amount * *quantity;
-    transaction.quantity = *quantity;
+    transaction.amount = columns_.amount ? amount : amount * quantity;
+    transaction.quantity = quantity;
     if (columns_.order) transaction.order = cell_key(batch.cell(row, *columns_.order));
     if (columns_.discount) transaction.discounted = discounted(batch.cell(row, *columns_.discount));
     for (std::size_t m = 0; m < levels.size(); ++m) {
@@ -125,7 +160,7 @@ class Importer {
       levels[m] = is_missing(cell) ? -1 : static_cast<std::int32_t>(std::lower_bound(known.begin(), known.end(), cell) - known.begin());
     }
     transaction.levels = levels;
-    customers.add(customer_id(id), transaction);
+    return Verdict::counts;
   }
 
   CustomerId customer_id(std::string_view cell) const {
@@ -133,14 +168,16 @@ class Importer {
     return {cell_key(cell), static_cast<std::int64_t>(*parse_number(cell, options_.decimal)), {}};
   }
 
-  std::optional<double> number(const CsvBatch& batch, std::int64_t row, std::size_t column) const {
-    const std::string_view cell = batch.cell(row, column);
-    if (is_missing(cell)) return std::nullopt;
-    const double value = *parse_number(cell, options_.decimal);
-    if (std::isinf(value))
-      throw ContentsError(fmt::format("{}, column {}: the number is infinite or too large. Nothing was written; correct or blank it.",
-                                      table_.place(batch, row), table_.header()[column]));
-    return value;
+  std::size_t amount_column() const { return columns_.amount ? *columns_.amount : *columns_.price; }
+
+  double number(std::string_view cell) const {  // NaN where missing
+    return is_missing(cell) ? std::numeric_limits<double>::quiet_NaN() : number_or_nan(cell, options_.decimal);
+  }
+
+  [[noreturn]] void refuse_infinite(const CsvBatch& batch, std::int64_t row) const {
+    const bool is_quantity = columns_.quantity && std::isinf(number(batch.cell(row, *columns_.quantity)));
+    throw ContentsError(fmt::format("{}, column {}: the number is infinite or too large. Nothing was written; correct or blank it.",
+                                    table_.place(batch, row), table_.header()[is_quantity ? *columns_.quantity : amount_column()]));
   }
 
   bool discounted(std::string_view cell) const {
@@ -216,6 +253,9 @@ class Importer {
   std::string discount_level_;  // "" where the discount is a number
   std::size_t text_bytes_ = 0;  // of an id; 0: all are whole numbers
   TransactionReport report_;
+  std::vector<CustomerTransaction> rows_;  // of a batch
+  std::vector<Verdict> verdicts_;          // by row, as the next
+  std::vector<std::int32_t> levels_;       // (n_rows, mixes)
 };
 
 }  // namespace
