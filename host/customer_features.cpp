@@ -95,9 +95,11 @@ void CustomerFeatures::add_purchase(Customer& customer, const Transaction& trans
 void CustomerFeatures::add_order(const Transaction& transaction) {
   if (std::abs(transaction.day) > std::numeric_limits<std::int32_t>::max())
     throw ContentsError("A day lies beyond all calendars. Nothing was written.");
-  const std::uint64_t key =
-      transaction.order ? mix64(transaction.order->low ^ mix64(transaction.order->high)) : static_cast<std::uint64_t>(transaction.day);
-  const Order order{static_cast<std::int32_t>(transaction.customer), static_cast<std::int32_t>(transaction.day), key};
+  const auto day = static_cast<std::int32_t>(transaction.day);
+  keys_are_days_ = keys_are_days_ && !transaction.order;
+  const auto key = transaction.order ? mix64(transaction.order->low ^ mix64(transaction.order->high))
+                                     : static_cast<std::uint64_t>(std::int64_t{day} - std::numeric_limits<std::int32_t>::min());
+  const Order order{static_cast<std::int32_t>(transaction.customer), day, key};
   if (!orders_.empty()) {  // the rows of an order mostly follow each other
     Order& last = orders_.back();
     if (last.customer == order.customer && last.key == order.key) {
@@ -105,16 +107,23 @@ void CustomerFeatures::add_order(const Transaction& transaction) {
       return;
     }
   }
-  if (orders_.size() == orders_.capacity()) {
-    merge_orders();
-    if (2 * orders_.size() > orders_.capacity()) {
-      const std::size_t room = std::max<std::size_t>(1 << 12, 2 * orders_.capacity());
-      Reservation larger = memory_.reserve("the orders of customers", static_cast<std::int64_t>(room * sizeof(Order)));
-      orders_.reserve(room);
-      orders_memory_ = std::move(larger);
-    }
-  }
+  if (orders_.size() == orders_.capacity()) make_room_for_orders();
   orders_.push_back(order);
+}
+
+// Merges where many may have come again since, or memory is short; what is distinct needs room.
+void CustomerFeatures::make_room_for_orders() {
+  constexpr std::size_t kMany = 4;  // times what the last merge left
+  const std::size_t room = std::max<std::size_t>(1 << 12, 2 * orders_.capacity());
+  const auto bytes = static_cast<std::int64_t>(room * sizeof(Order));
+  const auto is_crowded = [&] { return 2 * orders_.size() > orders_.capacity(); };
+  Reservation larger;
+  if (orders_.size() >= kMany * n_merged_) merge_orders();
+  if (is_crowded() && !memory_.try_reserve(bytes, larger)) merge_orders();
+  if (!is_crowded()) return;
+  if (larger.bytes() == 0) larger = memory_.reserve("the orders of customers", bytes);
+  orders_.reserve(room);
+  orders_memory_ = std::move(larger);
 }
 
 // One entry for each order of a customer, with its first day.
@@ -123,12 +132,15 @@ void CustomerFeatures::merge_orders() {
             [](const Order& a, const Order& b) { return std::tie(a.customer, a.key, a.day) < std::tie(b.customer, b.key, b.day); });
   const auto same = [](const Order& a, const Order& b) { return a.customer == b.customer && a.key == b.key; };
   orders_.erase(std::unique(orders_.begin(), orders_.end(), same), orders_.end());
+  n_merged_ = orders_.size();
 }
 
 void CustomerFeatures::finish() {
   merge_orders();
-  std::sort(orders_.begin(), orders_.end(),
-            [](const Order& a, const Order& b) { return std::tie(a.customer, a.day, a.key) < std::tie(b.customer, b.day, b.key); });
+  const auto by_day = [](const Order& a, const Order& b) {
+    return std::tie(a.customer, a.day, a.key) < std::tie(b.customer, b.day, b.key);
+  };
+  if (!keys_are_days_) std::sort(orders_.begin(), orders_.end(), by_day);
   first_order_.assign(customers_.size() + 1, 0);
   for (const Order& order : orders_) ++first_order_[static_cast<std::size_t>(order.customer) + 1];
   for (std::size_t i = 1; i < first_order_.size(); ++i) first_order_[i] += first_order_[i - 1];
@@ -139,6 +151,7 @@ void CustomerFeatures::clear() {
   customers_.clear();
   levels_.clear();
   orders_.clear();
+  n_merged_ = 0;
 }
 
 std::span<const CustomerFeatures::Order> CustomerFeatures::orders(std::int64_t customer) const {

@@ -99,6 +99,7 @@ class CustomerFeatures {
   };
   void add_purchase(Customer& customer, const Transaction& transaction);
   void add_order(const Transaction& transaction);
+  void make_room_for_orders();
   void merge_orders();
   std::span<const Order> orders(std::int64_t customer) const;
   void append_rhythm(std::span<const Order> orders, std::vector<double>& row) const;
@@ -112,6 +113,8 @@ class CustomerFeatures {
   std::vector<Customer> customers_;
   std::vector<std::int32_t> levels_;      // (customers, n_levels_) purchase rows
   std::vector<Order> orders_;             // after finish(): by customer, then day
+  std::size_t n_merged_ = 0;              // of them, by the last merge
+  bool keys_are_days_ = true;             // of all orders
   std::vector<std::size_t> first_order_;  // (customers + 1) after finish()
   std::int64_t last_day_;
 };

@@ -42,14 +42,17 @@ void ColumnTally::add(const CsvTable& table, const CsvBatch& batch, std::size_t 
     longest = std::max(longest, cell.size());
     levels.add(cell);
     if (repeats) repeats->add(cell);
-    if (const std::optional<double> value = parse_number(cell, decimal)) {
+    if (add_date(cell)) {  // no number is one
+      note(first_no_number);
+    } else if (const std::optional<double> value = parse_number(cell, decimal)) {
       add_number(cell, *value);
       note(first_no_date);
       if (std::isinf(*value)) note(first_infinite);
       if (*value < 0) note(first_negative);
     } else {
+      if (cell.find(',') != std::string_view::npos && parse_number(cell, ',')) ++decimal_commas;
       note(first_no_number);
-      if (!add_date(cell)) note(first_no_date);
+      note(first_no_date);
     }
   }
 }
@@ -66,7 +69,6 @@ void ColumnTally::add_number(std::string_view cell, double value) {
 
 bool ColumnTally::add_date(std::string_view cell) {
   const std::optional<std::int64_t> day = parse_date(cell);
-  if (!day && cell.find(',') != std::string_view::npos && parse_number(cell, ',')) ++decimal_commas;
   if (!day) return false;
   ++dates;
   last_day = std::max(last_day, *day);
