@@ -85,7 +85,7 @@ CsvReader::CsvReader(CsvBytes& bytes, char delimiter) : bytes_(bytes), buffer_(k
     if (head.starts_with(signature.magic)) throw InputError(fmt::format("{} is not CSV text but {}.", bytes_.name(), signature.what));
   skip_byte_order_mark();
   if (delimiter_ == 0) delimiter_ = detect_delimiter(head.substr(position_));
-  delimiters_ = kEachByte * static_cast<unsigned char>(delimiter_);
+  ends_plain_ = {static_cast<unsigned char>(delimiter_), '\n', '\r', '\0'};
   read_header();
 }
 
@@ -170,7 +170,7 @@ void CsvReader::skip_line_end() {
 void CsvReader::read_plain_fields() {
   std::size_t at = position_;
   while (at < end_ && buffer_[at] != '"') {
-    const std::size_t end = find_plain_end(at);
+    const std::size_t end = find(ends_plain_, at);
     if (end == end_ || buffer_[end] != delimiter_) break;
     fields_.push_back({at - row_begin_, end - row_begin_, false});
     at = end + 1;
@@ -182,22 +182,21 @@ CsvReader::End CsvReader::read_field() { return peek() == '"' ? read_quoted_fiel
 
 CsvReader::End CsvReader::read_plain_field() {
   Field field{position_ - row_begin_, 0, false};
-  do position_ = find_plain_end(position_);
+  do position_ = find(ends_plain_, position_);
   while (position_ == end_ && refill());
   field.end = position_ - row_begin_;
   return finish_field(field);
 }
 
-// The first byte from `at` on that no plain cell holds, or end_.
-std::size_t CsvReader::find_plain_end(std::size_t at) const {
+// The first of these bytes from `at` on, or end_.
+std::size_t CsvReader::find(const FourBytes& wanted, std::size_t at) const {
   for (std::uint64_t word; at + sizeof word <= end_; at += sizeof word) {
     std::memcpy(&word, buffer_.data() + at, sizeof word);
-    const std::uint64_t found = mark_zero_byte(word) | mark_zero_byte(word ^ (kEachByte * '\n')) |
-                                mark_zero_byte(word ^ (kEachByte * '\r')) | mark_zero_byte(word ^ delimiters_);
+    std::uint64_t found = 0;
+    for (const unsigned char byte : wanted) found |= mark_zero_byte(word ^ (kEachByte * byte));
     if (found != 0) return at + static_cast<std::size_t>(first_marked(found));
   }
-  const auto ends = [&](char c) { return c == delimiter_ || c == '\n' || c == '\r' || c == '\0'; };
-  while (at < end_ && !ends(buffer_[at])) ++at;
+  while (at < end_ && std::find(wanted.begin(), wanted.end(), buffer_[at]) == wanted.end()) ++at;
   return at;
 }
 
@@ -217,6 +216,8 @@ CsvReader::End CsvReader::read_quoted_field() {
 // Stops at the closing quote or at the end of the file.
 void CsvReader::find_closing_quote(Field& field) {
   for (;; ++position_) {
+    do position_ = find({'"', '"', '\n', '\0'}, position_);
+    while (position_ == end_ && refill());
     const int c = peek();
     if (c == '\n') ++line_;
     if (c == 0) fail(line_, "there is a NUL byte" + column_in_row(), "Remove it; CSV is text.");

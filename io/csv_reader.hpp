@@ -6,6 +6,7 @@
 // file of one column, where they are rows whose only cell is empty.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -45,6 +46,7 @@ class CsvReader {
     bool has_doubled_quotes = false;
   };
   enum class End { delimiter, row, file };
+  using FourBytes = std::array<unsigned char, 4>;
 
   void skip_byte_order_mark();
   void read_header();
@@ -52,7 +54,7 @@ class CsvReader {
   void read_plain_fields();
   End read_field();
   End read_plain_field();
-  std::size_t find_plain_end(std::size_t at) const;
+  std::size_t find(const FourBytes& wanted, std::size_t at) const;
   End read_quoted_field();
   End finish_field(Field field);
   void find_closing_quote(Field& field);
@@ -72,7 +74,7 @@ class CsvReader {
   std::size_t position_ = 0;
   std::size_t end_ = 0;
   char delimiter_;
-  std::uint64_t delimiters_ = 0;  // eight of them
+  FourBytes ends_plain_ = {};  // what no plain cell holds
   std::vector<std::string> header_;
   std::vector<Field> fields_;
   std::vector<std::string_view> cells_;
