@@ -157,8 +157,11 @@ std::vector<std::int32_t> Job::place(const io::SegmentationModel& model) {
   const Stopwatch stopwatch(seconds_.predict);
   std::vector<std::int32_t> labels(static_cast<std::size_t>(input_->n_rows()));
   const auto placer = make_placer(session_, model.fit, {options_.placement.probabilities, model.outlier_log_likelihood});
-  output_->begin_rows(model.segment_names, placer->columns(), options_.placement.probabilities);
   double writing = 0;
+  {
+    const Stopwatch write_stopwatch(writing);
+    output_->begin_rows(model.segment_names, placer->columns(), options_.placement.probabilities);
+  }
   placer->place(clustering_->rows(), [&](const PlacedRows& rows) {
     std::copy(rows.label.begin(), rows.label.end(), labels.begin() + rows.first_row);
     const Stopwatch write_stopwatch(writing);
