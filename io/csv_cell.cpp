@@ -99,8 +99,7 @@ int parse_digits(std::string_view cell, std::size_t from, std::size_t n) {
 
 }  // namespace
 
-bool is_missing(std::string_view cell) {
-  if (cell.size() > 4) return false;
+bool is_missing_token(std::string_view cell) {
   if (cell.empty() || cell == "?") return true;
   const char first = cell.front();
   if (first != 'n' && first != 'N' && first != '#' && first != '<') return false;
@@ -147,9 +146,8 @@ IdKey cell_key(std::string_view cell) {
   return id_key(cell);
 }
 
-std::optional<std::int64_t> parse_date(std::string_view cell) {
+std::optional<std::int64_t> parse_dashed_date(std::string_view cell) {
   constexpr std::size_t kDateLength = 10;
-  if (cell.size() < kDateLength || cell[4] != '-' || cell[7] != '-') return std::nullopt;
   if (cell.size() > kDateLength && cell[kDateLength] != 'T' && cell[kDateLength] != ' ') return std::nullopt;
   const int year = parse_digits(cell, 0, 4), month = parse_digits(cell, 5, 2), day = parse_digits(cell, 8, 2);
   if (year < 0 || month < 0 || day < 0) return std::nullopt;

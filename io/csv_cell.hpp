@@ -11,7 +11,10 @@
 namespace coterie::io {
 
 // Empty, ? or, in any case, NA, N/A, #N/A, NaN, null, <NA>.
-bool is_missing(std::string_view cell);
+bool is_missing_token(std::string_view cell);
+inline bool is_missing(std::string_view cell) {  // most cells are told apart by their size and first byte
+  return cell.size() <= 4 && (cell.empty() || cell.front() < '0' || cell.front() > '9') && is_missing_token(cell);
+}
 
 // A decimal number, with `decimal` ('.' or ',') before its fraction; no thousands separators, no units. "inf" and numbers
 // beyond float64 are infinite. NaN: something else.
@@ -31,6 +34,10 @@ bool has_leading_zero(std::string_view cell);
 IdKey cell_key(std::string_view cell);
 
 // Days since 1970-01-01 of "2026-10-31", also with a time behind T or a space, which is not looked at.
-std::optional<std::int64_t> parse_date(std::string_view cell);
+std::optional<std::int64_t> parse_dashed_date(std::string_view cell);
+inline std::optional<std::int64_t> parse_date(std::string_view cell) {
+  const bool is_dashed = cell.size() >= 10 && cell[4] == '-' && cell[7] == '-';
+  return is_dashed ? parse_dashed_date(cell) : std::nullopt;
+}
 
 }  // namespace coterie::io
