@@ -96,11 +96,11 @@ void CsvReader::skip_byte_order_mark() {
 
 void CsvReader::read_header() {
   if (!read_row()) throw InputError(fmt::format("{} is empty. A CSV file starts with a line of column names.", bytes_.name()));
-  take_cells();
+  finish_row();
   std::unordered_map<std::string, std::size_t> columns;
   bool all_numbers = true;
-  for (std::size_t i = 0; i < cells_.size(); ++i) {
-    const std::string name(trimmed(cells_[i]));
+  for (std::size_t i = 0; i < n_cells(); ++i) {
+    const std::string name(trimmed(cell(i)));
     if (name.empty()) {
       throw ContentsError(
           fmt::format("{}, line {}: column {} has no name. Nothing was written. Name it in the header line; a row index "
@@ -129,7 +129,7 @@ bool CsvReader::next() {
     fail(row_line_, fmt::format("this row has {} cells, the header names {} columns", fields_.size(), header_.size()),
          "Put cells that hold the delimiter or a line break in double quotes.");
   }
-  take_cells();
+  finish_row();
   ++row_;
   return true;
 }
@@ -172,7 +172,7 @@ void CsvReader::read_plain_fields() {
   while (at < end_ && buffer_[at] != '"') {
     const std::size_t end = find(ends_plain_, at);
     if (end == end_ || buffer_[end] != delimiter_) break;
-    fields_.push_back({at - row_begin_, end - row_begin_, false});
+    fields_.push_back({static_cast<std::uint32_t>(at - row_begin_), static_cast<std::uint32_t>(end - row_begin_), false});
     at = end + 1;
   }
   position_ = at;
@@ -181,10 +181,10 @@ void CsvReader::read_plain_fields() {
 CsvReader::End CsvReader::read_field() { return peek() == '"' ? read_quoted_field() : read_plain_field(); }
 
 CsvReader::End CsvReader::read_plain_field() {
-  Field field{position_ - row_begin_, 0, false};
+  Field field{place(), 0, false};
   do position_ = find(ends_plain_, position_);
   while (position_ == end_ && refill());
-  field.end = position_ - row_begin_;
+  field.end = place();
   return finish_field(field);
 }
 
@@ -202,13 +202,13 @@ std::size_t CsvReader::find(const FourBytes& wanted, std::size_t at) const {
 
 CsvReader::End CsvReader::read_quoted_field() {
   ++position_;
-  Field field{position_ - row_begin_, 0, false};
+  Field field{place(), 0, false};
   const std::int64_t opened = line_;
   find_closing_quote(field);
   if (peek() != '"') {
     fail(opened, "a quote is opened" + column_in_row() + " and never closed", "Close it, or double it if it belongs to the text.");
   }
-  field.end = position_ - row_begin_;
+  field.end = place();
   ++position_;
   return finish_field(field);
 }
@@ -246,23 +246,17 @@ CsvReader::End CsvReader::finish_field(Field field) {
   fail(line_, "text follows the closing quote" + column_in_row(), "Double a quote that belongs to the text.");
 }
 
-void CsvReader::take_cells() {
+void CsvReader::finish_row() {
   if (!is_utf8(text())) {
     fail(row_line_, "this row is not valid UTF-8", "Convert the file, for example with: iconv -f WINDOWS-1252 -t UTF-8");
   }
-  cells_.resize(fields_.size());
-  std::transform(fields_.begin(), fields_.end(), cells_.begin(), [this](const Field& field) { return take_cell(field); });
-}
-
-std::string_view CsvReader::take_cell(const Field& field) {
-  char* const first = buffer_.data() + row_begin_ + field.begin;
-  char* last = buffer_.data() + row_begin_ + field.end;
-  if (field.has_doubled_quotes) {  // inside quotes every quote is one of a pair
-    char* to = first;
-    for (const char* from = first; from < last; from += *from == '"' ? 2 : 1) *to++ = *from;
-    last = to;
+  for (Field& field : fields_) {
+    if (!field.has_doubled_quotes) continue;
+    char* const row = buffer_.data() + row_begin_;
+    char* to = row + field.begin;
+    for (const char* from = to; from < row + field.end; from += *from == '"' ? 2 : 1) *to++ = *from;  // every quote is one of a pair
+    field.end = static_cast<std::uint32_t>(to - row);
   }
-  return {first, static_cast<std::size_t>(last - first)};
 }
 
 int CsvReader::peek() {

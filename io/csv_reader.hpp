@@ -8,7 +8,6 @@
 
 #include <array>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,16 +33,17 @@ class CsvReader {
   // The next row, false after the last. InputError with line and column: ragged row, text after a closing quote, quote
   // that is never closed, NUL, invalid UTF-8, row longer than 64 MiB.
   bool next();
-  std::span<const std::string_view> cells() const { return cells_; }  // (n_columns) of the row; valid until next()
-  std::string_view text() const { return {buffer_.data() + row_begin_, position_ - row_begin_}; }  // of the row, in which its cells lie
+  // Of the row; valid until next().
+  std::size_t n_cells() const { return fields_.size(); }
+  std::string_view cell(std::size_t i) const { return text().substr(fields_[i].begin, fields_[i].end - fields_[i].begin); }
+  std::string_view text() const { return {buffer_.data() + row_begin_, position_ - row_begin_}; }  // in which the cells lie
   std::int64_t row() const { return row_; }                                                        // of the file, from 0
   std::int64_t line() const { return row_line_; }                                                  // where the row starts, from 1
 
  private:
   struct Field {  // offsets from the start of the row
-    std::size_t begin = 0;
-    std::size_t end = 0;
-    bool has_doubled_quotes = false;
+    std::uint32_t begin, end;
+    bool has_doubled_quotes;
   };
   enum class End { delimiter, row, file };
   using FourBytes = std::array<unsigned char, 4>;
@@ -60,9 +60,9 @@ class CsvReader {
   void find_closing_quote(Field& field);
   void skip_line_end();
   bool skip_empty_lines();
-  void take_cells();
-  std::string_view take_cell(const Field& field);
+  void finish_row();
 
+  std::uint32_t place() const { return static_cast<std::uint32_t>(position_ - row_begin_); }  // in the row
   int peek();     // the byte at position_, or -1 at the end of the file
   bool refill();  // more bytes behind position_; false at the end of the file
   [[noreturn]] void fail(std::int64_t line, std::string_view problem, std::string_view advice) const;
@@ -77,7 +77,6 @@ class CsvReader {
   FourBytes ends_plain_ = {};  // what no plain cell holds
   std::vector<std::string> header_;
   std::vector<Field> fields_;
-  std::vector<std::string_view> cells_;
   std::int64_t row_ = -1;
   std::int64_t line_ = 1;
   std::int64_t row_line_ = 1;

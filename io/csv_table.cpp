@@ -35,13 +35,13 @@ void CsvBatch::add_row(const CsvReader& reader) {
   const std::string_view row = reader.text();
   const std::size_t offset = text_.size();
   text_.insert(text_.end(), row.begin(), row.end());
-  const auto span_of = [&](std::string_view cell) {
-    const std::string_view text = trimmed(cell);
-    return Span{static_cast<std::uint32_t>(offset + static_cast<std::size_t>(text.data() - row.data())),
-                static_cast<std::uint32_t>(text.size())};
-  };
-  cells_.resize(cells_.size() + n_columns_);
-  std::transform(reader.cells().begin(), reader.cells().end(), cells_.end() - static_cast<std::ptrdiff_t>(n_columns_), span_of);
+  const std::size_t first = cells_.size();
+  cells_.resize(first + n_columns_);
+  for (std::size_t column = 0; column < n_columns_; ++column) {
+    const std::string_view text = trimmed(reader.cell(column));
+    cells_[first + column] = {static_cast<std::uint32_t>(offset + static_cast<std::size_t>(text.data() - row.data())),
+                              static_cast<std::uint32_t>(text.size())};
+  }
   lines_.push_back(reader.line());
 }
 
