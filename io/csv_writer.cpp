@@ -134,6 +134,7 @@ void CsvWriter::flush() {
     if (written < 0 && errno != EINTR) output_->fail(errno);
     if (written > 0) done += static_cast<std::size_t>(written);
   }
+  if (output_ != nullptr) writeback_.note(output_->fd(), buffer_.size());
   buffer_.clear();
   row_start_ = 0;
 }

@@ -12,6 +12,7 @@
 #include "io/atomic_output.hpp"
 #include "io/data_frame.hpp"
 #include "io/row_stream.hpp"
+#include "io/writeback.hpp"
 
 namespace coterie::io {
 
@@ -45,6 +46,7 @@ class CsvWriter {
 
   AtomicOutput* output_ = nullptr;
   std::ostream* stream_ = nullptr;
+  Writeback writeback_;
   std::string buffer_;
   std::size_t row_start_ = 0;  // of the current row in the buffer
   bool row_begun_ = false;

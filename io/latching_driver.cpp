@@ -1,6 +1,5 @@
 #include "io/latching_driver.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <new>
 
 #include "host/error.hpp"
+#include "io/writeback.hpp"
 
 namespace coterie::io {
 namespace {
@@ -27,7 +27,7 @@ struct LatchedFile {
   haddr_t end_of_allocation = 0;
   haddr_t end_of_file = 0;
   std::vector<Withheld> withheld;  // in the order of writing
-  std::size_t unsent = 0;          // bytes that the disk was not told of
+  Writeback writeback;
 };
 
 // What a file access list carries to open_file.
@@ -56,15 +56,6 @@ int write_fully(int fd, const char* bytes, std::size_t size, haddr_t address) {
     address += static_cast<haddr_t>(written);
   }
   return 0;
-}
-
-// The disk begins while we still compute: so the sync at the end has little to wait for. Where this is refused, nothing is lost.
-void send_to_disk(LatchedFile& own, std::size_t n_bytes) {
-  constexpr std::size_t kAtOnce = std::size_t{8} << 20;
-  own.unsent += n_bytes;
-  if (own.unsent < kAtOnce) return;
-  own.unsent = 0;
-  ::sync_file_range(own.latch->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 // 0 or the error. Bytes past the end read as zeros.
@@ -126,7 +117,7 @@ herr_t write_bytes(H5FD_t* file, H5FD_mem_t type, hid_t, haddr_t address, std::s
   LatchedFile& own = self(file);
   const auto* bytes = static_cast<const char*>(buffer);
   if (may_write(*own.latch)) own.latch->error_number = write_fully(own.latch->fd, bytes, size, address);
-  send_to_disk(own, size);
+  own.writeback.note(own.latch->fd, size);
   own.end_of_file = std::max(own.end_of_file, address + size);
   if (own.latch->error_number == 0 || type == H5FD_MEM_DRAW) return 0;  // raw data is not needed for closing
   try {
