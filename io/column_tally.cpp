@@ -42,13 +42,13 @@ void ColumnTally::add(const CsvTable& table, const CsvBatch& batch, std::size_t 
     longest = std::max(longest, cell.size());
     levels.add(cell);
     if (repeats) repeats->add(cell);
-    if (add_date(cell)) {  // no number is one
+    if (is_dashed(cell) && add_date(cell)) {
       note(first_no_number);
-    } else if (const std::optional<double> value = parse_number(cell, decimal)) {
-      add_number(cell, *value);
+    } else if (const double value = number_or_nan(cell, decimal); !std::isnan(value)) {
+      add_number(cell, value);
       note(first_no_date);
-      if (std::isinf(*value)) note(first_infinite);
-      if (*value < 0) note(first_negative);
+      if (std::isinf(value)) note(first_infinite);
+      if (value < 0) note(first_negative);
     } else {
       if (cell.find(',') != std::string_view::npos && parse_number(cell, ',')) ++decimal_commas;
       note(first_no_number);

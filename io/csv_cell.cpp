@@ -146,8 +146,9 @@ IdKey cell_key(std::string_view cell) {
   return id_key(cell);
 }
 
-std::optional<std::int64_t> parse_dashed_date(std::string_view cell) {
+std::optional<std::int64_t> parse_date(std::string_view cell) {
   constexpr std::size_t kDateLength = 10;
+  if (!is_dashed(cell)) return std::nullopt;
   if (cell.size() > kDateLength && cell[kDateLength] != 'T' && cell[kDateLength] != ' ') return std::nullopt;
   const int year = parse_digits(cell, 0, 4), month = parse_digits(cell, 5, 2), day = parse_digits(cell, 8, 2);
   if (year < 0 || month < 0 || day < 0) return std::nullopt;

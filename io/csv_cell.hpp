@@ -34,10 +34,8 @@ bool has_leading_zero(std::string_view cell);
 IdKey cell_key(std::string_view cell);
 
 // Days since 1970-01-01 of "2026-10-31", also with a time behind T or a space, which is not looked at.
-std::optional<std::int64_t> parse_dashed_date(std::string_view cell);
-inline std::optional<std::int64_t> parse_date(std::string_view cell) {
-  const bool is_dashed = cell.size() >= 10 && cell[4] == '-' && cell[7] == '-';
-  return is_dashed ? parse_dashed_date(cell) : std::nullopt;
-}
+std::optional<std::int64_t> parse_date(std::string_view cell);
+// Whatever is a date is dashed; no number is.
+inline bool is_dashed(std::string_view cell) { return cell.size() >= 10 && cell[4] == '-' && cell[7] == '-'; }
 
 }  // namespace coterie::io

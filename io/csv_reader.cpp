@@ -85,7 +85,7 @@ CsvReader::CsvReader(CsvBytes& bytes, char delimiter) : bytes_(bytes), buffer_(k
     if (head.starts_with(signature.magic)) throw InputError(fmt::format("{} is not CSV text but {}.", bytes_.name(), signature.what));
   skip_byte_order_mark();
   if (delimiter_ == 0) delimiter_ = detect_delimiter(head.substr(position_));
-  ends_plain_ = {static_cast<unsigned char>(delimiter_), '\n', '\r', '\0'};
+  ends_plain_ = four_bytes(delimiter_, '\n', '\r', '\0');
   read_header();
 }
 
@@ -188,15 +188,23 @@ CsvReader::End CsvReader::read_plain_field() {
   return finish_field(field);
 }
 
+CsvReader::FourBytes CsvReader::four_bytes(char a, char b, char c, char d) {
+  const auto repeated = [](char byte) { return kEachByte * static_cast<unsigned char>(byte); };
+  return {repeated(a), repeated(b), repeated(c), repeated(d)};
+}
+
 // The first of these bytes from `at` on, or end_.
 std::size_t CsvReader::find(const FourBytes& wanted, std::size_t at) const {
+  const auto is_wanted = [&](char byte) {
+    return std::any_of(wanted.begin(), wanted.end(), [&](std::uint64_t repeated) { return byte == static_cast<char>(repeated); });
+  };
   for (std::uint64_t word; at + sizeof word <= end_; at += sizeof word) {
     std::memcpy(&word, buffer_.data() + at, sizeof word);
     std::uint64_t found = 0;
-    for (const unsigned char byte : wanted) found |= mark_zero_byte(word ^ (kEachByte * byte));
+    for (const std::uint64_t repeated : wanted) found |= mark_zero_byte(word ^ repeated);
     if (found != 0) return at + static_cast<std::size_t>(first_marked(found));
   }
-  while (at < end_ && std::find(wanted.begin(), wanted.end(), buffer_[at]) == wanted.end()) ++at;
+  while (at < end_ && !is_wanted(buffer_[at])) ++at;
   return at;
 }
 
@@ -216,7 +224,7 @@ CsvReader::End CsvReader::read_quoted_field() {
 // Stops at the closing quote or at the end of the file.
 void CsvReader::find_closing_quote(Field& field) {
   for (;; ++position_) {
-    do position_ = find({'"', '"', '\n', '\0'}, position_);
+    do position_ = find(ends_quoted_, position_);
     while (position_ == end_ && refill());
     const int c = peek();
     if (c == '\n') ++line_;

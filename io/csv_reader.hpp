@@ -46,7 +46,7 @@ class CsvReader {
     bool has_doubled_quotes;
   };
   enum class End { delimiter, row, file };
-  using FourBytes = std::array<unsigned char, 4>;
+  using FourBytes = std::array<std::uint64_t, 4>;  // each of them eight times
 
   void skip_byte_order_mark();
   void read_header();
@@ -54,6 +54,7 @@ class CsvReader {
   void read_plain_fields();
   End read_field();
   End read_plain_field();
+  static FourBytes four_bytes(char a, char b, char c, char d);
   std::size_t find(const FourBytes& wanted, std::size_t at) const;
   End read_quoted_field();
   End finish_field(Field field);
@@ -74,7 +75,8 @@ class CsvReader {
   std::size_t position_ = 0;
   std::size_t end_ = 0;
   char delimiter_;
-  FourBytes ends_plain_ = {};  // what no plain cell holds
+  FourBytes ends_plain_ = {};                                  // what no plain cell holds
+  FourBytes ends_quoted_ = four_bytes('"', '\n', '\0', '\0');  // what is looked at in a quoted one
   std::vector<std::string> header_;
   std::vector<Field> fields_;
   std::int64_t row_ = -1;
