@@ -256,8 +256,10 @@ def measure(options, peers, folder):
     for job in JOBS:
         seconds = {name: [] for name in ("coterie", *peers)}
         for _ in range(options.rounds):
+            os.sync()  # nobody waits for what the one before left to be written
             seconds["coterie"].append(run_coterie(options, job, folder))
             for peer, python in peers.items():
+                os.sync()
                 seconds[peer].append(run_peer(python, peer, job, folder, options.threads))
         for peer in peers:
             check(job, peer, folder)
