@@ -64,7 +64,7 @@ std::int32_t ColumnEncoder::level(std::string_view cell) const {
   return static_cast<std::int32_t>(std::lower_bound(column_.levels.begin(), column_.levels.end(), cell) - column_.levels.begin());
 }
 
-double ColumnEncoder::number(std::string_view cell) const { return is_missing(cell) ? kMissing : number_or_nan(cell, decimal_); }
+double ColumnEncoder::number(std::string_view cell) const { return number_or_nan(cell, decimal_); }
 
 double ColumnEncoder::feature(std::string_view cell) const {
   if (is_missing(cell)) return kMissing;

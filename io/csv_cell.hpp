@@ -17,7 +17,7 @@ inline bool is_missing(std::string_view cell) {  // most cells are told apart by
 }
 
 // A decimal number, with `decimal` ('.' or ',') before its fraction; no thousands separators, no units. "inf" and numbers
-// beyond float64 are infinite. NaN: something else.
+// beyond float64 are infinite. NaN: something else, or missing.
 double number_or_nan(std::string_view cell, char decimal = '.');
 inline std::optional<double> parse_number(std::string_view cell, char decimal = '.') {
   const double value = number_or_nan(cell, decimal);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "host/error.hpp"
 #include "io/column_encoder.hpp"
@@ -141,8 +140,8 @@ class Importer {
 
   Verdict parse_row(const CsvBatch& batch, std::int64_t row, std::span<std::int32_t> levels, CustomerTransaction& to) const {
     const std::string_view id = batch.cell(row, columns_.id), date = batch.cell(row, columns_.date);
-    const double quantity = columns_.quantity ? number(batch.cell(row, *columns_.quantity)) : 1.0;
-    const double amount = number(batch.cell(row, amount_column()));
+    const double quantity = columns_.quantity ? number_or_nan(batch.cell(row, *columns_.quantity), options_.decimal) : 1.0;
+    const double amount = number_or_nan(batch.cell(row, amount_column()), options_.decimal);
     if (std::isinf(quantity) || std::isinf(amount)) return Verdict::infinite;
     if (is_missing(id)) return Verdict::without_id;
     if (is_missing(date)) return Verdict::without_date;
@@ -170,12 +169,8 @@ class Importer {
 
   std::size_t amount_column() const { return columns_.amount ? *columns_.amount : *columns_.price; }
 
-  double number(std::string_view cell) const {  // NaN where missing
-    return is_missing(cell) ? std::numeric_limits<double>::quiet_NaN() : number_or_nan(cell, options_.decimal);
-  }
-
   [[noreturn]] void refuse_infinite(const CsvBatch& batch, std::int64_t row) const {
-    const bool is_quantity = columns_.quantity && std::isinf(number(batch.cell(row, *columns_.quantity)));
+    const bool is_quantity = columns_.quantity && std::isinf(number_or_nan(batch.cell(row, *columns_.quantity), options_.decimal));
     throw ContentsError(fmt::format("{}, column {}: the number is infinite or too large. Nothing was written; correct or blank it.",
                                     table_.place(batch, row), table_.header()[is_quantity ? *columns_.quantity : amount_column()]));
   }
