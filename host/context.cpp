@@ -8,6 +8,8 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
+#include <exception>
+#include <limits>
 #include <mutex>
 
 #include "host/error.hpp"
@@ -25,6 +27,26 @@ void tell_after(const void* address) { __tsan_acquire(const_cast<void*>(address)
 void tell_before(const void*) {}
 void tell_after(const void*) {}
 #endif
+
+// The exception of the first task that threw. Those before it still run, for one of them may throw as well.
+class FirstFailure {
+ public:
+  bool came_before(std::int64_t task) const { return task_.load(std::memory_order_relaxed) < task; }
+  void note(std::int64_t task) {  // in a handler
+    const std::lock_guard lock(mutex_);
+    if (came_before(task)) return;
+    exception_ = std::current_exception();
+    task_.store(task, std::memory_order_relaxed);
+  }
+  void rethrow() const {
+    if (exception_) std::rethrow_exception(exception_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::atomic<std::int64_t> task_{std::numeric_limits<std::int64_t>::max()};
+  std::exception_ptr exception_;
+};
 
 }  // namespace
 
@@ -58,6 +80,15 @@ void Context::parallel_for(std::int64_t n_tasks, const std::function<void(std::i
     return;
   }
   const char begin = 0, end = 0;
+  FirstFailure failure;
+  const auto run = [&](std::int64_t task) {
+    if (failure.came_before(task)) return;
+    try {
+      f(task, tbb::this_task_arena::current_thread_index());
+    } catch (...) {
+      failure.note(task);
+    }
+  };
   tell_before(&begin);
   arena_->workers.execute([&] {
     // Grain 1 and the simple partitioner: tasks are blocks of thousands of rows, far above the cost of a steal.
@@ -65,12 +96,13 @@ void Context::parallel_for(std::int64_t n_tasks, const std::function<void(std::i
         tbb::blocked_range<std::int64_t>(0, n_tasks, 1),
         [&](const tbb::blocked_range<std::int64_t>& range) {
           tell_after(&begin);
-          for (std::int64_t task = range.begin(); task != range.end(); ++task) f(task, tbb::this_task_arena::current_thread_index());
+          for (std::int64_t task = range.begin(); task != range.end(); ++task) run(task);
           tell_before(&end);
         },
         tbb::simple_partitioner{});
   });
   tell_after(&end);
+  failure.rethrow();
 }
 
 }  // namespace coterie

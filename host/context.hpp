@@ -42,8 +42,8 @@ class Context {
   Communicator& communicator() { return *communicator_; }
 
   // Runs f(task, worker) for every task in [0, n_tasks) in the arena; worker is in [0, threads()), and two tasks never
-  // run under the same worker at once, so scratch is indexed by worker. Throws Cancelled at entry after cancel();
-  // the first exception of a task is rethrown here.
+  // run under the same worker at once, so scratch is indexed by worker. Throws Cancelled at entry after cancel().
+  // Of tasks that throw, the first one's exception is rethrown here, whatever the threads; later tasks may then not have run.
   void parallel_for(std::int64_t n_tasks, const std::function<void(std::int64_t task, int worker)>& f);
 
   // Runs f(first, last) over stretches of [0, n) likewise. What is no more than one stays with the caller: threads would cost more.

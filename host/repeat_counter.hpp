@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,9 @@ class RepeatCounter {
   // Either integers or texts.
   void add(std::int64_t id) { add(id_key(id)); }
   void add(std::string_view id) { add(id_key(id)); }
+  void add(std::span<const IdKey> ids) {
+    for (const IdKey& id : ids) add(id);
+  }
   void finish(Context& context);                             // once all have come
   std::int64_t repeats() const { return repeats_.value(); }  // rows whose id an earlier row has; after finish()
 

@@ -22,6 +22,7 @@ std::string obs_name(std::string name) {
 ColumnEncoder::ColumnEncoder(const ImportedColumn& column, std::size_t csv_column, std::int64_t first_x, const ImportOptions& options)
     : column_(column), csv_column_(csv_column), first_x_(first_x), decimal_(options.decimal), as_of_(as_of_day(options).value_or(0)) {
   if (column.use == ColumnUse::outcome && column.kind == ColumnKind::number) positive_number_ = *parse_number(column.positive, decimal_);
+  if (const std::optional<RowColumn> beside = obs()) obs_type_ = beside->type;
 }
 
 std::vector<FeatureColumn> ColumnEncoder::features() const {
@@ -78,32 +79,42 @@ double ColumnEncoder::outcome(std::string_view cell) const {
                                             : static_cast<double>(cell == column_.positive);
 }
 
+void ColumnEncoder::make_room(std::int64_t n_rows) {
+  const auto resize = [&]<class Cell>(Cell) {
+    if (!std::holds_alternative<std::vector<Cell>>(obs_)) obs_ = std::vector<Cell>();
+    std::get<std::vector<Cell>>(obs_).resize(static_cast<std::size_t>(n_rows));
+  };
+  if (!obs_type_) return;
+  switch (*obs_type_) {
+    case CellType::int32: return resize(std::int32_t{});
+    case CellType::int64: return resize(std::int64_t{});
+    case CellType::text: return resize(std::string{});
+    default: return resize(double{});
+  }
+}
+
 template <class T>
-void ColumnEncoder::encode(const CsvBatch& batch, T* x, std::int64_t n_columns) {
-  encode_obs(batch);
+void ColumnEncoder::encode(const CsvBatch& batch, std::int64_t first, std::int64_t last, std::int64_t at, T* x, std::int64_t n_columns) {
+  if (obs_type_) encode_obs(batch, first, last, static_cast<std::size_t>(at));
   if (!is_feature()) return;
-  for (std::int64_t row = 0; row < batch.n_rows(); ++row) {
-    T* to = x + row * n_columns + first_x_;
+  for (std::int64_t row = first; row < last; ++row, ++at) {
+    T* to = x + at * n_columns + first_x_;
     if (column_.kind != ColumnKind::category) {
       *to = static_cast<T>(feature(batch.cell(row, csv_column_)));
       continue;
     }
-    const std::int32_t code = std::get<std::vector<std::int32_t>>(obs_)[static_cast<std::size_t>(row)];
+    const std::int32_t code = std::get<std::vector<std::int32_t>>(obs_)[static_cast<std::size_t>(at)];
     std::fill_n(to, column_.levels.size(), code < 0 ? static_cast<T>(kMissing) : T{0});
     if (code >= 0) to[code] = T{1};
   }
 }
 
-void ColumnEncoder::encode_obs(const CsvBatch& batch) {
-  const std::optional<RowColumn> column = obs();
-  if (!column) return;
+void ColumnEncoder::encode_obs(const CsvBatch& batch, std::int64_t first, std::int64_t last, std::size_t at) {
   const auto fill = [&](auto cell_of) {
-    using Cell = decltype(cell_of(std::string_view()));
-    std::vector<Cell> cells;
-    for (std::int64_t row = 0; row < batch.n_rows(); ++row) cells.push_back(cell_of(batch.cell(row, csv_column_)));
-    obs_ = std::move(cells);
+    auto& cells = std::get<std::vector<decltype(cell_of(std::string_view()))>>(obs_);
+    for (std::int64_t row = first; row < last; ++row) cells[at++] = cell_of(batch.cell(row, csv_column_));
   };
-  switch (column->type) {
+  switch (*obs_type_) {
     case CellType::int32: return fill([&](std::string_view cell) { return level(cell); });
     case CellType::int64: return fill([&](std::string_view cell) { return static_cast<std::int64_t>(number(cell)); });
     case CellType::text: return fill([](std::string_view cell) { return std::string(cell); });
@@ -115,7 +126,9 @@ Cells ColumnEncoder::cells() const {
   return std::visit([](const auto& cells) -> Cells { return std::span(cells); }, obs_);
 }
 
-template void ColumnEncoder::encode(const CsvBatch& batch, float* x, std::int64_t n_columns);
-template void ColumnEncoder::encode(const CsvBatch& batch, double* x, std::int64_t n_columns);
+template void ColumnEncoder::encode(const CsvBatch& batch, std::int64_t first, std::int64_t last, std::int64_t at, float* x,
+                                    std::int64_t n_columns);
+template void ColumnEncoder::encode(const CsvBatch& batch, std::int64_t first, std::int64_t last, std::int64_t at, double* x,
+                                    std::int64_t n_columns);
 
 }  // namespace coterie::io

@@ -25,10 +25,12 @@ class ColumnEncoder {
   std::vector<FeatureColumn> features() const;  // what it adds to X
   std::optional<RowColumn> obs() const;         // what it adds to obs
 
-  // x: (batch rows, n_columns) row-major; writes the own columns. A missing cell is NaN.
+  // Makes room for the next n_rows, of which several threads may then encode some at once: rows [first, last) of a batch to those from `at`
+  // on. x: (n_rows, n_columns) row-major; writes the own columns. A missing cell is NaN.
+  void make_room(std::int64_t n_rows);
   template <class T>
-  void encode(const CsvBatch& batch, T* x, std::int64_t n_columns);
-  Cells cells() const;  // of the obs column, of the last batch
+  void encode(const CsvBatch& batch, std::int64_t first, std::int64_t last, std::int64_t at, T* x, std::int64_t n_columns);
+  Cells cells() const;  // of the obs column, of those rows
 
  private:
   bool is_feature() const { return column_.use == ColumnUse::active || column_.use == ColumnUse::profile; }
@@ -36,9 +38,10 @@ class ColumnEncoder {
   double number(std::string_view cell) const;       // NaN where missing
   double feature(std::string_view cell) const;      // of a kind that is one column of X
   double outcome(std::string_view cell) const;
-  void encode_obs(const CsvBatch& batch);
+  void encode_obs(const CsvBatch& batch, std::int64_t first, std::int64_t last, std::size_t at);
 
   const ImportedColumn& column_;
+  std::optional<CellType> obs_type_;  // of the column in obs, if there is one
   std::size_t csv_column_;
   std::int64_t first_x_;
   char decimal_;

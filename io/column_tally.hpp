@@ -1,16 +1,19 @@
-// What the cells of one CSV column look like, all of them: the first pass of an import. Memory is bounded: at most
-// kMostLevels short texts, and 16 bytes per row for a column that may be the id.
+// What the cells of the columns of a CSV table look like, all of them: the first pass of an import. Every thread tallies the rows that it
+// has, and tallies merge. Memory is bounded: at most kMostLevels short texts per column and thread, and 16 bytes per row for a column that
+// may be the id.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
 #include <vector>
 
+#include "host/context.hpp"
 #include "host/repeat_counter.hpp"
 #include "io/csv_table.hpp"
 
@@ -22,6 +25,7 @@ inline constexpr std::size_t kMostLevels = 50;  // more make no description of a
 class Levels {
  public:
   void add(std::string_view level);
+  void merge(const Levels& other);
   bool few() const { return !overflow_; }              // at most kMostLevels
   std::size_t size() const { return levels_.size(); }  // 0 when not few()
   std::vector<std::string> sorted() const;             // by bytes; empty when not few()
@@ -32,6 +36,12 @@ class Levels {
   };
   std::unordered_set<std::string, Hash, std::equal_to<>> levels_;
   bool overflow_ = false;
+};
+
+// The first cell of a kind, in the order of rows.
+struct FirstCell {
+  std::int64_t row = std::numeric_limits<std::int64_t>::max();  // of the table
+  std::string place;                                            // "line 17 of ...", or "" when there is none
 };
 
 struct ColumnTally {
@@ -46,19 +56,44 @@ struct ColumnTally {
   std::int64_t decimal_commas = 0;                                   // no numbers, but they would be with a decimal comma
   double min = std::numeric_limits<double>::infinity();              // of the numbers
   double max = -std::numeric_limits<double>::infinity();
-  bool fits_float32 = true;              // every number does
-  std::size_t longest = 0;               // bytes
-  Levels levels;                         // of the known cells
-  std::optional<RepeatCounter> repeats;  // of the known cells; set where the column may be the id
-  // The first cell of a kind: "line 17 of ...", or "" when there is none.
-  std::string first_missing, first_infinite, first_negative, first_no_number, first_no_date;
+  bool fits_float32 = true;             // every number does
+  std::size_t longest = 0;              // bytes
+  Levels levels;                        // of the known cells
+  std::optional<std::int64_t> repeats;  // rows whose id an earlier row has; where the column may be the id
+  FirstCell first_missing, first_infinite, first_negative, first_no_number, first_no_date;
 
   std::int64_t known() const { return rows - missing; }
-  void add(const CsvTable& table, const CsvBatch& batch, std::size_t column, char decimal);
+  // Rows [first, last) of the batch.
+  void add(const CsvTable& table, const CsvBatch& batch, std::int64_t first, std::int64_t last, std::size_t column, char decimal);
+  void merge(const ColumnTally& other);  // but for repeats
 
  private:
   void add_number(std::string_view cell, double value);
   bool add_date(std::string_view cell);  // is it one
+};
+
+// The tallies of all columns.
+class ColumnTallies {
+ public:
+  // may_be_id: (columns) whose repeats are counted. `context` and `table` must outlive this. ResourceError, here and in add(): see
+  // RepeatCounter.
+  ColumnTallies(Context& context, const CsvTable& table, char decimal, const std::vector<bool>& may_be_id);
+  void add(std::span<const CsvBatch> batches);  // in the table's order
+  std::vector<ColumnTally> finish();            // after the last one
+
+ private:
+  struct Ids {
+    std::size_t column;
+    RepeatCounter counter;
+  };
+  void add_ids(std::span<const CsvBatch> batches);
+
+  Context& context_;
+  const CsvTable& table_;
+  char decimal_;
+  std::vector<std::vector<ColumnTally>> tallies_;  // (workers, columns)
+  std::vector<Ids> ids_;
+  std::vector<std::vector<IdKey>> keys_;  // (batches) of a column of ids
 };
 
 }  // namespace coterie::io

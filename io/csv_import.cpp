@@ -15,22 +15,16 @@ namespace {
 
 std::vector<ColumnTally> tally_columns(Context& context, ImportRows& rows, const ImportOptions& options) {
   const CsvTable& table = rows.table();
-  std::vector<ColumnTally> tallies(table.header().size());
-  for (std::size_t i = 0; i < tallies.size(); ++i) {
-    const std::string& name = table.header()[i];
-    if (name == options.id || (options.id.empty() && id_rank(name) > 0)) tallies[i].repeats.emplace(context.memory());
-  }
+  std::vector<bool> may_be_id;
+  for (const std::string& name : table.header()) may_be_id.push_back(name == options.id || (options.id.empty() && id_rank(name) > 0));
+  ColumnTallies tallies(context, table, options.decimal, may_be_id);
+  std::int64_t done = 0;
   rows.rewind();
-  while (const CsvBatch* batch = rows.next()) {
-    context.parallel_for(static_cast<std::int64_t>(tallies.size()), [&](std::int64_t i, int) {
-      const auto column = static_cast<std::size_t>(i);
-      tallies[column].add(table, *batch, column, options.decimal);
-    });
-    context.report({"types", batch->first_row() + batch->n_rows(), 0});  // how many rows there are shows at the end
+  for (auto batches = rows.next(); !batches.empty(); batches = rows.next()) {
+    tallies.add(batches);
+    context.report({"types", done += count_rows(batches), 0});  // how many rows there are shows at the end
   }
-  for (ColumnTally& tally : tallies)
-    if (tally.repeats) tally.repeats->finish(context);
-  return tallies;
+  return tallies.finish();
 }
 
 // The name of the index where no column is the id: one that no column has.
@@ -85,30 +79,46 @@ Plan make_plan(const ImportReport& report, const ImportOptions& options) {
 }
 
 template <class T>
+void encode(Context& context, Plan& plan, std::span<const CsvBatch> batches, std::span<T> x) {
+  for (ColumnEncoder& encoder : plan.encoders) encoder.make_room(count_rows(batches));
+  context.parallel_for(std::ssize(batches), [&](std::int64_t i, int) {
+    const CsvBatch& batch = batches[static_cast<std::size_t>(i)];
+    const std::int64_t at = batch.first_row() - batches.front().first_row();
+    for_each_stretch(batch, plan.encoders.size(), [&](std::int64_t first, std::int64_t last) {
+      for (ColumnEncoder& encoder : plan.encoders)
+        encoder.encode(batch, first, last, at + first, x.data(), std::ssize(plan.layout.columns));
+    });
+  });
+}
+
+template <class T>
 void write_rows(Context& context, ImportRows& rows, Plan& plan, FeatureWriter& writer) {
-  const auto n_columns = static_cast<std::int64_t>(plan.layout.columns.size());
-  const Reservation memory =
-      context.memory().reserve("a batch of imported rows", rows.table().batch_rows() * n_columns * static_cast<std::int64_t>(sizeof(T)));
+  Reservation memory;
   std::vector<T> x;
   std::vector<std::int64_t> row_numbers;
   rows.rewind();
-  while (const CsvBatch* batch = rows.next()) {
-    x.resize(static_cast<std::size_t>(batch->n_rows() * n_columns));
-    context.parallel_for(static_cast<std::int64_t>(plan.encoders.size()),
-                         [&](std::int64_t i, int) { plan.encoders[static_cast<std::size_t>(i)].encode(*batch, x.data(), n_columns); });
+  for (auto batches = rows.next(); !batches.empty(); batches = rows.next()) {
+    const std::int64_t first_row = batches.front().first_row(), n_rows = count_rows(batches);
+    const auto n_cells = static_cast<std::size_t>(n_rows * std::ssize(plan.layout.columns));
+    if (n_cells > x.capacity()) {
+      memory = context.memory().reserve("batches of imported rows", static_cast<std::int64_t>(n_cells * sizeof(T)));
+      x = std::vector<T>(n_cells);
+    }
+    x.resize(n_cells);
+    encode(context, plan, batches, std::span(x));
     std::vector<Cells> cells;
     if (plan.obs.size() < plan.layout.obs.size()) {
-      row_numbers.resize(static_cast<std::size_t>(batch->n_rows()));
-      std::iota(row_numbers.begin(), row_numbers.end(), batch->first_row());
+      row_numbers.resize(static_cast<std::size_t>(n_rows));
+      std::iota(row_numbers.begin(), row_numbers.end(), first_row);
       cells.emplace_back(std::span<const std::int64_t>(row_numbers));
     }
     for (const std::size_t i : plan.obs) cells.push_back(plan.encoders[i].cells());
-    writer.write(batch->first_row(), std::span<const T>(x), cells);
-    context.report({"import", batch->first_row() + batch->n_rows(), plan.layout.n_rows});
+    writer.write(first_row, std::span<const T>(x), cells);
+    context.report({"import", first_row + n_rows, plan.layout.n_rows});
   }
 }
 
-ImportReport make_report(const ImportOptions& options, const std::vector<std::string>& header, std::vector<ColumnTally>& tallies,
+ImportReport make_report(const ImportOptions& options, const std::vector<std::string>& header, const std::vector<ColumnTally>& tallies,
                          const RowCounts& rows) {
   ImportReport report;
   report.n_rows = tallies.front().rows;
@@ -148,7 +158,7 @@ ImportReport import_csv(Context& context, const std::vector<std::filesystem::pat
   CsvTable table(context, paths, output.parent_path(), options.delimiter);
   check(options, table.header());
   ImportRows rows(context, table, options, output.parent_path());
-  std::vector<ColumnTally> tallies = tally_columns(context, rows, options);
+  const std::vector<ColumnTally> tallies = tally_columns(context, rows, options);
   ImportReport report = make_report(options, table.header(), tallies, rows.counts());
   Plan plan = make_plan(report, options);
   count_features(report, plan.layout.columns);

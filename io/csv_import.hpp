@@ -26,7 +26,7 @@ struct ImportReport {
 };
 
 // Several paths are the shards of one table and have the same header; "-" is standard input, gzip is recognised.
-// ArgumentError, InputError, ContentsError: see CsvBytes, CsvReader, check(ImportOptions), decide_columns; a table without
+// ArgumentError, InputError, ContentsError: see CsvTable, check(ImportOptions), decide_columns; a table without
 // rows or features; see ImportRows. OutputError: see AtomicOutput.
 ImportReport import_csv(Context& context, const std::vector<std::filesystem::path>& paths, const std::filesystem::path& output,
                         const ImportOptions& options = {});

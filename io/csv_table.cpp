@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <unordered_map>
 
 #include "host/error.hpp"
 #include "io/text.hpp"
@@ -10,12 +12,47 @@
 namespace coterie::io {
 namespace {
 
-constexpr std::size_t kBatchBytes = std::size_t{1} << 25;  // ends a batch where rows are long
+constexpr std::size_t kBatchesPerThread = 4;
+constexpr std::size_t kMostBytes = std::size_t{1} << 25;  // of the batches that come at once, where rows are long
 
-// Enough for every thread to find work, few enough for a shared cache.
-std::int64_t rows_of_batch(std::size_t n_columns) {
-  constexpr std::int64_t kCells = 1 << 18, kLeast = 1 << 10, kMost = 1 << 14;
-  return std::clamp(kCells / static_cast<std::int64_t>(n_columns), kLeast, kMost);
+bool is_number(std::string_view text) {
+  double value;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+void check_names(const std::vector<std::string>& names, const std::string& file, std::int64_t line) {
+  std::unordered_map<std::string, std::size_t> columns;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i].empty())
+      throw ContentsError(
+          fmt::format("{}, line {}: column {} has no name. Nothing was written. Name it in the header line; a row index "
+                      "that pandas added goes away with index=False.",
+                      file, line, i + 1));
+    const auto [first, is_new] = columns.emplace(names[i], i);
+    if (!is_new)
+      throw ContentsError(fmt::format("{}, line {}: columns {} and {} are both called {}. Nothing was written. Rename one of them.", file,
+                                      line, first->second + 1, i + 1, shown(names[i])));
+  }
+  if (std::all_of(names.begin(), names.end(), is_number))
+    throw ContentsError(
+        fmt::format("{}, line {}: every column name is a number, so this is a row of data. Nothing was written. Put a "
+                    "line of column names on top.",
+                    file, line));
+}
+
+std::vector<std::string> read_header(CsvBlocks& blocks, const std::string& file) {
+  std::vector<char> text;
+  if (!blocks.next(text)) throw InputError(fmt::format("{} is empty. A CSV file starts with a line of column names.", file));
+  const std::size_t n_bytes = text.size();
+  text.resize(n_bytes + kCsvPadding);
+  CsvParser parser{std::span(text).first(n_bytes), blocks.delimiter(), {file, blocks.first_line()}};
+  std::vector<CsvSpan> cells;
+  parser.next(cells);
+  std::vector<std::string> names;
+  for (const CsvSpan cell : cells) names.emplace_back(text.data() + cell.offset, cell.size);
+  check_names(names, file, parser.line());
+  return names;
 }
 
 void check_header(const std::vector<std::string>& first, const std::vector<std::string>& other, const std::string& first_name,
@@ -31,18 +68,24 @@ void check_header(const std::vector<std::string>& first, const std::vector<std::
 
 }  // namespace
 
-void CsvBatch::add_row(const CsvReader& reader) {
-  const std::string_view row = reader.text();
-  const std::size_t offset = text_.size();
-  text_.insert(text_.end(), row.begin(), row.end());
-  const std::size_t first = cells_.size();
-  cells_.resize(first + n_columns_);
-  for (std::size_t column = 0; column < n_columns_; ++column) {
-    const std::string_view text = trimmed(reader.cell(column));
-    cells_[first + column] = {static_cast<std::uint32_t>(offset + static_cast<std::size_t>(text.data() - row.data())),
-                              static_cast<std::uint32_t>(text.size())};
-  }
-  lines_.push_back(reader.line());
+bool CsvBatch::take_block(CsvBlocks& blocks) {
+  cells_.clear();
+  lines_.clear();
+  if (!blocks.next(text_)) return false;
+  first_line_ = blocks.first_line();
+  delimiter_ = blocks.delimiter();
+  return true;
+}
+
+void CsvBatch::parse(std::string_view file, const std::vector<std::string>& header) {
+  const std::size_t n_bytes = text_.size();
+  text_.resize(n_bytes + kCsvPadding);
+  CsvParser parser{std::span(text_).first(n_bytes), delimiter_, {file, first_line_}};
+  if (has_header_) parser.next(cells_);
+  cells_.clear();
+  parser.expect(header);
+  n_columns_ = header.size();
+  while (parser.next(cells_)) lines_.push_back(parser.line());
 }
 
 void CsvBatch::replace(std::int64_t row, std::size_t column, std::string_view text) {
@@ -52,6 +95,8 @@ void CsvBatch::replace(std::int64_t row, std::size_t column, std::string_view te
 }
 
 void CsvBatch::keep_rows(const std::vector<char>& keep, std::int64_t first_row) {
+  first_row_ = first_row;
+  if (std::find(keep.begin(), keep.end(), 0) == keep.end()) return;
   std::size_t kept = 0;
   for (std::size_t row = 0; row < lines_.size(); ++row) {
     if (keep[row] == 0) continue;
@@ -61,65 +106,84 @@ void CsvBatch::keep_rows(const std::vector<char>& keep, std::int64_t first_row) 
   }
   cells_.resize(kept * n_columns_);
   lines_.resize(kept);
-  first_row_ = first_row;
 }
 
-CsvTable::CsvTable(const Context& context, const std::vector<std::filesystem::path>& paths, const std::filesystem::path& spool_folder,
+std::int64_t count_rows(std::span<const CsvBatch> batches) {
+  std::int64_t n = 0;
+  for (const CsvBatch& batch : batches) n += batch.n_rows();
+  return n;
+}
+
+CsvTable::CsvTable(Context& context, const std::vector<std::filesystem::path>& paths, const std::filesystem::path& spool_folder,
                    char delimiter)
-    : delimiter_(delimiter) {
+    : context_(context), delimiter_(delimiter) {
   if (paths.empty()) throw ArgumentError("No CSV file was named. Name one or more, or '-' for standard input.");
   for (const std::filesystem::path& path : paths) {
     files_.push_back(std::make_unique<CsvBytes>(context, path, spool_folder));
-    std::vector<std::string> header = CsvReader(*files_.back(), delimiter_).header();
+    CsvBlocks blocks(*files_.back(), delimiter_);
+    std::vector<std::string> header = read_header(blocks, files_.back()->name());
     if (header_.empty()) header_ = header;
     check_header(header_, header, files_.front()->name(), files_.back()->name());
   }
-  batch_rows_ = rows_of_batch(header_.size());
-  for (CsvBatch& batch : batches_) batch.n_columns_ = header_.size();
+  for (Batches& batches : batches_) batches.all.resize(kBatchesPerThread * static_cast<std::size_t>(context.threads()));
 }
 
 void CsvTable::rewind() {
   if (filled_.valid()) filled_.wait();
   filled_ = {};
-  reader_.reset();
+  blocks_.reset();
   next_file_ = 0;
   next_row_ = 0;
 }
 
 bool CsvTable::open_next_file() {
-  reader_.reset();
+  blocks_.reset();
   if (next_file_ == files_.size()) return false;
-  reader_ = std::make_unique<CsvReader>(*files_[next_file_], delimiter_);
+  blocks_ = std::make_unique<CsvBlocks>(*files_[next_file_], delimiter_);
   ++next_file_;
   return true;
 }
 
 bool CsvTable::fill(CsvBatch& batch) {
-  batch.text_.clear();
-  batch.cells_.clear();
-  batch.lines_.clear();
-  batch.first_row_ = next_row_;
-  while (batch.n_rows() == 0) {
-    if (!reader_ && !open_next_file()) return false;
-    batch.file_ = next_file_ - 1;
-    while (batch.n_rows() < batch_rows_ && batch.text_.size() < kBatchBytes) {
-      if (!reader_->next()) {
-        reader_.reset();
-        break;
-      }
-      batch.add_row(*reader_);
-    }
+  batch.has_header_ = false;
+  while (!blocks_ || !batch.take_block(*blocks_)) {
+    if (!open_next_file()) return false;
+    batch.has_header_ = true;
   }
-  next_row_ += batch.n_rows();
+  batch.file_ = next_file_ - 1;
   return true;
 }
 
-CsvBatch* CsvTable::next() {
-  CsvBatch& batch = batches_[filling_];
-  if (!(filled_.valid() ? filled_.get() : fill(batch))) return nullptr;
+void CsvTable::fill(Batches& batches) {
+  batches.n = 0;
+  batches.problem = nullptr;
+  try {
+    for (std::size_t bytes = 0; batches.n < batches.all.size() && bytes < kMostBytes; ++batches.n) {
+      CsvBatch& batch = batches.all[batches.n];
+      if (!fill(batch)) return;
+      bytes += batch.text_.size();
+    }
+  } catch (...) {
+    batches.problem = std::current_exception();
+  }
+}
+
+std::span<CsvBatch> CsvTable::next() {
+  Batches& batches = batches_[filling_];
+  filled_.valid() ? filled_.get() : fill(batches);
   filling_ = 1 - filling_;
-  filled_ = std::async(std::launch::async, [this] { return fill(batches_[filling_]); });
-  return &batch;
+  const auto rows = std::span(batches.all).first(batches.n);
+  if (!rows.empty()) filled_ = std::async(std::launch::async, [this] { fill(batches_[filling_]); });
+  context_.parallel_for(std::ssize(rows), [&](std::int64_t i, int) {
+    CsvBatch& batch = rows[static_cast<std::size_t>(i)];
+    batch.parse(files_[batch.file_]->name(), header_);
+  });
+  if (batches.problem) std::rethrow_exception(batches.problem);
+  for (CsvBatch& batch : rows) {
+    batch.first_row_ = next_row_;
+    next_row_ += batch.n_rows();
+  }
+  return rows;
 }
 
 std::string CsvTable::place(const CsvBatch& batch, std::int64_t row) const {

@@ -1,27 +1,32 @@
-// One or more CSV files with the same header, read as one table in batches of rows, any number of times. While a batch is used, a thread
-// reads the next.
+// One or more CSV files with the same header, read as one table, any number of times. Rows come in batches, several at a time, a task for a
+// thread each; while they are used, a thread reads on.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <future>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "io/csv_reader.hpp"
+#include "host/context.hpp"
+#include "io/csv_blocks.hpp"
+#include "io/csv_parser.hpp"
 
 namespace coterie::io {
 
-// Consecutive rows, at most CsvTable::batch_rows(). Cells are trimmed and live until the next batch.
+// Consecutive rows. Cells are trimmed and live as long as the batch.
 class CsvBatch {
  public:
   std::int64_t first_row() const { return first_row_; }  // of the table
   std::int64_t n_rows() const { return static_cast<std::int64_t>(lines_.size()); }
   std::string_view cell(std::int64_t row, std::size_t column) const {  // row from 0 within the batch
-    const Span span = cells_[static_cast<std::size_t>(row) * n_columns_ + column];
+    const CsvSpan span = cells_[static_cast<std::size_t>(row) * n_columns_ + column];
     return {text_.data() + span.offset, span.size};
   }
   void replace(std::int64_t row, std::size_t column, std::string_view text);
@@ -29,45 +34,63 @@ class CsvBatch {
 
  private:
   friend class CsvTable;
-  void add_row(const CsvReader& reader);
-  struct Span {  // of text_, which is shorter than 2^32 bytes
-    std::uint32_t offset;
-    std::uint32_t size;
-  };
+  bool take_block(CsvBlocks& blocks);  // false at the end of the file
+  void parse(std::string_view file, const std::vector<std::string>& header);
+
   std::int64_t first_row_ = 0;
   std::size_t n_columns_ = 0;
   std::vector<char> text_;
-  std::vector<Span> cells_;          // (n_rows, n_columns)
+  std::vector<CsvSpan> cells_;       // (n_rows, n_columns)
   std::vector<std::int64_t> lines_;  // (n_rows) where each row starts in its file
   std::size_t file_ = 0;
+  std::int64_t first_line_ = 0;
+  char delimiter_ = ',';
+  bool has_header_ = false;  // on top
 };
 
 class CsvTable {
  public:
-  // Opens every file and reads the headers. ContentsError: headers that differ. Otherwise the errors of CsvBytes and CsvReader.
-  CsvTable(const Context& context, const std::vector<std::filesystem::path>& paths, const std::filesystem::path& spool_folder,
-           char delimiter);
+  // Opens every file and reads the headers. `context` must outlive this. ContentsError: headers that differ; names that are empty, twice
+  // there or all numbers. Otherwise the errors of CsvBytes, CsvBlocks and CsvParser.
+  CsvTable(Context& context, const std::vector<std::filesystem::path>& paths, const std::filesystem::path& spool_folder, char delimiter);
 
   const std::vector<std::string>& header() const { return header_; }
-  std::int64_t batch_rows() const { return batch_rows_; }
   void rewind();
-  CsvBatch* next();                                                  // nullptr after the last row; throws what is wrong with its own rows
+  // The rows that come next, valid until the following call; empty after the last row. Throws what is wrong with them.
+  std::span<CsvBatch> next();
   std::string place(const CsvBatch& batch, std::int64_t row) const;  // "line 17 of file 'x.csv'"
 
  private:
+  struct Batches {
+    std::vector<CsvBatch> all;
+    std::size_t n = 0;           // of them that hold rows
+    std::exception_ptr problem;  // behind those rows
+  };
+  void fill(Batches& batches);
   bool fill(CsvBatch& batch);  // false after the last row
   bool open_next_file();
 
+  Context& context_;
   char delimiter_;
   std::vector<std::unique_ptr<CsvBytes>> files_;
   std::vector<std::string> header_;
-  std::int64_t batch_rows_ = 0;
-  std::unique_ptr<CsvReader> reader_;
+  std::unique_ptr<CsvBlocks> blocks_;
   std::size_t next_file_ = 0;
   std::int64_t next_row_ = 0;
-  std::array<CsvBatch, 2> batches_;  // in use, and being filled
+  std::array<Batches, 2> batches_;  // in use, and being filled
   std::size_t filling_ = 0;
-  std::future<bool> filled_;  // the last member: its end waits for the thread
+  std::future<void> filled_;  // the last member: its end waits for the thread
 };
+
+// Calls f(first, last) for stretches of the batch's rows that lie in a core's first cache, for loops over their columns.
+template <class F>
+void for_each_stretch(const CsvBatch& batch, std::size_t n_columns, F&& f) {
+  constexpr std::size_t kCells = 1024;
+  const auto rows = static_cast<std::int64_t>(std::max<std::size_t>(kCells / n_columns, 1));
+  for (std::int64_t first = 0; first < batch.n_rows(); first += rows) f(first, std::min(first + rows, batch.n_rows()));
+}
+
+// How many rows these batches hold.
+std::int64_t count_rows(std::span<const CsvBatch> batches);
 
 }  // namespace coterie::io

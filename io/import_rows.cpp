@@ -39,6 +39,16 @@ std::string text_of(double sum, char decimal) {
   return text;
 }
 
+// For as many more as there are rows.
+template <class T>
+void make_room(Context& context, std::span<const CsvBatch> batches, const char* what, std::vector<T>& items, Reservation& memory) {
+  const std::size_t needed = items.size() + static_cast<std::size_t>(count_rows(batches));
+  if (needed <= items.capacity()) return;
+  Reservation larger = context.memory().reserve(what, static_cast<std::int64_t>(2 * needed * sizeof(T)));
+  items.reserve(2 * needed);
+  memory = std::move(larger);
+}
+
 }  // namespace
 
 ImportRows::ImportRows(Context& context, CsvTable& table, const ImportOptions& options, const std::filesystem::path& spool_folder)
@@ -59,18 +69,12 @@ void ImportRows::read_erase_list(const std::filesystem::path& spool_folder) {
         fmt::format("file '{}', named by --erase, has no column {}. Nothing was written. Its first line has to name the ids as "
                     "the customers' file does.",
                     options_.erase, shown(table_.header()[*id_])));
-  const auto batch_rows = static_cast<std::size_t>(list.batch_rows());
   list.rewind();
-  while (const CsvBatch* batch = list.next()) {
-    context_.check_cancelled();
-    if (erase_.size() + batch_rows > erase_.capacity()) {
-      const std::size_t room = 2 * (erase_.size() + batch_rows);
-      Reservation larger = context_.memory().reserve("the ids to erase", static_cast<std::int64_t>(room * sizeof(IdKey)));
-      erase_.reserve(room);
-      erase_memory_ = std::move(larger);
-    }
-    for (std::int64_t row = 0; row < batch->n_rows(); ++row)
-      if (const std::string_view cell = batch->cell(row, *column); !is_missing(cell)) erase_.push_back(cell_key(cell));
+  for (auto batches = list.next(); !batches.empty(); batches = list.next()) {
+    make_room(context_, batches, "the ids to erase", erase_, erase_memory_);
+    for (const CsvBatch& batch : batches)
+      for (std::int64_t row = 0; row < batch.n_rows(); ++row)
+        if (const std::string_view cell = batch.cell(row, *column); !is_missing(cell)) erase_.push_back(cell_key(cell));
   }
   std::sort(erase_.begin(), erase_.end());
   erase_.erase(std::unique(erase_.begin(), erase_.end()), erase_.end());
@@ -81,11 +85,11 @@ bool ImportRows::is_erased(const CsvBatch& batch, std::int64_t row) const {
   return !erase_.empty() && std::binary_search(erase_.begin(), erase_.end(), cell_key(batch.cell(row, *id_)));
 }
 
-bool ImportRows::is_stale(const CsvBatch& batch, std::int64_t row) {
+bool ImportRows::is_stale(const CsvBatch& batch, std::int64_t row, RowCounts& counts) const {
   if (!activity_) return false;
   const std::string_view cell = batch.cell(row, *activity_);
   if (is_missing(cell)) {
-    ++counts_.undated;
+    ++counts.undated;
     return false;
   }
   const std::optional<std::int64_t> day = parse_date(cell);
@@ -97,46 +101,62 @@ bool ImportRows::is_stale(const CsvBatch& batch, std::int64_t row) {
   return as_of_ - *day > options_.max_age;
 }
 
-CsvBatch* ImportRows::next_of_table(std::vector<char>& keep) {
-  context_.check_cancelled();
-  CsvBatch* const batch = table_.next();
-  if (batch == nullptr) return nullptr;
-  keep.assign(static_cast<std::size_t>(batch->n_rows()), 1);
-  for (std::int64_t row = 0; row < batch->n_rows(); ++row) {
-    const bool erased = is_erased(*batch, row), stale = !erased && is_stale(*batch, row);
-    counts_.erased += erased ? 1 : 0;
-    counts_.stale += stale ? 1 : 0;
-    if (erased || stale) keep[static_cast<std::size_t>(row)] = 0;
+void ImportRows::judge(const CsvBatch& batch, Verdicts& verdicts) const {
+  verdicts = {.counts = {.read = batch.n_rows()}, .keep = std::vector<char>(static_cast<std::size_t>(batch.n_rows()), 1)};
+  if (erase_.empty() && !activity_) return;
+  for (std::int64_t row = 0; row < batch.n_rows(); ++row) {
+    const bool erased = is_erased(batch, row), stale = !erased && is_stale(batch, row, verdicts.counts);
+    verdicts.counts.erased += erased ? 1 : 0;
+    verdicts.counts.stale += stale ? 1 : 0;
+    if (erased || stale) verdicts.keep[static_cast<std::size_t>(row)] = 0;
   }
-  counts_.read += batch->n_rows();
-  return batch;
+}
+
+std::span<CsvBatch> ImportRows::next_of_table() {
+  const std::span<CsvBatch> batches = table_.next();
+  verdicts_.resize(batches.size());
+  context_.parallel_for(std::ssize(batches),
+                        [&](std::int64_t i, int) { judge(batches[static_cast<std::size_t>(i)], verdicts_[static_cast<std::size_t>(i)]); });
+  for (const Verdicts& verdicts : verdicts_) {
+    counts_.read += verdicts.counts.read;
+    counts_.erased += verdicts.counts.erased;
+    counts_.stale += verdicts.counts.stale;
+    counts_.undated += verdicts.counts.undated;
+  }
+  return batches;
 }
 
 void ImportRows::rewind() {
   table_.rewind();
   counts_ = {.erase_ids = counts_.erase_ids};
-  next_row_ = next_customer_ = 0;
+  next_customer_ = 0;
   next_member_ = 0;
 }
 
-const CsvBatch* ImportRows::next() {
-  std::vector<char> keep;
-  while (CsvBatch* const batch = next_of_table(keep)) {
-    for (std::int64_t row = 0; row < batch->n_rows(); ++row, ++next_row_) {
-      char& kept = keep[static_cast<std::size_t>(row)];
-      if (kept != 0 && !dropped_.empty() && dropped_[static_cast<std::size_t>(next_row_)]) {
-        ++counts_.repeated;
-        kept = 0;
-      }
-      if (next_member_ == members_.size() || members_[next_member_].row != next_row_) continue;
-      const std::size_t group = members_[next_member_++].group;
-      if (kept != 0) write_sums(*batch, row, group);
-    }
-    batch->keep_rows(keep, next_customer_);
-    next_customer_ += batch->n_rows();
-    if (batch->n_rows() > 0) return batch;
+std::span<const CsvBatch> ImportRows::next() {
+  const std::span<CsvBatch> batches = next_of_table();
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    drop_repeats(batches[i], verdicts_[i].keep);
+    batches[i].keep_rows(verdicts_[i].keep, next_customer_);
+    next_customer_ += batches[i].n_rows();
   }
-  return nullptr;
+  return batches;
+}
+
+// And puts the sums into the rows that stay.
+void ImportRows::drop_repeats(CsvBatch& batch, std::vector<char>& keep) {
+  if (dropped_.empty()) return;
+  for (std::int64_t row = 0; row < batch.n_rows(); ++row) {
+    const std::int64_t of_table = batch.first_row() + row;
+    char& kept = keep[static_cast<std::size_t>(row)];
+    if (kept != 0 && dropped_[static_cast<std::size_t>(of_table)]) {
+      ++counts_.repeated;
+      kept = 0;
+    }
+    if (next_member_ == members_.size() || members_[next_member_].row != of_table) continue;
+    const std::size_t group = members_[next_member_++].group;
+    if (kept != 0) write_sums(batch, row, group);
+  }
 }
 
 void ImportRows::find_repeats() {
@@ -151,7 +171,8 @@ void ImportRows::find_repeats() {
   dropped_.resize(static_cast<std::size_t>(counts_.read));
   for (std::size_t first = 0, end = 0; first < rows.size(); first = end) {
     for (end = first + 1; end < rows.size() && rows[end].key == rows[first].key;) ++end;
-    if (end > first + 1) judge({rows.begin() + static_cast<std::ptrdiff_t>(first), rows.begin() + static_cast<std::ptrdiff_t>(end)});
+    if (end > first + 1)
+      drop_all_but_one({rows.begin() + static_cast<std::ptrdiff_t>(first), rows.begin() + static_cast<std::ptrdiff_t>(end)});
   }
   if (options_.on_duplicate == OnDuplicate::sum) add_up();
 }
@@ -159,29 +180,26 @@ void ImportRows::find_repeats() {
 std::vector<ImportRows::KeyedRow> ImportRows::read_ids() {
   std::vector<KeyedRow> rows;
   Reservation memory;
-  std::vector<char> keep;
   is_amount_.assign(table_.header().size(), 1);
-  const auto batch_rows = static_cast<std::size_t>(table_.batch_rows());
   rewind();
-  while (const CsvBatch* batch = next_of_table(keep)) {
-    if (options_.on_duplicate == OnDuplicate::sum) look_for_amounts(*batch);
-    if (rows.size() + batch_rows > rows.capacity()) {
-      const std::size_t room = 2 * (rows.size() + batch_rows);
-      Reservation larger = context_.memory().reserve("the search for repeated ids", static_cast<std::int64_t>(room * sizeof(KeyedRow)));
-      rows.reserve(room);
-      memory = std::move(larger);
+  for (auto batches = next_of_table(); !batches.empty(); batches = next_of_table()) {
+    make_room(context_, batches, "the search for repeated ids", rows, memory);
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      const CsvBatch& batch = batches[i];
+      if (options_.on_duplicate == OnDuplicate::sum) look_for_amounts(batch);
+      for (std::int64_t row = 0; row < batch.n_rows(); ++row) {
+        const std::string_view cell = batch.cell(row, *id_);
+        if (verdicts_[i].keep[static_cast<std::size_t>(row)] != 0 && !is_missing(cell))
+          rows.push_back({cell_key(cell), batch.first_row() + row});
+      }
     }
-    for (std::int64_t row = 0; row < batch->n_rows(); ++row, ++next_row_) {
-      const std::string_view cell = batch->cell(row, *id_);
-      if (keep[static_cast<std::size_t>(row)] != 0 && !is_missing(cell)) rows.push_back({cell_key(cell), next_row_});
-    }
-    context_.report({"ids", next_row_, 0});
+    context_.report({"ids", counts_.read, 0});
   }
   return rows;
 }
 
 // group: rows of one id, in their order.
-void ImportRows::judge(const std::vector<KeyedRow>& group) {
+void ImportRows::drop_all_but_one(const std::vector<KeyedRow>& group) {
   const std::int64_t stays = options_.on_duplicate == OnDuplicate::last ? group.back().row : group.front().row;
   for (const KeyedRow& row : group) {
     if (row.row != stays) dropped_[static_cast<std::size_t>(row.row)] = true;
@@ -191,10 +209,11 @@ void ImportRows::judge(const std::vector<KeyedRow>& group) {
 }
 
 void ImportRows::refuse_repeats(std::int64_t first_repeat) {
+  std::string place = "the table";
   table_.rewind();
-  const CsvBatch* batch = table_.next();
-  while (batch != nullptr && batch->first_row() + batch->n_rows() <= first_repeat) batch = table_.next();
-  const std::string place = batch == nullptr ? "the table" : table_.place(*batch, first_repeat - batch->first_row());
+  for (auto batches = table_.next(); !batches.empty(); batches = table_.next())
+    for (const CsvBatch& batch : batches)
+      if (const std::int64_t row = first_repeat - batch.first_row(); row >= 0 && row < batch.n_rows()) place = table_.place(batch, row);
   throw ContentsError(
       fmt::format("The column {} repeats ids, the first in {}. Nothing was written. --on-duplicate first or last keeps one row of "
                   "each, sum adds their numbers up.",
@@ -225,11 +244,10 @@ void ImportRows::add_up() {
   sums_.resize(cells);
   table_.rewind();
   std::size_t member = 0;
-  while (const CsvBatch* batch = table_.next()) {
-    context_.check_cancelled();
-    for (; member < members_.size() && members_[member].row < batch->first_row() + batch->n_rows(); ++member)
-      add_row(*batch, members_[member].row - batch->first_row(), members_[member].group);
-  }
+  for (auto batches = table_.next(); !batches.empty(); batches = table_.next())
+    for (const CsvBatch& batch : batches)
+      for (; member < members_.size() && members_[member].row < batch.first_row() + batch.n_rows(); ++member)
+        add_row(batch, members_[member].row - batch.first_row(), members_[member].group);
 }
 
 // Neumaier's sum: what an addition loses is kept beside it.

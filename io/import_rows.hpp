@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "host/context.hpp"
@@ -40,7 +41,7 @@ class ImportRows {
 
   const CsvTable& table() const { return table_; }
   void rewind();
-  const CsvBatch* next();                              // nullptr after the last row
+  std::span<const CsvBatch> next();                    // as CsvTable::next()
   const RowCounts& counts() const { return counts_; }  // complete after the last row
 
  private:
@@ -48,6 +49,10 @@ class ImportRows {
     IdKey key;
     std::int64_t row;
     bool operator<(const KeyedRow& other) const { return key == other.key ? row < other.row : key < other.key; }
+  };
+  struct Verdicts {  // on the rows of a batch
+    RowCounts counts;
+    std::vector<char> keep;  // (rows) is neither erased nor stale
   };
   struct Member {  // a row of a repeated id, and which one that is
     std::int64_t row;
@@ -61,14 +66,16 @@ class ImportRows {
   void read_erase_list(const std::filesystem::path& spool_folder);
   void find_repeats();
   std::vector<KeyedRow> read_ids();
-  void judge(const std::vector<KeyedRow>& group);
+  void drop_all_but_one(const std::vector<KeyedRow>& group);
   [[noreturn]] void refuse_repeats(std::int64_t first_repeat);
   void add_up();
   void add_row(const CsvBatch& batch, std::int64_t row, std::size_t group);
   void write_sums(CsvBatch& batch, std::int64_t row, std::size_t group) const;
   bool is_erased(const CsvBatch& batch, std::int64_t row) const;
-  bool is_stale(const CsvBatch& batch, std::int64_t row);
-  CsvBatch* next_of_table(std::vector<char>& keep);  // with erased and stale rows marked
+  bool is_stale(const CsvBatch& batch, std::int64_t row, RowCounts& counts) const;
+  void judge(const CsvBatch& batch, Verdicts& verdicts) const;
+  std::span<CsvBatch> next_of_table();  // and verdicts_ on them
+  void drop_repeats(CsvBatch& batch, std::vector<char>& keep);
   void look_for_amounts(const CsvBatch& batch);
   bool may_be_amount(std::size_t column) const;
 
@@ -86,7 +93,7 @@ class ImportRows {
   std::size_t n_groups_ = 0;
   std::vector<Sum> sums_;  // (n_groups_, columns)
   RowCounts counts_;
-  std::int64_t next_row_ = 0;  // of the table
+  std::vector<Verdicts> verdicts_;  // (batches)
   std::int64_t next_customer_ = 0;
   std::size_t next_member_ = 0;
 };

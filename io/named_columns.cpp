@@ -64,12 +64,12 @@ std::string affirmative(const std::vector<std::string>& levels) {
   return {};
 }
 
-void make_id(ImportedColumn& column, ColumnTally& tally) {
+void make_id(ImportedColumn& column, const ColumnTally& tally) {
   if (tally.missing > 0) {
-    refuse(column.name, fmt::format("is the id, and {} of its cells are empty, the first in {}", tally.missing, tally.first_missing),
+    refuse(column.name, fmt::format("is the id, and {} of its cells are empty, the first in {}", tally.missing, tally.first_missing.place),
            "Drop those rows, or name another column in --id.");
   }
-  const std::int64_t repeats = tally.repeats->repeats();
+  const std::int64_t repeats = *tally.repeats;
   column.use = ColumnUse::id;
   column.reason = repeats == 0 ? "no repeats" : fmt::format("{} rows repeat the id of an earlier row", repeats);
   column.warning = repeats > 0;
@@ -98,15 +98,15 @@ void make_amount(ImportedColumn& column, const ColumnTally& tally, ColumnUse use
   const std::string part = use == ColumnUse::weight ? "row weight" : "value";
   if (tally.known() == 0) refuse(column.name, fmt::format("is the {} and has no known cell", part), "Name another column.");
   if (tally.numbers < tally.known()) {
-    refuse(column.name, fmt::format("is the {} and holds other things than numbers, the first in {}", part, tally.first_no_number),
+    refuse(column.name, fmt::format("is the {} and holds other things than numbers, the first in {}", part, tally.first_no_number.place),
            "Correct them, or name another column.");
   }
   if (use == ColumnUse::weight && tally.missing > 0) {
-    refuse(column.name, fmt::format("is the row weight and has {} empty cells, the first in {}", tally.missing, tally.first_missing),
+    refuse(column.name, fmt::format("is the row weight and has {} empty cells, the first in {}", tally.missing, tally.first_missing.place),
            "Fill them; 0 leaves a row out.");
   }
   if (use == ColumnUse::weight && tally.min < 0) {
-    refuse(column.name, fmt::format("is the row weight and has negative cells, the first in {}", tally.first_negative),
+    refuse(column.name, fmt::format("is the row weight and has negative cells, the first in {}", tally.first_negative.place),
            "Correct them; 0 leaves a row out.");
   }
   column.kind = ColumnKind::number;

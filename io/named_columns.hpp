@@ -8,7 +8,7 @@ namespace coterie::io {
 // Throws the ContentsError for a column that cannot be what is asked of it.
 [[noreturn]] void refuse(const std::string& column, const std::string& problem, const std::string& advice);
 
-void make_id(ImportedColumn& column, ColumnTally& tally);
+void make_id(ImportedColumn& column, const ColumnTally& tally);
 void make_outcome(ImportedColumn& column, const ColumnTally& tally, const ImportOptions& options, const std::string& positive);
 void make_amount(ImportedColumn& column, const ColumnTally& tally, ColumnUse use);  // value or weight
 

@@ -49,20 +49,21 @@ std::size_t ascii_prefix(const unsigned char* bytes, std::size_t n) {
 
 }  // namespace
 
-bool is_utf8(std::string_view text) {
+std::size_t utf8_prefix(std::string_view text) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
-  std::size_t left = text.size();
-  while (left > 0) {
-    std::size_t length = ascii_prefix(bytes, left);
+  std::size_t done = 0;
+  while (done < text.size()) {
+    std::size_t length = ascii_prefix(bytes + done, text.size() - done);
     if (length == 0) {
-      length = sequence_length(bytes[0]);
-      if (length == 0 || length > left || !is_sequence(bytes, length)) return false;
+      length = sequence_length(bytes[done]);
+      if (length == 0 || length > text.size() - done || !is_sequence(bytes + done, length)) break;
     }
-    bytes += length;
-    left -= length;
+    done += length;
   }
-  return true;
+  return done;
 }
+
+bool is_utf8(std::string_view text) { return utf8_prefix(text) == text.size(); }
 
 std::string lower_case(std::string_view text) {
   std::string lower(text);

@@ -8,6 +8,8 @@ namespace coterie::io {
 
 // True for well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
 bool is_utf8(std::string_view bytes);
+// How many bytes come before the first sequence that is not well-formed.
+std::size_t utf8_prefix(std::string_view bytes);
 
 // Without leading and trailing spaces and tabs.
 inline std::string_view trimmed(std::string_view text) {

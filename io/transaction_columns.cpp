@@ -55,7 +55,7 @@ class Settler {
     if (column && tallies_[*column].numbers < tallies_[*column].known())
       refuse(header_[*column],
              fmt::format("is taken for {} and holds other things than numbers, the first in {}", option + 2,
-                         tallies_[*column].first_no_number),
+                         tallies_[*column].first_no_number.place),
              fmt::format("Correct them, or name another column in {}.", option));
     return column;
   }
@@ -75,7 +75,7 @@ class Settler {
       if (!is_date(*column))
         refuse(name,
                fmt::format("is the date and holds other things than days such as 2026-10-31, the first in {}",
-                           tallies_[*column].first_no_date),
+                           tallies_[*column].first_no_date.place),
                "Correct them, or name another column in --date.");
       return *column;
     }

@@ -17,10 +17,9 @@ namespace coterie::io {
 namespace {
 
 constexpr std::int64_t kRowsAtOnce = 4096;  // customers on their way into the file
-constexpr std::int64_t kRowsOfATask = 512;
 
 // Whether a row of transactions counts, and if not, why.
-enum class Verdict : std::uint8_t { counts, without_id, without_date, without_amount, infinite };
+enum class Verdict : std::uint8_t { counts, without_id, without_date, without_amount };
 
 // Are all ids whole numbers that float64 holds?
 bool are_integers(const ColumnTally& ids) {
@@ -52,17 +51,14 @@ class Importer {
 
  private:
   std::vector<ColumnTally> tally() {
-    std::vector<ColumnTally> tallies(table_.header().size());
+    ColumnTallies tallies(context_, table_, options_.decimal, std::vector<bool>(table_.header().size(), false));
     table_.rewind();
-    while (const CsvBatch* batch = table_.next()) {
-      context_.parallel_for(std::ssize(tallies), [&](std::int64_t i, int) {
-        tallies[static_cast<std::size_t>(i)].add(table_, *batch, static_cast<std::size_t>(i), options_.decimal);
-      });
-      context_.report({"types", batch->first_row() + batch->n_rows(), 0});
+    for (auto batches = table_.next(); !batches.empty(); batches = table_.next()) {
+      tallies.add(batches);
+      context_.report({"types", report_.rows += count_rows(batches), 0});
     }
-    report_.rows = tallies.front().rows;
     if (report_.rows == 0) throw ContentsError("The CSV file has a header and no rows. Nothing was written.");
-    return tallies;
+    return tallies.finish();
   }
 
   void describe(const std::vector<ColumnTally>& tallies) {
@@ -100,35 +96,35 @@ class Importer {
   void add_rows(CustomerRows& customers, std::string_view phase) {
     report_.without_id = report_.without_date = report_.without_amount = report_.later = 0;
     table_.rewind();
-    while (const CsvBatch* batch = table_.next()) {
-      context_.check_cancelled();
-      parse_rows(*batch);
-      keep_rows_that_count(*batch);
+    for (auto batches = table_.next(); !batches.empty(); batches = table_.next()) {
+      parse_rows(batches);
+      keep_rows_that_count();
       customers.add(rows_);
-      context_.report({phase, batch->first_row() + batch->n_rows(), report_.rows});
+      context_.report({phase, batches.back().first_row() + batches.back().n_rows(), report_.rows});
     }
     count(customers.finish());
   }
 
-  void parse_rows(const CsvBatch& batch) {
+  void parse_rows(std::span<const CsvBatch> batches) {
     const std::size_t n_mixes = columns_.shares.size();
-    rows_.resize(static_cast<std::size_t>(batch.n_rows()));
+    rows_.resize(static_cast<std::size_t>(count_rows(batches)));
     verdicts_.resize(rows_.size());
     levels_.resize(rows_.size() * n_mixes);
-    context_.parallel_stretches(batch.n_rows(), kRowsOfATask, [&](std::int64_t first, std::int64_t last) {
-      for (auto row = static_cast<std::size_t>(first); row < static_cast<std::size_t>(last); ++row)
-        verdicts_[row] = parse_row(batch, static_cast<std::int64_t>(row), std::span(levels_).subspan(row * n_mixes, n_mixes), rows_[row]);
+    context_.parallel_for(std::ssize(batches), [&](std::int64_t i, int) {
+      const CsvBatch& batch = batches[static_cast<std::size_t>(i)];
+      auto at = static_cast<std::size_t>(batch.first_row() - batches.front().first_row());
+      for (std::int64_t row = 0; row < batch.n_rows(); ++row, ++at)
+        verdicts_[at] = parse_row(batch, row, std::span(levels_).subspan(at * n_mixes, n_mixes), rows_[at]);
     });
   }
 
-  void keep_rows_that_count(const CsvBatch& batch) {
+  void keep_rows_that_count() {
     std::size_t kept = 0;
     for (std::size_t row = 0; row < rows_.size(); ++row) {
       switch (verdicts_[row]) {
         case Verdict::without_id: ++report_.without_id; continue;
         case Verdict::without_date: ++report_.without_date; continue;
         case Verdict::without_amount: ++report_.without_amount; continue;
-        case Verdict::infinite: refuse_infinite(batch, static_cast<std::int64_t>(row));
         case Verdict::counts: break;
       }
       if (rows_[row].transaction.day > feature_options_.as_of + options_.target_window) ++report_.later;
@@ -142,7 +138,7 @@ class Importer {
     const std::string_view id = batch.cell(row, columns_.id), date = batch.cell(row, columns_.date);
     const double quantity = columns_.quantity ? number_or_nan(batch.cell(row, *columns_.quantity), options_.decimal) : 1.0;
     const double amount = number_or_nan(batch.cell(row, amount_column()), options_.decimal);
-    if (std::isinf(quantity) || std::isinf(amount)) return Verdict::infinite;
+    if (std::isinf(quantity) || std::isinf(amount)) refuse_infinite(batch, row);
     if (is_missing(id)) return Verdict::without_id;
     if (is_missing(date)) return Verdict::without_date;
     if (std::isnan(amount) || std::isnan(quantity)) return Verdict::without_amount;

@@ -45,15 +45,15 @@ std::string almost(const ColumnTally& tally) {
   const std::int64_t most = std::max(tally.numbers, tally.dates);
   if (2 * most <= tally.known()) return {};
   return fmt::format("; {} of {} known cells are {}, the first other one is in {}", most, tally.known(),
-                     tally.numbers == most ? "numbers" : "dates", tally.numbers == most ? tally.first_no_number : tally.first_no_date);
+                     tally.numbers == most ? "numbers" : "dates",
+                     tally.numbers == most ? tally.first_no_number.place : tally.first_no_date.place);
 }
 
 // Why a column that is called like an id is none.
-std::string not_the_id(ColumnTally& tally) {
+std::string not_the_id(const ColumnTally& tally) {
   if (!tally.repeats) return {};
   if (tally.missing > 0) return fmt::format("; no id, for {} cells are empty", tally.missing);
-  const std::int64_t repeats = tally.repeats->repeats();
-  return repeats > 0 ? fmt::format("; no id, for {} rows repeat an earlier one", repeats) : std::string();
+  return *tally.repeats > 0 ? fmt::format("; no id, for {} rows repeat an earlier one", *tally.repeats) : std::string();
 }
 
 // One of two levels is train, and the other a word for those held out.
@@ -80,7 +80,7 @@ void make_date(ImportedColumn& column, const ColumnTally& tally, const ImportOpt
       fmt::format("days before {}{}", options.as_of, later ? "; some dates are later, which gives negative days" : ""), later);
 }
 
-void make_feature(ImportedColumn& column, ColumnTally& tally, const ImportOptions& options) {
+void make_feature(ImportedColumn& column, const ColumnTally& tally, const ImportOptions& options) {
   switch (column.kind) {
     case ColumnKind::empty: return set(column, ColumnUse::ignore, "no known cell", true);
     case ColumnKind::number: return set(column, ColumnUse::active, "number");
@@ -123,18 +123,18 @@ void apply_role(ImportedColumn& column, const ColumnTally& tally, const ImportOp
 }
 
 // The column that holds the ids: the named one, or the best name among those without gaps and repeats. header.size() is none.
-std::size_t find_id(const ImportOptions& options, const std::vector<std::string>& header, std::vector<ColumnTally>& tallies) {
+std::size_t find_id(const ImportOptions& options, const std::vector<std::string>& header, const std::vector<ColumnTally>& tallies) {
   if (!options.id.empty()) return static_cast<std::size_t>(std::find(header.begin(), header.end(), options.id) - header.begin());
   std::size_t best = header.size();
   for (std::size_t i = 0; i < header.size(); ++i) {
     if (!tallies[i].repeats || tallies[i].missing > 0 || tallies[i].known() == 0) continue;
     if (best < header.size() && id_rank(header[i]) <= id_rank(header[best])) continue;
-    if (tallies[i].repeats->repeats() == 0) best = i;
+    if (*tallies[i].repeats == 0) best = i;
   }
   return best;
 }
 
-ImportedColumn decide(const ImportOptions& options, const std::string& name, ColumnTally& tally, bool is_id) {
+ImportedColumn decide(const ImportOptions& options, const std::string& name, const ColumnTally& tally, bool is_id) {
   ImportedColumn column;
   column.name = name;
   column.kind = kind_of(name, tally);
@@ -159,7 +159,7 @@ ImportedColumn decide(const ImportOptions& options, const std::string& name, Col
     apply_role(column, tally, options);
   }
   if (column.kind == ColumnKind::number && column.use != ColumnUse::ignore && column.use != ColumnUse::id && tally.infinite > 0) {
-    refuse(name, fmt::format("has {} numbers that are infinite or too large, the first in {}", tally.infinite, tally.first_infinite),
+    refuse(name, fmt::format("has {} numbers that are infinite or too large, the first in {}", tally.infinite, tally.first_infinite.place),
            "Correct or blank them, or name the column in --ignore.");
   }
   return column;
@@ -195,7 +195,7 @@ std::string_view to_string(ColumnUse use) {
 }
 
 std::vector<ImportedColumn> decide_columns(const ImportOptions& options, const std::vector<std::string>& header,
-                                           std::vector<ColumnTally>& tallies) {
+                                           const std::vector<ColumnTally>& tallies) {
   const std::size_t id = find_id(options, header, tallies);
   std::vector<ImportedColumn> columns;
   for (std::size_t i = 0; i < header.size(); ++i) columns.push_back(decide(options, header[i], tallies[i], i == id));

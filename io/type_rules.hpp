@@ -50,6 +50,6 @@ struct ImportedColumn {
 // ContentsError: infinite numbers, a column that cannot play the part the options give it. ArgumentError: an outcome whose
 // positive level is neither named nor obvious.
 std::vector<ImportedColumn> decide_columns(const ImportOptions& options, const std::vector<std::string>& header,
-                                           std::vector<ColumnTally>& tallies);
+                                           const std::vector<ColumnTally>& tallies);
 
 }  // namespace coterie::io

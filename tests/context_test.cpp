@@ -47,6 +47,21 @@ TEST_P(ContextWorkers, HandOnTheFirstFailureAndGoOn) {
   EXPECT_EQ(done, 8);
 }
 
+TEST_P(ContextWorkers, HandOnTheFailureOfTheFirstTaskThatFails) {
+  Context context({.threads = GetParam(), .memory_bytes = std::int64_t{1} << 20});
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    int failed = -1;
+    try {
+      context.parallel_for(64, [](std::int64_t task, int) {
+        if (task % 8 == 5) throw static_cast<int>(task);
+      });
+    } catch (int task) {
+      failed = task;
+    }
+    ASSERT_EQ(failed, 5);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Threads, ContextWorkers, ::testing::Values(1, 2, 3));
 
 }  // namespace

@@ -25,7 +25,7 @@ struct Kept {
 
 Kept kept(const std::vector<std::string>& shards, const ImportOptions& options, const std::string& erase = {}) {
   const ScratchFolder folder;
-  const auto context = context_with_threads(1);
+  const auto context = context_with_threads(2);
   std::vector<std::filesystem::path> paths;
   for (const std::string& shard : shards)
     paths.push_back(write_text(folder, std::string(1, static_cast<char>('a' + paths.size())) + ".csv", shard));
@@ -37,14 +37,15 @@ Kept kept(const std::vector<std::string>& shards, const ImportOptions& options, 
   for (int reading = 0; reading < 2; ++reading) {
     kept.customers.clear();
     rows.rewind();
-    while (const CsvBatch* batch = rows.next()) {
-      EXPECT_EQ(batch->first_row(), std::ssize(kept.customers));
-      for (std::int64_t row = 0; row < batch->n_rows(); ++row) {
-        std::string& customer = kept.customers.emplace_back();
-        for (std::size_t column = 0; column < table.header().size(); ++column)
-          customer.append(column == 0 ? "" : "|").append(batch->cell(row, column));
+    for (auto batches = rows.next(); !batches.empty(); batches = rows.next())
+      for (const CsvBatch& batch : batches) {
+        EXPECT_EQ(batch.first_row(), std::ssize(kept.customers));
+        for (std::int64_t row = 0; row < batch.n_rows(); ++row) {
+          std::string& customer = kept.customers.emplace_back();
+          for (std::size_t column = 0; column < table.header().size(); ++column)
+            customer.append(column == 0 ? "" : "|").append(batch.cell(row, column));
+        }
       }
-    }
   }
   kept.counts = rows.counts();
   return kept;

@@ -22,19 +22,15 @@ using ::testing::Not;
 
 std::vector<ImportedColumn> decide_text(const std::string& text, const ImportOptions& options = {}) {
   const ScratchFolder folder;
-  const auto context = context_with_threads(1);
+  const auto context = context_with_threads(2);
   CsvTable table(*context, {write_text(folder, "t.csv", text)}, folder.path(), options.delimiter);
   check(options, table.header());
-  std::vector<ColumnTally> tallies(table.header().size());
-  for (ColumnTally& tally : tallies) tally.repeats.emplace(context->memory());
-  for (std::size_t i = 0; i < tallies.size(); ++i)
-    if (options.id != table.header()[i] && id_rank(table.header()[i]) == 0) tallies[i].repeats.reset();
+  std::vector<bool> may_be_id;
+  for (const std::string& name : table.header()) may_be_id.push_back(options.id == name || id_rank(name) > 0);
+  ColumnTallies tallies(*context, table, options.decimal, may_be_id);
   table.rewind();
-  while (const CsvBatch* batch = table.next())
-    for (std::size_t i = 0; i < tallies.size(); ++i) tallies[i].add(table, *batch, i, options.decimal);
-  for (ColumnTally& tally : tallies)
-    if (tally.repeats) tally.repeats->finish(*context);
-  return decide_columns(options, table.header(), tallies);
+  for (auto batches = table.next(); !batches.empty(); batches = table.next()) tallies.add(batches);
+  return decide_columns(options, table.header(), tallies.finish());
 }
 
 // The column "x" alone, with a second one that is of no interest.
