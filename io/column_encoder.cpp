@@ -65,7 +65,7 @@ std::int32_t ColumnEncoder::level(std::string_view cell) const {
   return static_cast<std::int32_t>(std::lower_bound(column_.levels.begin(), column_.levels.end(), cell) - column_.levels.begin());
 }
 
-double ColumnEncoder::number(std::string_view cell) const { return number_or_nan(cell, decimal_); }
+double ColumnEncoder::number(std::string_view cell) const { return padded_number_or_nan(cell, decimal_); }
 
 double ColumnEncoder::feature(std::string_view cell) const {
   if (is_missing(cell)) return kMissing;

@@ -1,9 +1,11 @@
 #include "io/column_tally.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "io/csv_cell.hpp"
+#include "io/short_number.hpp"
 
 namespace coterie::io {
 namespace {
@@ -16,8 +18,8 @@ void keep_first(FirstCell& first, const FirstCell& other) {
 
 }  // namespace
 
-void Levels::add(std::string_view level) {
-  if (overflow_ || levels_.find(level) != levels_.end()) return;
+void Levels::insert(std::string_view level) {
+  if (levels_.find(level) != levels_.end()) return;
   if (levels_.size() == kMostLevels || level.size() > kLongestLevel) {
     overflow_ = true;
     levels_.clear();
@@ -38,34 +40,54 @@ std::vector<std::string> Levels::sorted() const {
   return levels;
 }
 
+inline void ColumnTally::add_number(const Row& row, std::string_view cell, double value) {
+  longest = std::max(longest, cell.size());
+  levels.add(cell);
+  note(row, first_no_date);
+  ++numbers;
+  min = std::min(min, value);
+  max = std::max(max, value);
+  if (value < 0) note(row, first_negative);
+  if (std::isinf(value)) {
+    ++infinite;
+    note(row, first_infinite);
+  }
+  if (value == std::trunc(value)) ++whole;
+  if (has_leading_zero(cell)) ++leading_zeros;
+  if (fits_float32) fits_float32 = survives_float32(cell, value);
+}
+
+// Short numbers in a loop of their own: the processor works on several of them at once.
 void ColumnTally::add(const CsvTable& table, const CsvBatch& batch, std::int64_t first, std::int64_t last, std::size_t column,
                       char decimal) {
+  std::array<double, kMostOfStretch> values;
+  for (std::int64_t row = first; row < last; ++row)
+    values[static_cast<std::size_t>(row - first)] = padded_short_number(batch.cell(row, column), decimal);
   rows += last - first;
   for (std::int64_t row = first; row < last; ++row) {
+    const double value = values[static_cast<std::size_t>(row - first)];
     const std::string_view cell = batch.cell(row, column);
-    const auto note = [&](FirstCell& cell_of_kind) {
-      if (batch.first_row() + row < cell_of_kind.row) cell_of_kind = {batch.first_row() + row, table.place(batch, row)};
-    };
-    if (is_missing(cell)) {
-      ++missing;
-      note(first_missing);
-      continue;
-    }
-    longest = std::max(longest, cell.size());
-    levels.add(cell);
-    if (is_dashed(cell) && add_date(cell)) {
-      note(first_no_number);
-    } else if (const double value = number_or_nan(cell, decimal); !std::isnan(value)) {
-      add_number(cell, value);
-      note(first_no_date);
-      if (std::isinf(value)) note(first_infinite);
-      if (value < 0) note(first_negative);
-    } else {
-      if (cell.find(',') != std::string_view::npos && parse_number(cell, ',')) ++decimal_commas;
-      note(first_no_number);
-      note(first_no_date);
-    }
+    std::isnan(value) ? add_other({table, batch, row}, cell, decimal) : add_number({table, batch, row}, cell, value);
   }
+}
+
+void ColumnTally::add_other(const Row& row, std::string_view cell, char decimal) {
+  if (is_missing(cell)) {
+    ++missing;
+    return note(row, first_missing);
+  }
+  const bool is_date = is_dashed(cell) && add_date(cell);
+  if (const double value = is_date ? kNoDecimal : number_or_nan(cell, decimal); !std::isnan(value)) return add_number(row, cell, value);
+  longest = std::max(longest, cell.size());
+  levels.add(cell);
+  note(row, first_no_number);
+  if (is_date) return;
+  note(row, first_no_date);
+  if (cell.find(',') != std::string_view::npos && parse_number(cell, ',')) ++decimal_commas;
+}
+
+void ColumnTally::note(const Row& row, FirstCell& first) {
+  if (row.batch.first_row() + row.row < first.row) first = {row.batch.first_row() + row.row, row.table.place(row.batch, row.row)};
 }
 
 void ColumnTally::merge(const ColumnTally& other) {
@@ -88,16 +110,6 @@ void ColumnTally::merge(const ColumnTally& other) {
   keep_first(first_negative, other.first_negative);
   keep_first(first_no_number, other.first_no_number);
   keep_first(first_no_date, other.first_no_date);
-}
-
-void ColumnTally::add_number(std::string_view cell, double value) {
-  ++numbers;
-  min = std::min(min, value);
-  max = std::max(max, value);
-  if (std::isinf(value)) ++infinite;
-  if (value == std::trunc(value)) ++whole;
-  if (has_leading_zero(cell)) ++leading_zeros;
-  if (fits_float32) fits_float32 = survives_float32(cell, value);
 }
 
 bool ColumnTally::add_date(std::string_view cell) {

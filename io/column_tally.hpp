@@ -24,13 +24,16 @@ inline constexpr std::size_t kMostLevels = 50;  // more make no description of a
 // The distinct texts of a column, as long as they are few and short.
 class Levels {
  public:
-  void add(std::string_view level);
+  void add(std::string_view level) {
+    if (!overflow_) insert(level);
+  }
   void merge(const Levels& other);
   bool few() const { return !overflow_; }              // at most kMostLevels
   std::size_t size() const { return levels_.size(); }  // 0 when not few()
   std::vector<std::string> sorted() const;             // by bytes; empty when not few()
 
  private:
+  void insert(std::string_view level);
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;
   };
@@ -63,12 +66,19 @@ struct ColumnTally {
   FirstCell first_missing, first_infinite, first_negative, first_no_number, first_no_date;
 
   std::int64_t known() const { return rows - missing; }
-  // Rows [first, last) of the batch.
+  // Rows [first, last) of the batch, kMostOfStretch at most.
   void add(const CsvTable& table, const CsvBatch& batch, std::int64_t first, std::int64_t last, std::size_t column, char decimal);
   void merge(const ColumnTally& other);  // but for repeats
 
  private:
-  void add_number(std::string_view cell, double value);
+  struct Row {
+    const CsvTable& table;
+    const CsvBatch& batch;
+    std::int64_t row;  // of the batch
+  };
+  static void note(const Row& row, FirstCell& first);
+  void add_other(const Row& row, std::string_view cell, char decimal);  // than a short number
+  void add_number(const Row& row, std::string_view cell, double value);
   bool add_date(std::string_view cell);  // is it one
 };
 

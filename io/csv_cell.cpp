@@ -8,7 +8,7 @@
 #include <limits>
 #include <string>
 
-#include "io/bytes_of_word.hpp"
+#include "io/short_number.hpp"
 #include "io/text.hpp"
 
 namespace coterie::io {
@@ -29,8 +29,6 @@ std::size_t significant_digits(std::string_view cell) {
 }
 
 constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
-constexpr double kPowersOfTen[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
-
 // The bytes of a text of 1 to 8, the first one lowest, and zeros.
 std::uint64_t load_bytes(std::string_view text) {
   const auto part = [&]<class Word>(std::size_t at, Word word) {
@@ -42,41 +40,8 @@ std::uint64_t load_bytes(std::string_view text) {
   return part(0, std::uint32_t{}) | part(n - 4, std::uint32_t{});
 }
 
-bool are_digits(std::uint64_t bytes) {  // of the bytes with the high half of '0', these keep it when 6 is added
-  return ((bytes & kEachByte * 0xf0) | ((bytes + kEachByte * 6) & kEachByte * 0xf0) >> 4) == kEachByte * 0x33;
-}
-
-// The number that 8 digits are, the first one in the lowest byte: neighbours are joined to pairs, these to fours, and these.
-std::uint64_t join_digits(std::uint64_t digits) {
-  digits = (digits & kEachByte * 0x0f) * (1 + (10 << 8)) >> 8;
-  digits = (digits & 0x00ff00ff00ff00ff) * (1 + (100 << 16)) >> 16;
-  return (digits & 0x0000ffff0000ffff) * (1 + (std::uint64_t{10000} << 32)) >> 32;
-}
-
-// A decimal of up to 8 bytes: its digits and the power of ten are exact doubles, so that one division rounds as it should.
-// kNoNumber: something else.
-double short_number(std::string_view cell) {
-  const bool is_negative = cell.starts_with('-');
-  if (is_negative) cell.remove_prefix(1);
-  std::size_t n = cell.size(), n_behind_point = 0;
-  if (n == 0 || n > sizeof(std::uint64_t)) return kNoNumber;
-  std::uint64_t digits = load_bytes(cell);
-  if (const std::uint64_t points = mark_zero_byte(digits ^ kEachByte * '.'); points != 0) {
-    const int at = first_marked(points);
-    const std::uint64_t before = (std::uint64_t{1} << 8 * at) - 1;
-    digits = (digits & before) | (digits >> 8 & ~before);
-    n_behind_point = --n - static_cast<std::size_t>(at);
-    if (n == 0) return kNoNumber;
-  }
-  digits = digits << 8 * (8 - n) | kEachByte * '0' >> 8 >> 8 * (n - 1);  // zeros in front
-  if (!are_digits(digits)) return kNoNumber;
-  const double value = static_cast<double>(static_cast<std::int64_t>(join_digits(digits))) / kPowersOfTen[n_behind_point];
-  return is_negative ? -value : value;
-}
-
-double plain_number(std::string_view cell) {
-  double value = short_number(cell);
-  if (!std::isnan(value)) return value;
+double long_number(std::string_view cell) {
+  double value;
   const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
   if (end != cell.data() + cell.size()) return kNoNumber;
   if (error == std::errc::result_out_of_range) {  // of both kinds; 1e-999 is 0
@@ -85,6 +50,11 @@ double plain_number(std::string_view cell) {
     return tiny ? 0.0 : cell.front() == '-' ? -infinity : infinity;
   }
   return error == std::errc() ? value : kNoNumber;
+}
+
+double plain_number(std::string_view cell) {
+  const double value = cell.size() - 1 < sizeof(std::uint64_t) ? short_number(load_bytes(cell), cell.size(), '.') : kNoNumber;
+  return std::isnan(value) ? long_number(cell) : value;
 }
 
 // `n` digits at `from`, or -1.
@@ -120,22 +90,21 @@ double number_or_nan(std::string_view cell, char decimal) {
   return plain_number({with_point, cell.size()});
 }
 
-bool survives_float32(std::string_view cell, double value) {
+double padded_number_or_nan(std::string_view cell, char decimal) {
+  const double value = padded_short_number(cell, decimal);
+  return std::isnan(value) ? number_or_nan(cell, decimal) : value;
+}
+
+bool long_survives_float32(std::string_view cell, double value) {
   constexpr double kWholeNumbers = 0x1p24;  // every whole number up to here is a float32
   if (std::abs(value) <= kWholeNumbers && value == std::trunc(value)) return true;
-  constexpr double kLeastNormal = 0x1p-126;
-  constexpr std::size_t kSafeDigits = std::numeric_limits<float>::digits10;
-  const bool in_range = std::abs(value) >= kLeastNormal && std::abs(value) <= std::numeric_limits<float>::max();
-  const bool is_short = cell.size() <= kSafeDigits + 1;  // a point, or the e of an exponent, is no digit
-  if (in_range && (is_short || significant_digits(cell) <= kSafeDigits)) return true;
+  if (is_normal_float32(value) && significant_digits(cell) <= std::numeric_limits<float>::digits10) return true;
   char text[32];
   const auto [end, error] = std::to_chars(text, text + sizeof text, static_cast<float>(value));
   return error == std::errc() && plain_number({text, static_cast<std::size_t>(end - text)}) == value;
 }
 
-bool has_leading_zero(std::string_view cell) {
-  return cell.size() > 1 && cell.front() == '0' && std::all_of(cell.begin(), cell.end(), is_digit);
-}
+bool is_all_digits(std::string_view cell) { return std::all_of(cell.begin(), cell.end(), is_digit); }
 
 IdKey cell_key(std::string_view cell) {
   constexpr double kExact = 0x1p53;

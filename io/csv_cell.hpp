@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string_view>
 
@@ -24,11 +25,22 @@ inline std::optional<double> parse_number(std::string_view cell, char decimal = 
   return std::isnan(value) ? std::nullopt : std::optional(value);
 }
 
-// Does the nearest float32 print as the same number? True for up to 6 digits; `value` is what `cell` says.
-bool survives_float32(std::string_view cell, double value);
+// The same of a cell from whose begin 8 bytes can be read, as of every cell of a CsvBatch.
+double padded_number_or_nan(std::string_view cell, char decimal = '.');
 
+inline bool is_normal_float32(double value) {
+  return std::abs(value) >= std::numeric_limits<float>::min() && std::abs(value) <= std::numeric_limits<float>::max();
+}
+bool long_survives_float32(std::string_view cell, double value);
+// Does the nearest float32 print as the same number? True for up to 6 digits; `value` is what `cell` says.
+inline bool survives_float32(std::string_view cell, double value) {
+  constexpr std::size_t kSafeBytes = std::numeric_limits<float>::digits10 + 1;  // a point, or the e of an exponent, is no digit
+  return (cell.size() <= kSafeBytes && is_normal_float32(value)) || long_survives_float32(cell, value);
+}
+
+bool is_all_digits(std::string_view cell);
 // "00501": digits that a number would lose.
-bool has_leading_zero(std::string_view cell);
+inline bool has_leading_zero(std::string_view cell) { return cell.size() > 1 && cell.front() == '0' && is_all_digits(cell); }
 
 // The key of an id: whole numbers by value, however they are written, everything else by its bytes.
 IdKey cell_key(std::string_view cell);

@@ -10,6 +10,7 @@ namespace coterie::io {
 CsvParser::CsvParser(std::span<char> text, char delimiter, Place place)
     : text_(text),
       marks_({text.data(), text.size()}, delimiter),
+      delimiter_(delimiter),
       file_(place.file),
       valid_(utf8_prefix({text.data(), text.size()})),
       line_(place.line) {}
@@ -18,7 +19,16 @@ bool CsvParser::next(std::vector<CsvSpan>& cells) {
   if (!skip_empty_lines()) return false;
   row_line_ = line_;
   column_ = 0;
-  for (row_ended_ = false; !row_ended_; ++column_) cells.push_back(read_cell());
+  for (row_ended_ = false; !row_ended_; ++column_) {
+    const std::size_t begin = at_;
+    mark_ = marks_.next();
+    if (text_.data()[mark_] == delimiter_) {
+      at_ = mark_ + 1;
+      cells.push_back(trimmed(begin, mark_));
+    } else {
+      cells.push_back(read_cell(begin));
+    }
+  }
   if (!header_.empty() && column_ != header_.size())
     fail(row_line_, fmt::format("this row has {} cells, the header names {} columns", column_, header_.size()),
          "Put cells that hold the delimiter or a line break in double quotes.");
@@ -34,18 +44,15 @@ bool CsvParser::skip_empty_lines() {
   return at_ < text_.size();
 }
 
-CsvSpan CsvParser::read_cell() {
-  const std::size_t begin = at_;
-  mark_ = marks_.next();
-  if (mark_ == begin && begin < text_.size() && text_[begin] == '"') return read_quoted_cell();
+CsvSpan CsvParser::read_cell(std::size_t begin) {
+  if (mark_ == begin && begin < text_.size() && text_[begin] == '"') return read_quoted_cell(begin + 1);
   while (mark_ < text_.size() && text_[mark_] == '"') mark_ = marks_.next();
   const std::size_t end = mark_;
   end_cell();
   return trimmed(begin, end);
 }
 
-CsvSpan CsvParser::read_quoted_cell() {
-  const std::size_t begin = at_ + 1;
+CsvSpan CsvParser::read_quoted_cell(std::size_t begin) {
   const bool has_doubled = find_closing_quote();
   std::size_t end = mark_;
   mark_ = marks_.next();

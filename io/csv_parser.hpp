@@ -41,8 +41,8 @@ class CsvParser {
 
  private:
   bool skip_empty_lines();
-  CsvSpan read_cell();
-  CsvSpan read_quoted_cell();
+  CsvSpan read_cell(std::size_t begin);  // which ends with no delimiter, or holds quotes
+  CsvSpan read_quoted_cell(std::size_t begin);
   bool find_closing_quote();  // are there doubled ones before it
   void end_cell();
   void end_line();
@@ -52,6 +52,7 @@ class CsvParser {
 
   std::span<char> text_;
   CsvMarks marks_;
+  char delimiter_;
   std::string_view file_;
   std::span<const std::string> header_;
   std::size_t valid_;       // bytes of text_ before one that is not UTF-8

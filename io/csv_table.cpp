@@ -92,6 +92,7 @@ void CsvBatch::replace(std::int64_t row, std::size_t column, std::string_view te
   cells_[static_cast<std::size_t>(row) * n_columns_ + column] = {static_cast<std::uint32_t>(text_.size()),
                                                                  static_cast<std::uint32_t>(text.size())};
   text_.insert(text_.end(), text.begin(), text.end());
+  text_.resize(text_.size() + kCsvPadding);
 }
 
 void CsvBatch::keep_rows(const std::vector<char>& keep, std::int64_t first_row) {

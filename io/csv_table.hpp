@@ -20,7 +20,7 @@
 
 namespace coterie::io {
 
-// Consecutive rows. Cells are trimmed and live as long as the batch.
+// Consecutive rows. Cells are trimmed and live as long as the batch; kCsvPadding bytes from where they begin can be read.
 class CsvBatch {
  public:
   std::int64_t first_row() const { return first_row_; }  // of the table
@@ -83,10 +83,10 @@ class CsvTable {
 };
 
 // Calls f(first, last) for stretches of the batch's rows that lie in a core's first cache, for loops over their columns.
+inline constexpr std::size_t kMostOfStretch = 1024;
 template <class F>
 void for_each_stretch(const CsvBatch& batch, std::size_t n_columns, F&& f) {
-  constexpr std::size_t kCells = 1024;
-  const auto rows = static_cast<std::int64_t>(std::max<std::size_t>(kCells / n_columns, 1));
+  const auto rows = static_cast<std::int64_t>(std::max<std::size_t>(kMostOfStretch / n_columns, 1));
   for (std::int64_t first = 0; first < batch.n_rows(); first += rows) f(first, std::min(first + rows, batch.n_rows()));
 }
 

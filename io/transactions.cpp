@@ -136,8 +136,8 @@ class Importer {
 
   Verdict parse_row(const CsvBatch& batch, std::int64_t row, std::span<std::int32_t> levels, CustomerTransaction& to) const {
     const std::string_view id = batch.cell(row, columns_.id), date = batch.cell(row, columns_.date);
-    const double quantity = columns_.quantity ? number_or_nan(batch.cell(row, *columns_.quantity), options_.decimal) : 1.0;
-    const double amount = number_or_nan(batch.cell(row, amount_column()), options_.decimal);
+    const double quantity = columns_.quantity ? padded_number_or_nan(batch.cell(row, *columns_.quantity), options_.decimal) : 1.0;
+    const double amount = padded_number_or_nan(batch.cell(row, amount_column()), options_.decimal);
     if (std::isinf(quantity) || std::isinf(amount)) refuse_infinite(batch, row);
     if (is_missing(id)) return Verdict::without_id;
     if (is_missing(date)) return Verdict::without_date;
@@ -166,7 +166,7 @@ class Importer {
   std::size_t amount_column() const { return columns_.amount ? *columns_.amount : *columns_.price; }
 
   [[noreturn]] void refuse_infinite(const CsvBatch& batch, std::int64_t row) const {
-    const bool is_quantity = columns_.quantity && std::isinf(number_or_nan(batch.cell(row, *columns_.quantity), options_.decimal));
+    const bool is_quantity = columns_.quantity && std::isinf(padded_number_or_nan(batch.cell(row, *columns_.quantity), options_.decimal));
     throw ContentsError(fmt::format("{}, column {}: the number is infinite or too large. Nothing was written; correct or blank it.",
                                     table_.place(batch, row), table_.header()[is_quantity ? *columns_.quantity : amount_column()]));
   }

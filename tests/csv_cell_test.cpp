@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
 #include <limits>
 #include <random>
+#include <string>
+#include <string_view>
 
 namespace coterie::io {
 namespace {
@@ -45,8 +48,16 @@ TEST(CsvCell, ReadsShortCellsAsTheStandardLibraryDoes) {
     const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), expected);
     const bool is_number = end == cell.data() + cell.size();
     ASSERT_EQ(parse_number(cell).has_value(), is_number) << cell;
+    const std::string padded = cell + "7.-,5\n02";
+    std::string with_comma = padded;
+    std::replace(with_comma.begin(), with_comma.end(), '.', ',');
+    const double of_padded = padded_number_or_nan(std::string_view(padded).substr(0, cell.size()));
+    const double of_comma = padded_number_or_nan(std::string_view(with_comma).substr(0, cell.size()), ',');
+    ASSERT_EQ(std::isnan(of_padded), !is_number) << cell;
+    ASSERT_EQ(std::isnan(of_comma), !is_number) << cell;
     if (!is_number || error != std::errc()) continue;
-    ASSERT_EQ(std::bit_cast<std::uint64_t>(*parse_number(cell)), std::bit_cast<std::uint64_t>(expected)) << cell;
+    for (const double value : {*parse_number(cell), of_padded, of_comma})
+      ASSERT_EQ(std::bit_cast<std::uint64_t>(value), std::bit_cast<std::uint64_t>(expected)) << cell;
     ++numbers;
   }
   EXPECT_GT(numbers, 100'000);
