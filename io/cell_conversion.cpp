@@ -1,5 +1,6 @@
 #include "io/cell_conversion.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <type_traits>
@@ -115,6 +116,21 @@ std::int64_t bytes_of(CellKind kind) {
   }
 }
 
+namespace {
+
+template <class T>
+void narrow(StoredCell cell, const std::byte* from, std::int64_t n, T* to) {
+  constexpr std::int64_t kStrip = 512;
+  std::int64_t wide[kStrip];
+  for (std::int64_t first = 0; first < n; first += kStrip) {
+    const std::int64_t strip = std::min(n - first, kStrip);
+    HWY_DYNAMIC_DISPATCH(to_int64)(cell, from + first * bytes_of(cell.kind), strip, wide);
+    std::copy_n(wide, strip, to + first);
+  }
+}
+
+}  // namespace
+
 template <>
 void convert_cells(StoredCell cell, const std::byte* from, std::int64_t n, float* to) {
   HWY_DYNAMIC_DISPATCH(to_float)(cell, from, n, to);
@@ -130,6 +146,14 @@ void convert_cells(StoredCell cell, const std::byte* from, std::int64_t n, std::
 template <>
 void convert_cells(StoredCell cell, const std::byte* from, std::int64_t n, std::uint64_t* to) {
   HWY_DYNAMIC_DISPATCH(to_uint64)(cell, from, n, to);
+}
+template <>
+void convert_cells(StoredCell cell, const std::byte* from, std::int64_t n, std::uint8_t* to) {
+  narrow(cell, from, n, to);
+}
+template <>
+void convert_cells(StoredCell cell, const std::byte* from, std::int64_t n, std::int32_t* to) {
+  narrow(cell, from, n, to);
 }
 
 }  // namespace coterie::io

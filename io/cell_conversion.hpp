@@ -19,6 +19,6 @@ std::int64_t bytes_of(CellKind kind);  // of a number
 // from: (n) cells, at any address. `to` and `from` may end at the same address, stored cells being no wider: then no cell is
 // written over one that is still to be read.
 template <class T>
-void convert_cells(StoredCell cell, const std::byte* from, std::int64_t n, T* to);  // float, double, int64_t, uint64_t
+void convert_cells(StoredCell cell, const std::byte* from, std::int64_t n, T* to);  // float, double, uint8_t, int32_t, int64_t, uint64_t
 
 }  // namespace coterie::io

@@ -43,10 +43,11 @@ bool ChunkReader::find_plan(const hdf5::Dataset& dataset, Plan& plan) {
   const auto filters = filters_of(dataset);
   if (!filters || !is_number(plan.cell.kind) || !std::all_of(filters->begin(), filters->end(), ChunkDecoder::supports)) return false;
   plan.filters = *filters;
+  const bool is_matrix = storage.shape.size() == 2;
   plan.n_rows = static_cast<std::int64_t>(storage.shape[0]);
-  plan.n_columns = static_cast<std::int64_t>(storage.shape[1]);
+  plan.n_columns = is_matrix ? static_cast<std::int64_t>(storage.shape[1]) : 1;
   plan.chunk_rows = static_cast<std::int64_t>(storage.chunk[0]);
-  plan.chunk_columns = static_cast<std::int64_t>(storage.chunk[1]);
+  plan.chunk_columns = is_matrix ? static_cast<std::int64_t>(storage.chunk[1]) : 1;
   plan.chunks_across = (plan.n_columns + plan.chunk_columns - 1) / plan.chunk_columns;
   plan.cell_bytes = storage.cell_bytes;
   plan.chunk_bytes = plan.chunk_rows * plan.chunk_columns * plan.cell_bytes;
@@ -130,26 +131,36 @@ void ChunkReader::decode(const StoredChunk& chunk, Worker& worker, const Target<
   scatter(chunk, cells.data(), target);
 }
 
-// decoded: (chunk_rows, chunk_columns). Rows are converted together, and then put where they belong.
+// decoded: (chunk_rows, chunk_columns)
 template <class T>
 void ChunkReader::scatter(const StoredChunk& chunk, const std::byte* decoded, const Target<T>& target) const {
+  const std::int64_t begin = std::max(chunk.row, target.first_row), end = std::min(chunk.row + plan_.chunk_rows, plan_.n_rows);
+  const std::int64_t split = std::clamp(target.end_row, begin, end);
+  put_rows(chunk, decoded, begin, split, target.cells + (begin - target.first_row) * plan_.n_columns);
+  put_rows(chunk, decoded, split, end, target.carry + (split - target.end_row) * plan_.n_columns);
+}
+
+// Rows [begin, end) -> cells (end - begin, n_columns). Those of a part of the columns are converted together, and then put where they
+// belong.
+template <class T>
+void ChunkReader::put_rows(const StoredChunk& chunk, const std::byte* decoded, std::int64_t begin, std::int64_t end, T* cells) const {
   constexpr std::int64_t kCells = 1024;
+  const auto stored = [&](std::int64_t row) { return decoded + (row - chunk.row) * plan_.chunk_columns * plan_.cell_bytes; };
+  if (plan_.chunk_columns == plan_.n_columns) return convert_cells(plan_.cell, stored(begin), (end - begin) * plan_.n_columns, cells);
   const auto row_bytes = static_cast<std::size_t>(std::min(plan_.chunk_columns, plan_.n_columns - chunk.column)) * sizeof(T);
-  const std::int64_t end = std::min(chunk.row + plan_.chunk_rows, plan_.n_rows);
   const std::int64_t rows = std::max<std::int64_t>(1, kCells / plan_.chunk_columns);
   std::vector<T> converted(static_cast<std::size_t>(rows * plan_.chunk_columns));
-  for (std::int64_t first = std::max(chunk.row, target.first_row); first < end; first += rows) {
+  for (std::int64_t first = begin; first < end; first += rows) {
     const std::int64_t last = std::min(first + rows, end);
-    const std::byte* from = decoded + (first - chunk.row) * plan_.chunk_columns * plan_.cell_bytes;
-    convert_cells(plan_.cell, from, (last - first) * plan_.chunk_columns, converted.data());
-    for (std::int64_t row = first; row < last; ++row) {
-      T* cells = row < target.end_row ? target.cells + (row - target.first_row) * plan_.n_columns
-                                      : target.carry + (row - target.end_row) * plan_.n_columns;
-      std::memcpy(cells + chunk.column, converted.data() + (row - first) * plan_.chunk_columns, row_bytes);
-    }
+    convert_cells(plan_.cell, stored(first), (last - first) * plan_.chunk_columns, converted.data());
+    for (std::int64_t row = first; row < last; ++row)
+      std::memcpy(cells + (row - begin) * plan_.n_columns + chunk.column, converted.data() + (row - first) * plan_.chunk_columns,
+                  row_bytes);
   }
 }
 
+template void ChunkReader::read(std::int64_t, std::int64_t, std::uint8_t*);
+template void ChunkReader::read(std::int64_t, std::int64_t, std::int32_t*);
 template void ChunkReader::read(std::int64_t, std::int64_t, float*);
 template void ChunkReader::read(std::int64_t, std::int64_t, double*);
 template void ChunkReader::read(std::int64_t, std::int64_t, std::int64_t*);

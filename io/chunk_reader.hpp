@@ -1,5 +1,5 @@
-// Rows of a chunked matrix, as it is or stored with gzip, shuffle and fletcher32: every thread takes a chunk, fetches it when the library's
-// lock is free and decodes it while others fetch.
+// Rows of a chunked matrix or column, as they are or stored with gzip, shuffle and fletcher32: every thread takes a chunk, fetches it when
+// the library's lock is free and decodes it while others fetch.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,8 @@ class ChunkReader {
   // these, one chunk at a time. `dataset` must outlive the reader.
   static std::unique_ptr<ChunkReader> make(Context& context, const hdf5::Dataset& dataset);
 
-  // Rows [first_row, first_row + n_rows) -> cells (n_rows, n_columns), converted as by a cast. InputError names the rows of a damaged
-  // chunk. Ranges that follow each other decode each chunk once.
+  // Rows [first_row, first_row + n_rows) -> cells (n_rows, n_columns), converted as by a cast; a column is one of one. InputError names the
+  // rows of a damaged chunk. Ranges that follow each other decode each chunk once.
   template <class T>
   void read(std::int64_t first_row, std::int64_t n_rows, T* cells);
 
@@ -59,6 +59,8 @@ class ChunkReader {
   void decode(const StoredChunk& chunk, Worker& worker, const Target<T>& target) const;
   template <class T>
   void scatter(const StoredChunk& chunk, const std::byte* decoded, const Target<T>& target) const;
+  template <class T>
+  void put_rows(const StoredChunk& chunk, const std::byte* decoded, std::int64_t begin, std::int64_t end, T* cells) const;
 
   Context& context_;
   const hdf5::Dataset& dataset_;

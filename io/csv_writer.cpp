@@ -3,13 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <ostream>
-#include <utility>
-#include <vector>
 
 #include "host/error.hpp"
 #include "io/stored_cell.hpp"
@@ -22,15 +19,11 @@ constexpr std::size_t kFlushBytes = 1 << 20;  // system calls of this size cost 
 bool is_formula(std::string_view cell) {
   return !cell.empty() && std::string_view("=+-@\t\r").find(cell.front()) != std::string_view::npos;
 }
-bool needs_quotes(std::string_view cell) { return cell.find_first_of(",\"\r\n") != std::string_view::npos; }
-
-template <class T>
-void append_number(std::string& to, T value) {
-  std::array<char, 32> digits;  // the longest double takes 24
-  to.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr);
+bool needs_quotes(std::string_view cell) {
+  return std::any_of(cell.begin(), cell.end(), [](char c) { return c == ',' || c == '"' || c == '\r' || c == '\n'; });
 }
 
-void write_cell(CsvWriter& csv, const RowColumn& column, const Cells& cells, std::size_t row) {
+void write_cell(CsvText& csv, const RowColumn& column, const Cells& cells, std::size_t row) {
   std::visit(
       [&]<class T>(const std::span<const T>& values) {
         if constexpr (std::is_same_v<T, std::string>) {
@@ -64,79 +57,99 @@ void write_frame_cell(CsvWriter& csv, const DataFrame::Column& column, std::size
 
 }  // namespace
 
+char* CsvText::begin_cell(std::size_t most_bytes) {
+  const std::size_t needed = size_ + most_bytes + 4;  // a comma before it, or a lone empty cell and a line end behind
+  if (needed > bytes_.size()) bytes_.resize(std::max(2 * bytes_.size(), needed));
+  char* to = bytes_.data() + size_;
+  if (row_begun_) *to++ = ',';
+  row_begun_ = true;
+  return to;
+}
+
+void CsvText::text(std::string_view cell) {
+  char* to = begin_cell(2 * cell.size() + 3);
+  const bool quoted = needs_quotes(cell);
+  if (quoted) *to++ = '"';
+  if (is_formula(cell)) *to++ = '\'';
+  if (!quoted) return end_cell(std::copy(cell.begin(), cell.end(), to));
+  for (const char c : cell) {
+    if (c == '"') *to++ = '"';
+    *to++ = c;
+  }
+  *to++ = '"';
+  end_cell(to);
+}
+
+template <class T>
+void CsvText::write_number(T cell) {
+  constexpr std::size_t kMost = 32;  // the longest double takes 24
+  char* const to = begin_cell(kMost);
+  end_cell(std::to_chars(to, to + kMost, cell).ptr);
+}
+
+void CsvText::number(std::int64_t cell) { write_number(cell); }
+void CsvText::number(double cell) { std::isnan(cell) ? missing() : write_number(cell); }
+void CsvText::number(float cell) { std::isnan(cell) ? missing() : write_number(cell); }
+
+void CsvText::boolean(bool cell) {
+  const std::string_view word = cell ? "True" : "False";
+  end_cell(std::copy(word.begin(), word.end(), begin_cell(word.size())));
+}
+
+void CsvText::missing() { end_cell(begin_cell(0)); }
+
+void CsvText::end_row() {
+  const bool is_empty = size_ == row_start_;
+  row_begun_ = false;
+  char* to = begin_cell(0);
+  if (is_empty) to = std::fill_n(to, 2, '"');  // a lone empty cell must not become an empty line, which readers skip
+  *to++ = '\n';
+  end_cell(to);
+  row_start_ = size_;
+  row_begun_ = false;
+}
+
 CsvWriter::CsvWriter(AtomicOutput& output) : output_(&output) {}
 CsvWriter::CsvWriter(std::ostream& stream) : stream_(&stream) {}
-CsvWriter::~CsvWriter() = default;
-
-std::string& CsvWriter::begin_cell() {
-  if (row_begun_) buffer_ += ',';
-  row_begun_ = true;
-  return buffer_;
-}
-
-void CsvWriter::text(std::string_view cell) {
-  std::string& to = begin_cell();
-  const bool formula = is_formula(cell);
-  if (!needs_quotes(cell)) {
-    if (formula) to += '\'';
-    to += cell;
-    return;
-  }
-  to += formula ? "\"'" : "\"";
-  for (const char c : cell) to.append(c == '"' ? 2 : 1, c);
-  to += '"';
-}
-
-void CsvWriter::number(std::int64_t cell) { append_number(begin_cell(), cell); }
-
-void CsvWriter::number(double cell) {
-  std::string& to = begin_cell();
-  if (!std::isnan(cell)) append_number(to, cell);
-}
-
-void CsvWriter::number(float cell) {
-  std::string& to = begin_cell();
-  if (!std::isnan(cell)) append_number(to, cell);
-}
-
-void CsvWriter::boolean(bool cell) { begin_cell() += cell ? "True" : "False"; }
-
-void CsvWriter::missing() { begin_cell(); }
 
 void CsvWriter::end_row() {
-  if (buffer_.size() == row_start_) buffer_ += "\"\"";  // a lone empty cell must not become an empty line, which readers skip
-  buffer_ += '\n';
-  row_start_ = buffer_.size();
-  row_begun_ = false;
-  flush_if_full();
+  text_.end_row();
+  if (text_.view().size() >= kFlushBytes) flush();
 }
 
-std::string CsvWriter::take() {
-  row_start_ = 0;
-  return std::exchange(buffer_, {});
-}
-
-void CsvWriter::append(std::string_view rows) {
-  buffer_ += rows;
-  row_start_ = buffer_.size();
-  flush_if_full();
-}
-
-void CsvWriter::flush_if_full() {
-  if (buffer_.size() >= kFlushBytes && (output_ != nullptr || stream_ != nullptr)) flush();
+void CsvWriter::rows(Context& context, std::span<const RowColumn> columns, std::span<const Cells> cells) {
+  constexpr std::int64_t kRowsOfATask = 1 << 12;
+  if (cells.size() != columns.size()) throw InternalError("a table has another number of columns than its header");
+  const auto n_rows = static_cast<std::int64_t>(cells.empty() ? 0 : n_cells(cells.front()));
+  const auto n_parts = static_cast<std::size_t>((n_rows + kRowsOfATask - 1) / kRowsOfATask);
+  parts_.resize(std::max(parts_.size(), n_parts));
+  context.parallel_for(static_cast<std::int64_t>(n_parts), [&](std::int64_t task, int) {
+    CsvText& part = parts_[static_cast<std::size_t>(task)];
+    part.clear();
+    const std::int64_t first = task * kRowsOfATask, last = std::min(n_rows, first + kRowsOfATask);
+    for (std::int64_t row = first; row < last; ++row) {
+      for (std::size_t i = 0; i < columns.size(); ++i) write_cell(part, columns[i], cells[i], static_cast<std::size_t>(row));
+      part.end_row();
+    }
+  });
+  flush();
+  for (std::size_t i = 0; i < n_parts; ++i) write(parts_[i].view());
 }
 
 void CsvWriter::flush() {
-  if (stream_ != nullptr && !stream_->write(buffer_.data(), static_cast<std::streamsize>(buffer_.size())))
+  write(text_.view());
+  text_.clear();
+}
+
+void CsvWriter::write(std::string_view text) {
+  if (stream_ != nullptr && !stream_->write(text.data(), static_cast<std::streamsize>(text.size())))
     throw OutputError("the table could not be written to standard output; is it full or closed? Write to a file with --csv FILE");
-  for (std::size_t done = 0; output_ != nullptr && done < buffer_.size();) {
-    const ssize_t written = ::write(output_->fd(), buffer_.data() + done, buffer_.size() - done);
+  for (std::size_t done = 0; output_ != nullptr && done < text.size();) {
+    const ssize_t written = ::write(output_->fd(), text.data() + done, text.size() - done);
     if (written < 0 && errno != EINTR) output_->fail(errno);
     if (written > 0) done += static_cast<std::size_t>(written);
   }
-  if (output_ != nullptr) writeback_.note(output_->fd(), buffer_.size());
-  buffer_.clear();
-  row_start_ = 0;
+  if (output_ != nullptr) writeback_.note(output_->fd(), text.size());
 }
 
 void CsvWriter::finish() {
@@ -160,23 +173,6 @@ void write_csv(CsvWriter& csv, const DataFrame& frame) {
 void write_csv_header(CsvWriter& csv, std::span<const RowColumn> columns) {
   for (const RowColumn& column : columns) csv.text(column.name);
   csv.end_row();
-}
-
-void write_csv_rows(Context& context, CsvWriter& csv, std::span<const RowColumn> columns, std::span<const Cells> cells) {
-  constexpr std::int64_t kRowsOfATask = 1 << 10;
-  if (cells.size() != columns.size()) throw InternalError("a table has another number of columns than its header");
-  const auto n_rows = static_cast<std::int64_t>(cells.empty() ? 0 : n_cells(cells.front()));
-  std::vector<std::string> texts(static_cast<std::size_t>((n_rows + kRowsOfATask - 1) / kRowsOfATask));
-  context.parallel_for(std::ssize(texts), [&](std::int64_t task, int) {
-    CsvWriter part;
-    const std::int64_t first = task * kRowsOfATask, last = std::min(n_rows, first + kRowsOfATask);
-    for (std::int64_t row = first; row < last; ++row) {
-      for (std::size_t i = 0; i < columns.size(); ++i) write_cell(part, columns[i], cells[i], static_cast<std::size_t>(row));
-      part.end_row();
-    }
-    texts[static_cast<std::size_t>(task)] = part.take();
-  });
-  for (const std::string& text : texts) csv.append(text);
 }
 
 }  // namespace coterie::io

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "host/context.hpp"
 #include "io/atomic_output.hpp"
@@ -16,15 +17,9 @@
 
 namespace coterie::io {
 
-class CsvWriter {
+// Rows in memory.
+class CsvText {
  public:
-  CsvWriter() = default;                     // keeps what is written until take()
-  explicit CsvWriter(AtomicOutput& output);  // appears when finish() commits it
-  explicit CsvWriter(std::ostream& stream);  // standard output
-  ~CsvWriter();
-  CsvWriter(const CsvWriter&) = delete;
-  CsvWriter& operator=(const CsvWriter&) = delete;
-
   void text(std::string_view cell);
   void number(std::int64_t cell);
   void number(double cell);  // NaN is missing
@@ -33,30 +28,57 @@ class CsvWriter {
   void missing();
   void end_row();
 
-  std::string take();                  // what no file and no stream got
-  void append(std::string_view rows);  // whole rows of another writer
+  std::string_view view() const { return {bytes_.data(), size_}; }
+  void clear() { size_ = row_start_ = 0; }
+
+ private:
+  char* begin_cell(std::size_t most_bytes);  // where it goes
+  void end_cell(const char* end) { size_ = static_cast<std::size_t>(end - bytes_.data()); }
+  template <class T>
+  void write_number(T cell);
+
+  std::vector<char> bytes_;  // the first size_ of them
+  std::size_t size_ = 0;
+  std::size_t row_start_ = 0;  // of the current row
+  bool row_begun_ = false;
+};
+
+class CsvWriter {
+ public:
+  explicit CsvWriter(AtomicOutput& output);  // appears when finish() commits it
+  explicit CsvWriter(std::ostream& stream);  // standard output
+  CsvWriter(const CsvWriter&) = delete;
+  CsvWriter& operator=(const CsvWriter&) = delete;
+
+  void text(std::string_view cell) { text_.text(cell); }
+  template <class T>
+  void number(T cell) {
+    text_.number(cell);
+  }
+  void boolean(bool cell) { text_.boolean(cell); }
+  void missing() { text_.missing(); }
+  void end_row();
+
+  // Rows of the columns a RowStream takes, on all threads of `context`; categorical codes become their text.
+  void rows(Context& context, std::span<const RowColumn> columns, std::span<const Cells> cells);
 
   // Writes what is buffered; commits the file. OutputError when something did not get through.
   void finish();
 
  private:
-  std::string& begin_cell();
-  void flush_if_full();
   void flush();
+  void write(std::string_view text);
 
   AtomicOutput* output_ = nullptr;
   std::ostream* stream_ = nullptr;
   Writeback writeback_;
-  std::string buffer_;
-  std::size_t row_start_ = 0;  // of the current row in the buffer
-  bool row_begun_ = false;
+  CsvText text_;
+  std::vector<CsvText> parts_;  // of rows(), kept for their memory
 };
 
 // Header and rows of a small table.
 void write_csv(CsvWriter& csv, const DataFrame& frame);
 
-// Rows of the columns a RowStream takes; categorical codes become their text.
 void write_csv_header(CsvWriter& csv, std::span<const RowColumn> columns);
-void write_csv_rows(Context& context, CsvWriter& csv, std::span<const RowColumn> columns, std::span<const Cells> cells);
 
 }  // namespace coterie::io

@@ -6,6 +6,7 @@
 
 #include "host/error.hpp"
 #include "io/cell_kind.hpp"
+#include "io/chunk_reader.hpp"
 #include "io/result_file.hpp"
 #include "io/stored_column.hpp"
 #include "io/table_reader.hpp"
@@ -48,10 +49,19 @@ RowColumn describe_column(const InputFile& file, const std::string& name, std::i
   return column;
 }
 
+struct OpenColumn {
+  hdf5::Dataset dataset;
+  std::unique_ptr<ChunkReader> chunks;  // nullptr: HDF5 reads them
+};
+
 template <class T>
-std::vector<T> read_cells(const hdf5::Dataset& dataset, std::int64_t first_row, std::int64_t n_rows) {
+std::vector<T> read_cells(const OpenColumn& column, std::int64_t first_row, std::int64_t n_rows) {
   std::vector<T> cells(static_cast<std::size_t>(n_rows));
-  if (n_rows > 0) hdf5::read_rows(dataset, first_row, n_rows, cells.data());
+  if (n_rows == 0) return cells;
+  if (column.chunks)
+    column.chunks->read(first_row, n_rows, cells.data());
+  else
+    hdf5::read_rows(column.dataset, first_row, n_rows, cells.data());
   return cells;
 }
 
@@ -62,9 +72,9 @@ std::vector<std::string> read_text_cells(const hdf5::Dataset& dataset, std::int6
   return cells;
 }
 
-std::vector<std::int32_t> read_codes(const InputFile& file, const RowColumn& column, const hdf5::Dataset& dataset, std::int64_t first_row,
+std::vector<std::int32_t> read_codes(const InputFile& file, const RowColumn& column, const OpenColumn& open, std::int64_t first_row,
                                      std::int64_t n_rows) {
-  std::vector<std::int32_t> codes = read_cells<std::int32_t>(dataset, first_row, n_rows);
+  std::vector<std::int32_t> codes = read_cells<std::int32_t>(open, first_row, n_rows);
   for (std::size_t i = 0; i < codes.size() && !column.categories.empty(); ++i)
     if (codes[i] < -1 || codes[i] >= std::ssize(column.categories))
       refuse(file, "obs/" + column.name,
@@ -79,20 +89,22 @@ Cells view(const ColumnCells& cells) {
 }
 
 struct ResultReader::State {
+  Context* context;
   std::shared_ptr<const InputFile> file;
   std::int64_t n_rows = 0;
-  std::vector<RowColumn> columns;                 // the ids first
-  std::map<std::string, hdf5::Dataset> datasets;  // by column, opened on first use: an open dataset remembers its last chunks
+  std::vector<RowColumn> columns;          // the ids first
+  std::map<std::string, OpenColumn> open;  // by name, on first use: the last chunks are remembered
 
-  const hdf5::Dataset& dataset_of(const RowColumn& column) {
-    auto [entry, is_new] = datasets.try_emplace(column.name);
-    if (is_new) entry->second = open_guarded(*file, "obs/" + column.name + (column.categories.empty() ? "" : "/codes"));
+  const OpenColumn& open_column(const RowColumn& column) {
+    auto [entry, is_new] = open.try_emplace(column.name);
+    if (!is_new) return entry->second;
+    entry->second.dataset = open_guarded(*file, "obs/" + column.name + (column.categories.empty() ? "" : "/codes"));
+    if (context != nullptr) entry->second.chunks = ChunkReader::make(*context, entry->second.dataset);
     return entry->second;
   }
 };
 
-ResultReader::ResultReader(const std::filesystem::path& path) : state_(std::make_unique<State>()) {
-  state_->file = InputFile::open(path);
+ResultReader::ResultReader(const std::filesystem::path& path, Context* context) : state_(new State{context, InputFile::open(path)}) {
   const InputFile& file = *state_->file;
   check_schema(file, kResultSchema, kResultSchemaVersion);
   const Value id = read_value(file, "uns/coterie/roles/id");
@@ -115,14 +127,14 @@ std::string ResultReader::id_name() const { return state_->columns.front().name;
 const std::vector<RowColumn>& ResultReader::columns() const { return state_->columns; }
 
 ColumnCells ResultReader::rows(const RowColumn& column, std::int64_t first_row, std::int64_t n_rows) const {
-  const hdf5::Dataset& dataset = state_->dataset_of(column);
+  const OpenColumn& open = state_->open_column(column);
   switch (column.type) {
-    case CellType::boolean: return read_cells<std::uint8_t>(dataset, first_row, n_rows);
-    case CellType::int32: return read_codes(*state_->file, column, dataset, first_row, n_rows);
-    case CellType::int64: return read_cells<std::int64_t>(dataset, first_row, n_rows);
-    case CellType::float32: return read_cells<float>(dataset, first_row, n_rows);
-    case CellType::float64: return read_cells<double>(dataset, first_row, n_rows);
-    case CellType::text: return read_text_cells(dataset, first_row, n_rows);
+    case CellType::boolean: return read_cells<std::uint8_t>(open, first_row, n_rows);
+    case CellType::int32: return read_codes(*state_->file, column, open, first_row, n_rows);
+    case CellType::int64: return read_cells<std::int64_t>(open, first_row, n_rows);
+    case CellType::float32: return read_cells<float>(open, first_row, n_rows);
+    case CellType::float64: return read_cells<double>(open, first_row, n_rows);
+    case CellType::text: return read_text_cells(open.dataset, first_row, n_rows);
   }
   throw InternalError("a column has no cell type");
 }

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "host/context.hpp"
 #include "io/data_frame.hpp"
 #include "io/row_stream.hpp"
 
@@ -21,7 +22,8 @@ Cells view(const ColumnCells& cells);
 class ResultReader {
  public:
   // InputError: missing, damaged, not HDF5, no result file of ours, a newer major version (with the name of the field).
-  explicit ResultReader(const std::filesystem::path& path);
+  // `context`, when given, on whose threads rows are decoded, must outlive this.
+  explicit ResultReader(const std::filesystem::path& path, Context* context = nullptr);
   ~ResultReader();
   ResultReader(ResultReader&&) noexcept;
 

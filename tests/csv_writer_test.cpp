@@ -107,7 +107,7 @@ TEST(CsvWriter, WritesFramesAndRows) {
                                     std::span<const std::int32_t>(codes)};
   write_csv_header(csv, columns);
   Context context({.threads = 2});
-  write_csv_rows(context, csv, columns, cells);
+  csv.rows(context, columns, cells);
   csv.finish();
   EXPECT_EQ(stream.str(),
             "segment,n,share,note,flag\nA,3,0.5,\"x,y\",True\n'=B,4,0.25,,False\n"
@@ -129,7 +129,7 @@ TEST(CsvWriter, RowsIgnoreThreadCount) {
     Context context({.threads = threads});
     std::ostringstream stream;
     CsvWriter csv(stream);
-    write_csv_rows(context, csv, columns, cells);
+    csv.rows(context, columns, cells);
     csv.finish();
     EXPECT_TRUE(stream.str() == expected) << threads;
   }

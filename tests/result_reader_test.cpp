@@ -49,24 +49,27 @@ TEST_P(ResultReaderTest, KnowsTheColumns) {
 
 // What was written, written again from what is read in other ranges, gives the same bytes.
 TEST_P(ResultReaderTest, RowsComeBackInAnyRanges) {
-  const ResultReader reader(path);
-  AtomicOutput output({.path = folder / "again"});
-  H5adWriter file(output, result_options(sample.n_rows, "customer_id"));
   AtomicOutput reference_output({.path = folder / "reference"});
   H5adWriter reference(reference_output, result_options(sample.n_rows, "customer_id"));
-  write_sample_rows(reference.open_rows(reader.columns()), sample, 1000);
-  RowStream& rows = file.open_rows(reader.columns());
-  for (std::int64_t first = 0; first < reader.n_rows(); first += 33'333) {
-    const std::int64_t n = std::min<std::int64_t>(33'333, reader.n_rows() - first);
-    std::vector<ColumnCells> owned;
-    for (const RowColumn& column : reader.columns()) owned.push_back(reader.rows(column, first, n));
-    std::vector<Cells> cells;
-    for (const ColumnCells& column : owned) cells.push_back(view(column));
-    rows.write(first, cells);
-  }
-  file.commit();
+  write_sample_rows(reference.open_rows(ResultReader(path).columns()), sample, 1000);
   reference.commit();
-  EXPECT_EQ(coterie::testing::read_file(folder / "again"), coterie::testing::read_file(folder / "reference"));
+  Context context({.threads = 2, .memory_bytes = std::int64_t{1} << 30});
+  for (Context* const decoder : {static_cast<Context*>(nullptr), &context}) {
+    const ResultReader reader(path, decoder);
+    AtomicOutput output({.path = folder / "again", .overwrite = true});
+    H5adWriter file(output, result_options(sample.n_rows, "customer_id"));
+    RowStream& rows = file.open_rows(reader.columns());
+    for (std::int64_t first = 0; first < reader.n_rows(); first += 33'333) {
+      const std::int64_t n = std::min<std::int64_t>(33'333, reader.n_rows() - first);
+      std::vector<ColumnCells> owned;
+      for (const RowColumn& column : reader.columns()) owned.push_back(reader.rows(column, first, n));
+      std::vector<Cells> cells;
+      for (const ColumnCells& column : owned) cells.push_back(view(column));
+      rows.write(first, cells);
+    }
+    file.commit();
+    EXPECT_EQ(coterie::testing::read_file(folder / "again"), coterie::testing::read_file(folder / "reference"));
+  }
 }
 
 TEST_P(ResultReaderTest, TablesMatricesAndValuesComeBack) {

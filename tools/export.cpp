@@ -61,7 +61,7 @@ std::optional<std::string> table_path(const std::string& table) {
 void export_csv(const ExportOptions& options) {
   const std::optional<std::string> path = table_path(options.table);
   Session session(options.resources);
-  const io::ResultReader reader(options.path);
+  const io::ResultReader reader(options.path, &session.context());
   if (path && !reader.contains(*path))
     throw ContentsError(fmt::format("file '{}' holds no table {} ({}). Nothing was written.", options.path, options.table, *path));
   CsvOutput output(options.csv, options.overwrite, {options.path});

@@ -59,7 +59,7 @@ struct GivenSegments {
 };
 
 void read_segments(Session& session, const Input& input, const std::string& path, bool effects, GivenSegments& segments) {
-  const io::ResultReader reader(path);
+  const io::ResultReader reader(path, &session.context());
   check_same_customers(reader, input, path);
   const auto& columns = reader.columns();
   const auto column = std::find_if(columns.begin(), columns.end(), [](const io::RowColumn& c) { return c.name == "segment_id"; });

@@ -135,7 +135,7 @@ void PropensityOutput::write_scores(Session& session, TileSource& rows, const io
     std::vector<io::Cells> cells{ids.cells()};
     cells.insert(cells.end(), rows_of_file.cells.begin(), rows_of_file.cells.end());
     stream.write(rows_of_file.first_row, cells);
-    if (csv_) io::write_csv_rows(session.context(), csv_->writer(), columns, cells);
+    if (csv_) csv_->writer().rows(session.context(), columns, cells);
   };
   map_scores(session, rows, scores, folds, [&](const RowCells& chosen) { spread_cells(selection_, chosen, put); });
 }

@@ -69,7 +69,7 @@ void write_customers(Context& context, const io::ResultReader& reader, io::CsvWr
     if (row + kRowsAtOnce < reader.n_rows()) ahead = std::async(std::launch::async, read, row + kRowsAtOnce);
     std::vector<io::Cells> cells;
     for (const io::ColumnCells& column : owned) cells.push_back(io::view(column));
-    io::write_csv_rows(context, csv, columns, cells);
+    csv.rows(context, columns, cells);
   }
 }
 
@@ -106,7 +106,7 @@ void ResultOutput::write_file_rows(const PlacedRows& rows) {
   cells.insert(cells.end(), rows.cells.begin(), rows.cells.end());
   rows_->write(rows.first_row, cells);
   if (probabilities_ != nullptr) probabilities_->write(rows.first_row, rows.probabilities);
-  if (csv_ && !more_to_come_) io::write_csv_rows(context_, csv_->writer(), columns_, cells);
+  if (csv_ && !more_to_come_) csv_->writer().rows(context_, columns_, cells);
 }
 
 void ResultOutput::commit() {
@@ -114,7 +114,7 @@ void ResultOutput::commit() {
   file_.commit();
   if (!csv_ || !more_to_come_) return;
   try {
-    write_customers(context_, io::ResultReader(path_), csv_->writer());
+    write_customers(context_, io::ResultReader(path_, &context_), csv_->writer());
     csv_->commit();
   } catch (const Error& error) {
     const std::string why = dynamic_cast<const Cancelled*>(&error) != nullptr ? "stopped on request" : error.what();
