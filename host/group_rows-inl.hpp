@@ -189,15 +189,17 @@ void scan_rounded_rows(const Strip& strip, StripScan& scan) {
   }
 }
 
-// Takes kWordsAtOnce cells of all rows, the first being `at` and of this column, and adds their squares.
+// Takes kWordsAtOnce cells of all rows, the first being `at` and of this column, but for the first `n_known` of them, and adds their
+// squares.
 HWY_INLINE void turn_floats(const CenterGroups& groups, const float* const* rows, std::int32_t at, std::int32_t column,
-                            TurnedRows<Floats>& to, hn::Vec<Floats> (&square)[kRowVectors][kWordsAtOnce]) {
+                            std::int32_t n_known, TurnedRows<Floats>& to, hn::Vec<Floats> (&square)[kRowVectors][kWordsAtOnce]) {
   const Floats d;
   const auto scale = hn::Set(d, groups.scale());
   for (std::size_t v = 0; v < kRowVectors; ++v) {
     hn::Vec<Floats> cells[kWordsAtOnce];
     load_turned(d, rows + v * kLanes, at, cells);
     for (std::int32_t i = 0; i < kWordsAtOnce; ++i) {
+      if (i < n_known) continue;
       const auto y = hn::Mul(hn::Sub(cells[i], hn::Set(d, groups.pivot()[column + i])), scale);
       hn::Store(y, d, to.words[column + i][v]);
       square[v][i] = hn::MulAdd(y, y, square[v][i]);
@@ -213,14 +215,17 @@ HWY_INLINE void turn_floats(const Strip& strip, const std::int32_t* numbers, Tur
   const float* rows[kRowsInLanes];
   for (std::size_t r = 0; r < kRowsInLanes; ++r) rows[r] = strip.x + std::int64_t{numbers[r]} * strip.n_columns;
   const std::int32_t n_whole = strip.n_columns / kWordsAtOnce * kWordsAtOnce;
-  for (std::int32_t column = 0; column < n_whole; column += kWordsAtOnce) turn_floats(*strip.groups, rows, column, column, to, square);
-  if (n_whole < strip.n_columns) {
-    float last[kRowsInLanes][kWordsAtOnce] = {};
+  for (std::int32_t column = 0; column < n_whole; column += kWordsAtOnce) turn_floats(*strip.groups, rows, column, column, 0, to, square);
+  if (n_whole == 0) {
+    float few[kRowsInLanes][kWordsAtOnce] = {};
     for (std::size_t r = 0; r < kRowsInLanes; ++r) {
-      std::copy(rows[r] + n_whole, rows[r] + strip.n_columns, last[r]);
-      rows[r] = last[r];
+      std::copy(rows[r], rows[r] + strip.n_columns, few[r]);
+      rows[r] = few[r];
     }
-    turn_floats(*strip.groups, rows, 0, n_whole, to, square);
+    turn_floats(*strip.groups, rows, 0, 0, 0, to, square);
+  } else if (n_whole < strip.n_columns) {  // the last ones, some of them once more
+    const std::int32_t column = strip.n_columns - kWordsAtOnce;
+    turn_floats(*strip.groups, rows, column, column, n_whole - column, to, square);
   }
   for (std::size_t v = 0; v < kRowVectors; ++v)
     squares[v] = hn::Add(hn::Add(square[v][0], square[v][1]), hn::Add(square[v][2], square[v][3]));
@@ -248,6 +253,8 @@ void scan_float_rows(const Strip& strip, StripScan& scan) {
   const Floats d;
   const CenterGroups& groups = *strip.groups;
   TurnedRows<Floats> turned;
+  for (std::int32_t j = strip.n_columns; j < groups.padded_columns(); ++j)
+    for (auto& words : turned.words[j]) hn::Store(hn::Zero(d), d, words);
   for (std::size_t first = 0; first < scan.doubtful.size(); first += kRowsInLanes) {
     fetch_rows(strip, scan, first + kRowsAhead, first + kRowsAhead + kRowsInLanes);
     RowVectors<Floats> squares;
