@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "host/error.hpp"
+#include "io/csv_marks.hpp"
 
 namespace coterie::io {
 namespace {
@@ -48,33 +49,9 @@ constexpr Signature kSignatures[] = {
     {"\xfe\xff", "UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8"},
 };
 
-struct Rows {
-  std::size_t bytes = 0;  // of whole rows
-  std::int64_t lines = 0;
-};
-
-// Carriage returns that end a line by themselves.
-std::int64_t lone_returns(std::string_view text) {
-  std::int64_t n = text.ends_with('\r') ? 1 : 0;
-  for (std::size_t i = 0; i + 1 < text.size(); ++i) n += text[i] == '\r' && text[i + 1] != '\n' ? 1 : 0;
-  return n;
-}
-
-Rows rows_without_quotes(std::string_view text, bool is_all) {
-  std::size_t bytes = text.size();
-  if (!is_all) {
-    bytes = text.rfind('\n') + 1;
-    if (bytes == 0 && text.size() > 1) bytes = text.rfind('\r', text.size() - 2) + 1;  // a line feed may follow the last byte
-  }
-  const std::string_view rows = text.substr(0, bytes);
-  std::int64_t lines = std::count(rows.begin(), rows.end(), '\n');
-  if (rows.find('\r') != std::string_view::npos) lines += lone_returns(rows);
-  return {bytes, lines};
-}
-
-// A quote opens a cell where one begins; within, line feeds count as lines, for editors count them so.
-Rows rows_with_quotes(std::string_view text, bool is_all, char delimiter) {
-  Rows rows;
+// The same as find_rows(), byte by byte, which knows a quote within a plain cell from one that opens a cell.
+CsvRows find_rows_by_bytes(std::string_view text, bool is_all, char delimiter) {
+  CsvRows rows;
   std::int64_t lines = 0;
   bool quoted = false, cell_begins = true;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -90,12 +67,7 @@ Rows rows_with_quotes(std::string_view text, bool is_all, char delimiter) {
     if (row_ends) rows = {i + 1, ++lines};
     cell_begins = row_ends || c == delimiter;
   }
-  return is_all ? Rows{text.size(), lines} : rows;
-}
-
-// The rows that `text`, which begins with one, holds as wholes; all of it where the file ends there.
-Rows whole_rows(std::string_view text, bool is_all, char delimiter) {
-  return text.find('"') == std::string_view::npos ? rows_without_quotes(text, is_all) : rows_with_quotes(text, is_all, delimiter);
+  return is_all ? CsvRows{text.size(), lines} : rows;
 }
 
 }  // namespace
@@ -114,12 +86,12 @@ char detect_delimiter(std::string_view head) {
   return best;
 }
 
-CsvBlocks::CsvBlocks(CsvBytes& bytes, char delimiter) : bytes_(bytes), buffer_(kBufferBytes), delimiter_(delimiter) {
+CsvBlocks::CsvBlocks(CsvBytes& bytes, char delimiter) : bytes_(bytes), buffer_(kBufferBytes + kCsvPadding), delimiter_(delimiter) {
   if (delimiter != 0 && kDelimiters.find(delimiter) == std::string_view::npos) {
     throw ArgumentError("The delimiter of a CSV file is one of comma, semicolon, tab and |.");
   }
   bytes_.rewind();
-  while (end_ < buffer_.size() && refill()) {
+  while (end_ < kBufferBytes && refill()) {
   }
   for (const Signature& signature : kSignatures)
     if (ahead().starts_with(signature.magic)) throw InputError(fmt::format("{} is not CSV text but {}.", bytes_.name(), signature.what));
@@ -139,13 +111,15 @@ void CsvBlocks::find_first_row() {
 }
 
 bool CsvBlocks::next(std::vector<char>& text) {
-  Rows rows;
+  CsvRows rows;
   for (std::size_t window = kBlockBytes;; window *= 2) {
     while (ahead().size() < window && refill()) {
     }
     if (ahead().empty()) return false;
     const std::string_view seen = ahead().substr(0, window);
-    rows = whole_rows(seen, at_end_ && seen.size() == ahead().size(), delimiter_);
+    const bool is_all = at_end_ && seen.size() == ahead().size();
+    rows = find_rows(seen, is_all, delimiter_);
+    if (!rows.is_regular) rows = find_rows_by_bytes(seen, is_all, delimiter_);
     if (rows.bytes > 0) break;
     if (window >= kMostRowBytes)
       throw InputError(
@@ -168,8 +142,8 @@ bool CsvBlocks::refill() {
     end_ -= begin_;
     begin_ = 0;
   }
-  if (end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
-  const std::size_t n = bytes_.read(buffer_.data() + end_, buffer_.size() - end_);
+  if (end_ + kCsvPadding == buffer_.size()) buffer_.resize(2 * buffer_.size());
+  const std::size_t n = bytes_.read(buffer_.data() + end_, buffer_.size() - kCsvPadding - end_);
   end_ += n;
   at_end_ = n == 0;
   return n > 0;

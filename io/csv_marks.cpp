@@ -15,21 +15,28 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A bit for each of 64 bytes that is a mark.
-HWY_INLINE std::uint64_t marks_of(const char* text, char delimiter) {
+// A bit for each of 64 bytes that is one of these.
+template <class... Others>
+HWY_INLINE std::uint64_t bits_of(const char* text, char wanted, Others... others) {
+#if HWY_TARGET == HWY_SCALAR
+  std::uint64_t word = 0;
+  for (int i = 0; i < 64; ++i) word |= std::uint64_t{text[i] == wanted || (... || (text[i] == others))} << i;
+  return word;
+#else
   const hn::CappedTag<std::uint8_t, 64> d;
   const std::size_t lanes = hn::Lanes(d);
-  const auto is = [&](auto bytes, char wanted) { return hn::Eq(bytes, hn::Set(d, static_cast<std::uint8_t>(wanted))); };
+  const auto is = [d](auto bytes, char one) HWY_ATTR { return hn::Eq(bytes, hn::Set(d, static_cast<std::uint8_t>(one))); };
   std::uint8_t bits[8];
   for (std::size_t i = 0; i < 64; i += lanes) {
     const auto bytes = hn::LoadU(d, reinterpret_cast<const std::uint8_t*>(text) + i);
-    const auto line_ends = hn::Or(is(bytes, '\n'), is(bytes, '\r'));
-    const auto others = hn::Or(is(bytes, delimiter), hn::Or(is(bytes, '"'), is(bytes, '\0')));
-    hn::StoreMaskBits(d, hn::Or(line_ends, others), bits + i / 8);
+    auto any = is(bytes, wanted);
+    ((any = hn::Or(any, is(bytes, others))), ...);
+    hn::StoreMaskBits(d, any, bits + i / 8);
   }
   std::uint64_t word;
   std::memcpy(&word, bits, sizeof word);
   return word;
+#endif
 }
 
 // The places of the marks in n bytes, a multiple of 64, at most 2^16. `places` has room for n and 64 more. Returns how many there are.
@@ -37,7 +44,7 @@ std::size_t find_marks(const char* text, std::size_t n, char delimiter, std::uin
   constexpr int kAtOnce = 8;  // written whether they are there or not, for a branch that cannot be told costs more
   std::uint16_t* to = places;
   for (std::size_t base = 0; base < n; base += 64) {
-    std::uint64_t marks = marks_of(text + base, delimiter);
+    std::uint64_t marks = bits_of(text + base, delimiter, '\n', '\r', '"', '\0');
     std::uint16_t* const behind = to + hwy::PopCount(marks);
     while (marks != 0) {
       for (int i = 0; i < kAtOnce; ++i) {
@@ -51,6 +58,42 @@ std::size_t find_marks(const char* text, std::size_t n, char delimiter, std::uin
   return static_cast<std::size_t>(to - places);
 }
 
+// Bit i: is the number of bits up to i odd?
+HWY_INLINE std::uint64_t odd_prefix(std::uint64_t bits) {
+  for (int shift = 1; shift < 64; shift *= 2) bits ^= bits << shift;
+  return bits;
+}
+
+CsvRows rows_of(const char* text, std::size_t size, bool is_all, char delimiter) {
+  CsvRows rows;
+  std::int64_t lines = 0;
+  std::uint64_t quoted_before = 0, cell_begins = 1;  // all bits, the lowest one: as the 64 bytes before have left it
+  for (std::size_t base = 0; base < size; base += 64) {
+    const std::size_t n = size - base;
+    const bool is_last = n <= 64;
+    const std::uint64_t inside = n < 64 ? (std::uint64_t{1} << n) - 1 : ~std::uint64_t{0};
+    const std::uint64_t quotes = bits_of(text + base, '"') & inside, feeds = bits_of(text + base, '\n') & inside;
+    const std::uint64_t returns = bits_of(text + base, '\r') & inside, delimiters = bits_of(text + base, delimiter) & inside;
+    const std::uint64_t quoted = odd_prefix(quotes) ^ quoted_before;
+    const std::uint64_t may_precede = quotes | feeds | returns | delimiters;
+    if ((quotes & quoted & ~(may_precede << 1 | cell_begins)) != 0) return {.is_regular = false};
+    const std::uint64_t last = is_last ? inside ^ inside >> 1 : 0;  // behind which nothing is known but the end of the file
+    std::uint64_t before_feed = feeds >> 1;
+    if (!is_last && text[base + 64] == '\n') before_feed |= std::uint64_t{1} << 63;
+    if (!is_all) before_feed |= last;
+    const std::uint64_t line_ends = feeds | (returns & ~before_feed & ~quoted), row_ends = line_ends & ~quoted;
+    if (row_ends != 0) {
+      const int place = 63 - static_cast<int>(hwy::Num0BitsAboveMS1Bit_Nonzero64(row_ends));
+      rows.bytes = base + static_cast<std::size_t>(place) + 1;
+      rows.lines = lines + static_cast<std::int64_t>(hwy::PopCount(line_ends << (63 - place)));
+    }
+    lines += static_cast<std::int64_t>(hwy::PopCount(line_ends));
+    quoted_before = std::uint64_t{0} - (quoted >> 63);
+    cell_begins = may_precede >> 63;
+  }
+  return is_all ? CsvRows{size, lines} : rows;
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace coterie::io
 HWY_AFTER_NAMESPACE();
@@ -59,6 +102,11 @@ HWY_AFTER_NAMESPACE();
 namespace coterie::io {
 
 HWY_EXPORT(find_marks);
+HWY_EXPORT(rows_of);
+
+CsvRows find_rows(std::string_view text, bool is_all, char delimiter) {
+  return HWY_DYNAMIC_DISPATCH(rows_of)(text.data(), text.size(), is_all, delimiter);
+}
 
 bool CsvMarks::look_on() {
   while (seen_ < text_.size()) {

@@ -8,13 +8,22 @@
 
 namespace coterie::io {
 
-// NULs that have to follow a text whose marks are looked for, so that vectors may reach beyond its end.
+// Bytes that can be read behind a text that is looked at, so that vectors may reach beyond its end; NULs where its marks are looked for.
 inline constexpr std::size_t kCsvPadding = 64;
 
-// Where they are, in order.
+// The whole rows of a text that begins with one.
+struct CsvRows {
+  std::size_t bytes = 0;
+  std::int64_t lines = 0;  // line feeds, also in quotes, for editors count them so, and carriage returns without one that end rows
+  bool is_regular = true;  // else a quote within a plain cell leaves the others unknown
+};
+// is_all: the file ends behind the text, and the last row with it.
+CsvRows find_rows(std::string_view text, bool is_all, char delimiter);
+
+// Where marks are, in order.
 class CsvMarks {
  public:
-  // `text` lies in front of kCsvPadding NULs, and outlives this.
+  // `text` outlives this.
   CsvMarks(std::string_view text, char delimiter) : text_(text), delimiter_(delimiter) {}
 
   // The place of the next mark; behind the last one, the size of the text.

@@ -53,6 +53,11 @@ CsvSpan CsvParser::read_cell(std::size_t begin) {
 }
 
 CsvSpan CsvParser::read_quoted_cell(std::size_t begin) {
+  mark_ = marks_.next();
+  if (mark_ < text_.size() && text_[mark_] == '"' && text_.data()[mark_ + 1] == delimiter_) {
+    at_ = marks_.next() + 1;
+    return trimmed(begin, mark_);
+  }
   const bool has_doubled = find_closing_quote();
   std::size_t end = mark_;
   mark_ = marks_.next();
@@ -66,11 +71,12 @@ CsvSpan CsvParser::read_quoted_cell(std::size_t begin) {
   return trimmed(begin, end);
 }
 
+// From a mark within the quotes on.
 bool CsvParser::find_closing_quote() {
   const std::int64_t opened = line_;
   const auto at_quote = [&](std::size_t place) { return place < text_.size() && text_[place] == '"'; };
   for (bool has_doubled = false;; has_doubled = true) {
-    for (mark_ = marks_.next(); !at_quote(mark_); mark_ = marks_.next()) {
+    for (; !at_quote(mark_); mark_ = marks_.next()) {
       if (mark_ == text_.size())
         fail(opened, "a quote is opened" + column_in_row() + " and never closed", "Close it, or double it if it belongs to the text.");
       if (text_[mark_] == '\0') fail(line_, "there is a NUL byte" + column_in_row(), "Remove it; CSV is text.");
@@ -78,6 +84,7 @@ bool CsvParser::find_closing_quote() {
     }
     if (!at_quote(mark_ + 1)) return has_doubled;
     marks_.next();
+    mark_ = marks_.next();
   }
 }
 
