@@ -3,6 +3,8 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstring>
+#include <string_view>
 
 namespace coterie::io {
 
@@ -15,5 +17,16 @@ inline std::uint64_t mark_zero_byte(std::uint64_t word) { return (word - kEachBy
 
 // The place of the lowest byte marked.
 inline int first_marked(std::uint64_t marks) { return std::countr_zero(marks) / 8; }
+
+// The bytes of a text of 1 to 8, the first one lowest, and zeros.
+inline std::uint64_t load_bytes(std::string_view text) {
+  const auto part = [&]<class Word>(std::size_t at, Word word) {
+    std::memcpy(&word, text.data() + at, sizeof word);
+    return std::uint64_t{word} << 8 * at;
+  };
+  const std::size_t n = text.size();
+  if (n < 4) return part(0, std::uint8_t{}) | part(n / 2, std::uint8_t{}) | part(n - 1, std::uint8_t{});
+  return part(0, std::uint32_t{}) | part(n - 4, std::uint32_t{});
+}
 
 }  // namespace coterie::io

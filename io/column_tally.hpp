@@ -3,6 +3,7 @@
 // may be the id.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -11,10 +12,12 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "host/context.hpp"
 #include "host/repeat_counter.hpp"
+#include "io/bytes_of_word.hpp"
 #include "io/csv_table.hpp"
 
 namespace coterie::io {
@@ -24,8 +27,8 @@ inline constexpr std::size_t kMostLevels = 50;  // more make no description of a
 // The distinct texts of a column, as long as they are few and short.
 class Levels {
  public:
-  void add(std::string_view level) {
-    if (!overflow_) insert(level);
+  void add(std::string_view level) {  // not empty
+    if (!overflow_ && !was_seen(level)) insert(level);
   }
   void merge(const Levels& other);
   bool few() const { return !overflow_; }              // at most kMostLevels
@@ -34,9 +37,21 @@ class Levels {
 
  private:
   void insert(std::string_view level);
+  // Most cells of a column of few levels hold one that came before: short ones are found by their bytes.
+  bool was_seen(std::string_view level) {
+    if (level.size() > sizeof(std::uint64_t)) return false;
+    constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15;
+    const std::uint64_t bytes = load_bytes(level);
+    std::size_t place = bytes * kSpread >> (64 - kPlaceBits);
+    while (short_levels_[place] != 0 && short_levels_[place] != bytes) place = (place + 1) % short_levels_.size();
+    return std::exchange(short_levels_[place], bytes) == bytes;
+  }
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;
   };
+  static constexpr int kPlaceBits = 7;
+  static_assert(1 << kPlaceBits > 2 * kMostLevels);
+  std::array<std::uint64_t, 1 << kPlaceBits> short_levels_{};  // each at its hash, or at the first place behind it that was free
   std::unordered_set<std::string, Hash, std::equal_to<>> levels_;
   bool overflow_ = false;
 };

@@ -13,7 +13,6 @@ namespace coterie::io {
 namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
-constexpr std::size_t kBlockBytes = std::size_t{1} << 16;    // with its cells in the cache of a core
 constexpr std::size_t kMostRowBytes = std::size_t{1} << 26;  // no table has such a row; a quote that is never closed does
 constexpr std::string_view kDelimiters = ",;\t|";
 
@@ -110,9 +109,9 @@ void CsvBlocks::find_first_row() {
   }
 }
 
-bool CsvBlocks::next(std::vector<char>& text) {
+bool CsvBlocks::next(std::size_t bytes, std::vector<char>& text) {
   CsvRows rows;
-  for (std::size_t window = kBlockBytes;; window *= 2) {
+  for (std::size_t window = bytes;; window *= 2) {
     while (ahead().size() < window && refill()) {
     }
     if (ahead().empty()) return false;

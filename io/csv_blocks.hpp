@@ -20,9 +20,9 @@ class CsvBlocks {
   CsvBlocks(CsvBytes& bytes, char delimiter);
 
   char delimiter() const { return delimiter_; }
-  // Puts the next rows into `text`, about 64 KiB or one longer row; false after the last. The header comes first, without a byte order mark
-  // or empty lines before it. InputError: see CsvBytes; a row longer than 64 MiB.
-  bool next(std::vector<char>& text);
+  // Puts the next rows into `text`, up to `bytes` or one longer row; false after the last. The header comes first, without a byte order
+  // mark or empty lines before it. InputError: see CsvBytes; a row longer than 64 MiB.
+  bool next(std::size_t bytes, std::vector<char>& text);
   std::int64_t first_line() const { return block_line_; }  // of that text, from 1
 
  private:

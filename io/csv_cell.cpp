@@ -29,17 +29,6 @@ std::size_t significant_digits(std::string_view cell) {
 }
 
 constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
-// The bytes of a text of 1 to 8, the first one lowest, and zeros.
-std::uint64_t load_bytes(std::string_view text) {
-  const auto part = [&]<class Word>(std::size_t at, Word word) {
-    std::memcpy(&word, text.data() + at, sizeof word);
-    return std::uint64_t{word} << 8 * at;
-  };
-  const std::size_t n = text.size();
-  if (n < 4) return part(0, std::uint8_t{}) | part(n / 2, std::uint8_t{}) | part(n - 1, std::uint8_t{});
-  return part(0, std::uint32_t{}) | part(n - 4, std::uint32_t{});
-}
-
 double long_number(std::string_view cell) {
   double value;
   const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);

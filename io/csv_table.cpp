@@ -13,7 +13,8 @@ namespace coterie::io {
 namespace {
 
 constexpr std::size_t kBatchesPerThread = 4;
-constexpr std::size_t kMostBytes = std::size_t{1} << 25;  // of the batches that come at once, where rows are long
+constexpr std::size_t kHeaderBytes = std::size_t{1} << 16;  // most are shorter
+constexpr std::size_t kMostBytes = std::size_t{1} << 25;    // of the batches that come at once, where rows are long
 
 bool is_number(std::string_view text) {
   double value;
@@ -43,7 +44,7 @@ void check_names(const std::vector<std::string>& names, const std::string& file,
 
 std::vector<std::string> read_header(CsvBlocks& blocks, const std::string& file) {
   std::vector<char> text;
-  if (!blocks.next(text)) throw InputError(fmt::format("{} is empty. A CSV file starts with a line of column names.", file));
+  if (!blocks.next(kHeaderBytes, text)) throw InputError(fmt::format("{} is empty. A CSV file starts with a line of column names.", file));
   const std::size_t n_bytes = text.size();
   text.resize(n_bytes + kCsvPadding);
   CsvParser parser{std::span(text).first(n_bytes), blocks.delimiter(), {file, blocks.first_line()}};
@@ -68,10 +69,12 @@ void check_header(const std::vector<std::string>& first, const std::vector<std::
 
 }  // namespace
 
-bool CsvBatch::take_block(CsvBlocks& blocks) {
+bool CsvBatch::take_block(CsvBlocks& blocks, std::size_t n_columns) {
+  // With its cells in the cache of a core, but rows enough for what is kept by column to come into the cache for.
+  const std::size_t bytes = std::clamp(n_columns << 9, std::size_t{1} << 16, std::size_t{1} << 22);
   cells_.clear();
   lines_.clear();
-  if (!blocks.next(text_)) return false;
+  if (!blocks.next(bytes, text_)) return false;
   first_line_ = blocks.first_line();
   delimiter_ = blocks.delimiter();
   return true;
@@ -147,7 +150,7 @@ bool CsvTable::open_next_file() {
 
 bool CsvTable::fill(CsvBatch& batch) {
   batch.has_header_ = false;
-  while (!blocks_ || !batch.take_block(*blocks_)) {
+  while (!blocks_ || !batch.take_block(*blocks_, header_.size())) {
     if (!open_next_file()) return false;
     batch.has_header_ = true;
   }

@@ -34,7 +34,7 @@ class CsvBatch {
 
  private:
   friend class CsvTable;
-  bool take_block(CsvBlocks& blocks);  // false at the end of the file
+  bool take_block(CsvBlocks& blocks, std::size_t n_columns);  // false at the end of the file
   void parse(std::string_view file, const std::vector<std::string>& header);
 
   std::int64_t first_row_ = 0;
@@ -86,7 +86,8 @@ class CsvTable {
 inline constexpr std::size_t kMostOfStretch = 1024;
 template <class F>
 void for_each_stretch(const CsvBatch& batch, std::size_t n_columns, F&& f) {
-  const auto rows = static_cast<std::int64_t>(std::max<std::size_t>(kMostOfStretch / n_columns, 1));
+  constexpr std::size_t kLeast = 64;  // as many as make it worth while to turn to another column
+  const auto rows = static_cast<std::int64_t>(std::max(kMostOfStretch / n_columns, kLeast));
   for (std::int64_t first = 0; first < batch.n_rows(); first += rows) f(first, std::min(first + rows, batch.n_rows()));
 }
 
