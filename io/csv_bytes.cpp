@@ -2,13 +2,15 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <isa-l/igzip_lib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "host/error.hpp"
@@ -17,7 +19,8 @@
 namespace coterie::io {
 namespace {
 
-constexpr unsigned kInflateBuffer = 1u << 18;  // compressed bytes per system call; zlib's 8 KiB costs a call per row group
+constexpr std::size_t kStoredBytes = std::size_t{1} << 18;  // compressed ones per system call
+constexpr std::string_view kGzipMagic = "\x1f\x8b";
 constexpr std::size_t kSpoolBuffer = std::size_t{1} << 20;
 
 int open_input(const std::filesystem::path& path, const std::string& name) {
@@ -35,21 +38,72 @@ ssize_t read_some(const Context& context, int fd, std::byte* to, std::size_t cap
   return n;
 }
 
+[[noreturn]] void refuse(const std::string& name, std::string_view reason) {
+  throw InputError(fmt::format("{} cannot be read to its end: {}. Nothing was written; fetch the file again.", name, reason));
+}
+
+std::size_t read_file(int fd, void* to, std::size_t capacity, const std::string& name) {
+  ssize_t n;
+  do n = ::read(fd, to, capacity);
+  while (n < 0 && errno == EINTR);
+  if (n < 0) refuse(name, std::strerror(errno));
+  return static_cast<std::size_t>(n);
+}
+
+bool is_gzip(int fd) {
+  std::array<char, kGzipMagic.size()> head{};
+  return pread(fd, head.data(), head.size(), 0) == std::ssize(head) && std::string_view(head.data(), head.size()) == kGzipMagic;
+}
+
 }  // namespace
 
-// zlib's reader passes bytes that are not gzip through as they are, so one path serves both.
-struct CsvBytes::Inflater {
-  explicit Inflater(int fd) : file(gzdopen(fd, "rb")) {
-    if (file == nullptr) {
-      close(fd);
-      throw ResourceError("There is not enough memory to read a CSV file.");
-    }
-    gzbuffer(file, kInflateBuffer);
+// The content of a gzip file, of one member or several; what follows the last one is passed over.
+class CsvBytes::Inflater {
+ public:
+  explicit Inflater(int fd) : fd_(fd) {
+    isal_inflate_init(&state_);
+    state_.crc_flag = ISAL_GZIP;
   }
-  ~Inflater() { gzclose_r(file); }
-  Inflater(const Inflater&) = delete;
-  Inflater& operator=(const Inflater&) = delete;
-  gzFile file;
+
+  // As CsvBytes::read(); `name` is for messages.
+  std::size_t read(char* to, std::size_t capacity, const std::string& name) {
+    constexpr std::size_t kMost = std::size_t{1} << 30;  // counted in 32 bits
+    const auto wanted = static_cast<std::uint32_t>(std::min(capacity, kMost));
+    state_.next_out = reinterpret_cast<std::uint8_t*>(to);
+    state_.avail_out = wanted;
+    for (;;) {
+      const bool is_member = state_.block_state != ISAL_BLOCK_FINISH || begin_member(name);
+      if (!is_member) return 0;
+      const int status = isal_inflate(&state_);
+      if (status < 0)
+        refuse(name, status == ISAL_INCORRECT_CHECKSUM ? "the checksum of its gzip data is wrong" : "its gzip data is damaged");
+      if (state_.avail_out < wanted) return wanted - state_.avail_out;
+      if (state_.block_state != ISAL_BLOCK_FINISH && !load(name)) refuse(name, "the gzip data is cut off");
+    }
+  }
+
+ private:
+  // More of the file behind what is left of it; false at its end.
+  bool load(const std::string& name) {
+    const auto left = static_cast<std::size_t>(state_.avail_in);
+    std::memmove(stored_.data(), state_.next_in, left);
+    const std::size_t n = read_file(fd_, stored_.data() + left, stored_.size() - left, name);
+    state_.next_in = stored_.data();
+    state_.avail_in = static_cast<std::uint32_t>(left + n);
+    return n > 0;
+  }
+
+  bool begin_member(const std::string& name) {
+    while (state_.avail_in < kGzipMagic.size() && load(name)) {
+    }
+    if (state_.avail_in < kGzipMagic.size() || std::memcmp(state_.next_in, kGzipMagic.data(), kGzipMagic.size()) != 0) return false;
+    isal_inflate_reset(&state_);
+    return true;
+  }
+
+  int fd_;
+  inflate_state state_{};
+  std::vector<std::uint8_t> stored_ = std::vector<std::uint8_t>(kStoredBytes);
 };
 
 CsvBytes::CsvBytes(const Context& context, const std::filesystem::path& path, const std::filesystem::path& spool_folder)
@@ -66,16 +120,12 @@ CsvBytes::CsvBytes(const Context& context, const std::filesystem::path& path, co
     if (opened_.size == 0) throw InputError(fmt::format("{} is empty. A CSV file starts with a line of column names.", name_));
     rewind();
   } catch (...) {
-    inflater_.reset();
     close(fd_);
     throw;
   }
 }
 
-CsvBytes::~CsvBytes() {
-  inflater_.reset();
-  close(fd_);
-}
+CsvBytes::~CsvBytes() { close(fd_); }
 
 CsvBytes::Stamp CsvBytes::stamp() const {
   struct stat status {};
@@ -101,28 +151,14 @@ void CsvBytes::spool(const Context& context, const std::filesystem::path& folder
 
 void CsvBytes::rewind() {
   check_unchanged();
-  inflater_.reset();
-  const int fd = fcntl(fd_, F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) throw ResourceError(fmt::format("{} cannot be read again: {}.", name_, std::strerror(errno)));
-  lseek(fd, 0, SEEK_SET);
-  inflater_ = std::make_unique<Inflater>(fd);
+  lseek(fd_, 0, SEEK_SET);
+  inflater_ = is_gzip(fd_) ? std::make_unique<Inflater>(fd_) : nullptr;
 }
 
 std::size_t CsvBytes::read(char* to, std::size_t capacity) {
-  constexpr std::size_t kMost = std::size_t{1} << 30;  // gzread counts in int
-  const int n = gzread(inflater_->file, to, static_cast<unsigned>(std::min(capacity, kMost)));
-  if (n > 0) return static_cast<std::size_t>(n);
-  int status = Z_OK;
-  const char* reason = gzerror(inflater_->file, &status);
-  if (n < 0 || status != Z_OK) {
-    const bool truncated = status == Z_BUF_ERROR;
-    throw InputError(fmt::format("{} cannot be read to its end: {}. Nothing was written; fetch the file again.", name_,
-                                 truncated           ? "the gzip data is cut off"
-                                 : status == Z_ERRNO ? std::strerror(errno)
-                                                     : reason));
-  }
-  check_unchanged();
-  return 0;
+  const std::size_t n = inflater_ ? inflater_->read(to, capacity, name_) : read_file(fd_, to, capacity, name_);
+  if (n == 0) check_unchanged();
+  return n;
 }
 
 }  // namespace coterie::io

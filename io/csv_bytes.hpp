@@ -35,7 +35,7 @@ class CsvBytes {
     std::int64_t modified_ns = 0;
     bool operator==(const Stamp&) const = default;
   };
-  struct Inflater;
+  class Inflater;
   Stamp stamp() const;
   void check_unchanged() const;
   void spool(const Context& context, const std::filesystem::path& folder);
@@ -43,7 +43,7 @@ class CsvBytes {
   std::string name_;
   int fd_ = -1;
   Stamp opened_;
-  std::unique_ptr<Inflater> inflater_;
+  std::unique_ptr<Inflater> inflater_;  // of a gzip file
 };
 
 }  // namespace coterie::io

@@ -14,6 +14,7 @@
 #include "host/random.hpp"
 #include "io/text.hpp"
 #include "tests/support/csv_files.hpp"
+#include "tests/support/files.hpp"
 #include "tests/support/instruction_sets.hpp"
 
 namespace coterie::io {
@@ -75,8 +76,8 @@ std::string refusal(std::string_view text) {
   return message_of<E>([&] { read_text(text); });
 }
 
-void write_gzip(const std::filesystem::path& path, std::string_view text) {
-  gzFile file = gzopen(path.c_str(), "wb");
+void write_gzip(const std::filesystem::path& path, std::string_view text, const char* mode = "wb") {
+  gzFile file = gzopen(path.c_str(), mode);
   gzwrite(file, text.data(), static_cast<unsigned>(text.size()));
   gzclose(file);
 }
@@ -144,6 +145,36 @@ TEST(CsvTable, ReadsGzip) {
   EXPECT_EQ(read_file(folder / "t.csv.gz").rows, (Rows{{"1", "2"}}));
 }
 
+TEST(CsvTable, ReadsGzipOfSeveralMembersAndPassesOverWhatFollows) {
+  const ScratchFolder folder;
+  write_gzip(folder / "t.csv.gz", "a,b\n1,2");
+  write_gzip(folder / "t.csv.gz", "", "ab");
+  write_gzip(folder / "t.csv.gz", "3\n4,5\n", "ab9");
+  std::ofstream(folder / "t.csv.gz", std::ios::binary | std::ios::app) << std::string(600, '\0');
+  EXPECT_EQ(read_file(folder / "t.csv.gz").rows, (Rows{{"1", "23"}, {"4", "5"}}));
+}
+
+TEST(CsvTable, RefusesDamagedGzip) {
+  const ScratchFolder folder;
+  const std::string text = "a,b\n1,2\n3,4\n5,6\n1,2\n3,4\n";
+  write_gzip(folder / "t.csv.gz", text);
+  const std::string whole = coterie::testing::read_file(folder / "t.csv.gz");
+  const Rows rows = read_file(folder / "t.csv.gz").rows;
+  constexpr std::size_t kHeader = 10;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    std::string damaged = whole;
+    damaged[i] ^= 0x11;
+    const auto path = write_text(folder, "d.csv.gz", damaged);
+    std::optional<Rows> read;
+    EXPECT_THAT(message_of<Error>([&] { read = read_file(path).rows; }), Not(HasSubstr("another exception"))) << i;
+    EXPECT_EQ(read.value_or(rows), rows) << i;
+    if (i < kHeader) continue;
+    EXPECT_FALSE(read) << i;
+    const auto cut = write_text(folder, "c.csv.gz", whole.substr(0, i));
+    EXPECT_THAT(message_of<InputError>([&] { read_file(cut); }), HasSubstr("cut off")) << i;
+  }
+}
+
 TEST(CsvTable, RefusesTruncatedGzip) {
   const ScratchFolder folder;
   std::string text = "a,b\n";
@@ -171,6 +202,23 @@ TEST(CsvTable, ReadsAgainAfterRewind) {
   const auto context = context_with_threads(1);
   CsvTable csv(*context, {write_text(folder, "t.csv", "a,b\n1,2\n")}, folder.path(), 0);
   for (int pass = 0; pass < 2; ++pass) EXPECT_EQ(read_table(csv).rows, (Rows{{"1", "2"}}));
+}
+
+TEST(CsvBytes, ReadsGzipInPiecesOfAnySize) {
+  const ScratchFolder folder;
+  const auto context = context_with_threads(1);
+  std::string text;
+  for (std::uint64_t i = 0; i < 100'000; ++i) text += i % 3 == 0 ? "again and again " : std::to_string(mix64(i));
+  for (const char* const mode : {"wb0", "wb1", "wb9", "wbh", "wbF"}) {
+    write_gzip(folder / "t.gz", text, mode);
+    CsvBytes bytes(*context, folder / "t.gz", folder.path());
+    for (const std::size_t piece : {std::size_t{97}, std::size_t{4096}, std::size_t{1} << 20}) {
+      bytes.rewind();
+      std::string read, buffer(piece, ' ');
+      while (const std::size_t n = bytes.read(buffer.data(), piece)) read.append(buffer, 0, n);
+      ASSERT_TRUE(read == text) << mode << ' ' << piece;
+    }
+  }
 }
 
 TEST(CsvBytes, NoticesAFileThatGrows) {
