@@ -10,6 +10,7 @@ namespace {
 constexpr std::int64_t kSmallTile = std::int64_t{4} << 20;
 constexpr std::int64_t kLargeTile = std::int64_t{16} << 20;
 constexpr std::int64_t kShareOfMemory = 32;  // a tile takes at most this part of what is left
+constexpr std::int64_t kShareOfKept = 8;     // and kept rows this one: what a job cannot do without comes after them
 
 std::int64_t blocks_of(std::int64_t rows) { return (rows + kBlockRows - 1) / kBlockRows; }
 
@@ -30,7 +31,7 @@ MatrixSource::MatrixSource(Context& context, std::shared_ptr<const InputFile> fi
   const int rank = context.communicator().rank(), size = context.communicator().size();
   first_row_ = start_of_rank(matrix.n_rows, rank, size);
   end_row_ = start_of_rank(matrix.n_rows, rank + 1, size);
-  next_row_ = first_row_;
+  next_row_ = kept_end_ = first_row_;
   allocate(tile_rows);
 }
 
@@ -40,16 +41,23 @@ void MatrixSource::allocate(std::int64_t tile_rows) {
   const std::int64_t row_bytes = n_columns() * static_cast<std::int64_t>(is_wide() ? sizeof(double) : sizeof(float));
   if (tile_rows <= 0) tile_rows = choose_tile_rows(row_bytes, context_.memory().available());
   tile_rows_ = std::min(blocks_of(tile_rows), std::max<std::int64_t>(1, blocks_of(n_rows()))) * kBlockRows;
+  const std::int64_t all_bytes = n_rows() * row_bytes;
+  keeps_rows_ = reader_.matrix().chunk_bytes > 0 && all_bytes <= context_.memory().available() / kShareOfKept &&
+                context_.memory().try_reserve(all_bytes, memory_);
+  if (keeps_rows_) {
+    buffers_[0] = make_buffer(n_rows());
+    return;
+  }
   const int n_buffers = tile_rows_ < n_rows() ? 2 : 1;
   const std::int64_t buffer_rows = std::min(tile_rows_, n_rows());
   memory_ = context_.memory().reserve("the tiles that are read ahead", n_buffers * buffer_rows * row_bytes);
-  const auto cells = static_cast<std::size_t>(buffer_rows * n_columns());
-  for (int i = 0; i < n_buffers; ++i) {
-    if (is_wide())
-      buffers_[i].wide = make_row_array<double>(cells);
-    else
-      buffers_[i].x = make_row_array<float>(cells);
-  }
+  for (int i = 0; i < n_buffers; ++i) buffers_[i] = make_buffer(buffer_rows);
+}
+
+MatrixSource::Buffer MatrixSource::make_buffer(std::int64_t n_rows) const {
+  const auto cells = static_cast<std::size_t>(n_rows * n_columns());
+  if (is_wide()) return {.x = nullptr, .wide = make_row_array<double>(cells)};
+  return {.x = make_row_array<float>(cells), .wide = nullptr};
 }
 
 void MatrixSource::rewind() {
@@ -66,25 +74,32 @@ const Tile* MatrixSource::next() {
     return nullptr;
   }
   if (!pending_.valid()) read_ahead();
-  pending_.get();
-  const Buffer& full = buffers_[filling_];
-  tile_ = {.x = full.x.get(),
-           .wide = full.wide.get(),
-           .first_row = next_row_,
-           .n_rows = static_cast<std::int32_t>(rows_at(next_row_)),
-           .n_columns = n_columns()};
-  next_row_ += tile_rows_;
+  if (pending_.valid()) pending_.get();
+  tile_ = tile_at(next_row_);
+  next_row_ += tile_.n_rows;
+  kept_end_ = std::max(kept_end_, next_row_);
   filling_ = 1 - filling_;
   if (next_row_ < end_row_) read_ahead();
   return &tile_;
 }
 
+Tile MatrixSource::tile_at(std::int64_t row) const {
+  const Buffer& buffer = buffers_[keeps_rows_ ? 0 : filling_];
+  const std::int64_t cell = keeps_rows_ ? (row - first_row_) * n_columns() : 0;
+  return {.x = is_wide() ? nullptr : buffer.x.get() + cell,
+          .wide = is_wide() ? buffer.wide.get() + cell : nullptr,
+          .first_row = row,
+          .n_rows = static_cast<std::int32_t>(rows_at(row)),
+          .n_columns = n_columns()};
+}
+
 void MatrixSource::read_ahead() {
-  pending_ = std::async(std::launch::async, [this, row = next_row_, buffer = &buffers_[filling_]] {
+  if (keeps_rows_ && next_row_ < kept_end_) return;
+  pending_ = std::async(std::launch::async, [this, tile = tile_at(next_row_)] {
     if (is_wide())
-      reader_.read(row, rows_at(row), buffer->wide.get());
+      reader_.read(tile.first_row, tile.n_rows, const_cast<double*>(tile.wide));  // our own buffers
     else
-      reader_.read(row, rows_at(row), buffer->x.get());
+      reader_.read(tile.first_row, tile.n_rows, const_cast<float*>(tile.x));
   });
 }
 

@@ -1,4 +1,5 @@
-// Raw tiles of a matrix, read ahead by one thread: while one tile is being worked on, the next one is read.
+// Raw tiles of a matrix, read ahead by one thread: while one tile is being worked on, the next one is read. Rows that have to be decoded
+// are kept where they take no more than an eighth of the memory that is left: later sweeps find them there.
 #pragma once
 
 #include <cstdint>
@@ -28,13 +29,15 @@ class MatrixSource final : public TileSource {
   const Tile* next() override;
 
  private:
-  struct Buffer {           // one tile; only one of the two is allocated
-    RowArray<float> x;      // (tile_rows, n_columns)
-    RowArray<double> wide;  // (tile_rows, n_columns)
+  struct Buffer {           // a tile, or all rows; only one of the two is allocated
+    RowArray<float> x;      // (rows, n_columns)
+    RowArray<double> wide;  // (rows, n_columns)
   };
   void allocate(std::int64_t tile_rows);
+  Buffer make_buffer(std::int64_t n_rows) const;
   std::int64_t rows_at(std::int64_t row) const { return std::min(tile_rows_, end_row_ - row); }
-  void read_ahead();  // starts to read the tile of next_row_
+  Tile tile_at(std::int64_t row) const;
+  void read_ahead();  // starts to read the tile of next_row_, unless it is kept
   void wait() noexcept;
 
   Context& context_;
@@ -42,7 +45,9 @@ class MatrixSource final : public TileSource {
   std::int64_t first_row_ = 0, end_row_ = 0;
   std::int64_t tile_rows_ = 0;
   Reservation memory_;
-  Buffer buffers_[2];
+  bool keeps_rows_ = false;
+  std::int64_t kept_end_ = 0;  // where those end that were read
+  Buffer buffers_[2];          // the first one alone where rows are kept
   int filling_ = 0;            // the buffer of the next tile
   std::int64_t next_row_ = 0;  // first row of the next tile, which `pending_` reads
   std::future<void> pending_;
