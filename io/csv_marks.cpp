@@ -67,7 +67,8 @@ HWY_INLINE std::uint64_t odd_prefix(std::uint64_t bits) {
 CsvRows rows_of(const char* text, std::size_t size, bool is_all, char delimiter) {
   CsvRows rows;
   std::int64_t lines = 0;
-  std::uint64_t quoted_before = 0, cell_begins = 1;  // all bits, the lowest one: as the 64 bytes before have left it
+  std::uint64_t quoted_before = 0;  // all bits where the 64 bytes before end within quotes
+  std::uint64_t cell_begins = 1;    // the lowest bit where a cell may begin behind them
   for (std::size_t base = 0; base < size; base += 64) {
     const std::size_t n = size - base;
     const bool is_last = n <= 64;
