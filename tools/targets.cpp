@@ -43,16 +43,17 @@ Wanted parse(const std::string& text, const std::vector<std::string>& known) {
 }
 
 std::vector<double> matrix_column(Session& session, Input& input, std::size_t column) {
-  std::vector<double> values;
-  values.reserve(static_cast<std::size_t>(input.n_rows()));
-  input.raw().rewind();
-  while (const Tile* tile = input.raw().next()) {
+  TileSource& raw = input.raw();
+  std::vector<double> values(static_cast<std::size_t>(raw.n_rows()));
+  raw.rewind();
+  while (const Tile* tile = raw.next())
     visit_cells(*tile, [&](const auto* x) {
-      for (std::int32_t row = 0; row < tile->n_rows; ++row)
-        values.push_back(static_cast<double>(x[std::int64_t{row} * tile->n_columns + static_cast<std::int64_t>(column)]));
+      double* const to = values.data() + (tile->first_row - raw.first_row());
+      session.context().parallel_stretches(tile->n_rows, kBlockRows, [&](std::int64_t first, std::int64_t last) {
+        for (std::int64_t row = first; row < last; ++row)
+          to[row] = static_cast<double>(x[row * tile->n_columns + static_cast<std::int64_t>(column)]);
+      });
     });
-    session.context().check_cancelled();
-  }
   return values;
 }
 
@@ -164,22 +165,13 @@ void require_both_classes(const Input& input, const Target& target) {
                        target.n_positive + target.n_negative));
 }
 
-// Uniform in [0, 1) by customer: `stream` 0 parts held-out from fitted, 1 makes folds.
-class CustomerHash {
- public:
-  CustomerHash(std::uint64_t seed, io::Ids ids) : seed_(seed), ids_(std::move(ids)) {}
-  double uniform(std::size_t i, std::uint64_t stream) const { return random_uniform(seed_, Purpose::split, key(i), stream); }
-
- private:
-  std::uint64_t key(std::size_t i) const {
-    if (const auto* numbers = std::get_if<std::vector<std::int64_t>>(&ids_)) return static_cast<std::uint64_t>((*numbers)[i]);
-    std::uint64_t key = 0;
-    for (const char byte : std::get<std::vector<std::string>>(ids_)[i]) key = mix64(key ^ static_cast<unsigned char>(byte));
-    return key;
-  }
-  std::uint64_t seed_;
-  io::Ids ids_;
-};
+// What a customer's draws hang on, whatever the row.
+std::uint64_t customer_key(const io::Ids& ids, std::size_t i) {
+  if (const auto* numbers = std::get_if<std::vector<std::int64_t>>(&ids)) return static_cast<std::uint64_t>((*numbers)[i]);
+  std::uint64_t key = 0;
+  for (const char byte : std::get<std::vector<std::string>>(ids)[i]) key = mix64(key ^ static_cast<unsigned char>(byte));
+  return key;
+}
 
 // (n_rows) whether a row is of level `train`, of a text beside X or of one that import put into X.
 std::vector<bool> is_train(Session& session, Input& input, const std::string& column) {
@@ -278,27 +270,28 @@ void find_split(Session& session, Input& input, SplitOptions& options) {
 }
 
 std::vector<std::int8_t> split_rows(Session& session, Input& input, const SplitOptions& options) {
-  constexpr std::int64_t kRowsAtOnce = 1 << 16;
+  constexpr std::int64_t kRowsAtOnce = 1 << 16, kStretch = 1 << 12;
+  constexpr std::uint64_t kHoldout = 0, kFold = 1;  // streams of draws
+  Context& context = session.context();
   const std::int64_t n_rows = input.file().n_rows();
   const std::int32_t folds = std::max(options.folds, 1);
-  std::vector<std::int8_t> fold;
-  std::vector<bool> fitted;
-  fold.reserve(static_cast<std::size_t>(n_rows));
-  fitted.reserve(static_cast<std::size_t>(n_rows));
+  const double holdout = options.column.empty() ? options.holdout : 0;
+  std::vector<std::int8_t> fold(static_cast<std::size_t>(n_rows));
   for (std::int64_t first = 0; first < n_rows; first += kRowsAtOnce) {
-    const std::int64_t count = std::min(kRowsAtOnce, n_rows - first);
-    const CustomerHash customers(session.context().seed(), input.file().ids(first, count));
-    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-      fitted.push_back(customers.uniform(i, 0) >= options.holdout);
-      fold.push_back(static_cast<std::int8_t>(customers.uniform(i, 1) * folds));
-    }
-    session.context().check_cancelled();
+    const io::Ids ids = input.file().ids(first, std::min(kRowsAtOnce, n_rows - first));
+    context.parallel_stretches(std::min(kRowsAtOnce, n_rows - first), kStretch, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::uint64_t key = customer_key(ids, static_cast<std::size_t>(i));
+        const auto uniform = [&](std::uint64_t stream) { return random_uniform(context.seed(), Purpose::split, key, stream); };
+        fold[static_cast<std::size_t>(first + i)] =
+            uniform(kHoldout) < holdout ? std::int8_t{-1} : static_cast<std::int8_t>(uniform(kFold) * folds);
+      }
+    });
+    context.check_cancelled();
   }
-  if (const RowSelection* selection = input.selection()) {
-    selection->compact(fold);
-    selection->compact(fitted);
-  }
-  if (!options.column.empty()) fitted = given_split(session, input, options.column);
+  if (const RowSelection* selection = input.selection()) selection->compact(fold);
+  if (options.column.empty()) return fold;
+  const std::vector<bool> fitted = given_split(session, input, options.column);
   for (std::size_t row = 0; row < fold.size(); ++row)
     if (!fitted[row]) fold[row] = -1;
   return fold;
