@@ -43,7 +43,7 @@ std::string positive_level(const ImportedColumn& column, const std::string& posi
     return positive;
   }
   if (column.levels.size() != 2) return {};
-  const std::string yes = affirmative(column.levels);
+  std::string yes = affirmative(column.levels);
   if (yes.empty()) refuse_level(column.name, "is an outcome of two levels, neither of which says yes");
   return yes;
 }
