@@ -1,11 +1,8 @@
 #include "io/csv_table.hpp"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <zlib.h>
 
 #include <optional>
 #include <thread>
@@ -15,7 +12,7 @@
 #include "io/text.hpp"
 #include "tests/support/csv_files.hpp"
 #include "tests/support/files.hpp"
-#include "tests/support/instruction_sets.hpp"
+#include "tests/support/gzip_files.hpp"
 
 namespace coterie::io {
 namespace {
@@ -23,6 +20,7 @@ namespace {
 using coterie::testing::context_with_threads;
 using coterie::testing::message_of;
 using coterie::testing::ScratchFolder;
+using coterie::testing::write_gzip;
 using coterie::testing::write_text;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -74,12 +72,6 @@ Table read_text(std::string_view text, char delimiter = 0) {
 template <class E>
 std::string refusal(std::string_view text) {
   return message_of<E>([&] { read_text(text); });
-}
-
-void write_gzip(const std::filesystem::path& path, std::string_view text, const char* mode = "wb") {
-  gzFile file = gzopen(path.c_str(), mode);
-  gzwrite(file, text.data(), static_cast<unsigned>(text.size()));
-  gzclose(file);
 }
 
 TEST(CsvTable, ReadsHeaderAndRows) {
@@ -202,43 +194,6 @@ TEST(CsvTable, ReadsAgainAfterRewind) {
   const auto context = context_with_threads(1);
   CsvTable csv(*context, {write_text(folder, "t.csv", "a,b\n1,2\n")}, folder.path(), 0);
   for (int pass = 0; pass < 2; ++pass) EXPECT_EQ(read_table(csv).rows, (Rows{{"1", "2"}}));
-}
-
-TEST(CsvBytes, ReadsGzipInPiecesOfAnySize) {
-  const ScratchFolder folder;
-  const auto context = context_with_threads(1);
-  std::string text;
-  for (std::uint64_t i = 0; i < 100'000; ++i) text += i % 3 == 0 ? "again and again " : std::to_string(mix64(i));
-  for (const char* const mode : {"wb0", "wb1", "wb9", "wbh", "wbF"}) {
-    write_gzip(folder / "t.gz", text, mode);
-    CsvBytes bytes(*context, folder / "t.gz", folder.path());
-    for (const std::size_t piece : {std::size_t{97}, std::size_t{4096}, std::size_t{1} << 20}) {
-      bytes.rewind();
-      std::string read, buffer(piece, ' ');
-      while (const std::size_t n = bytes.read(buffer.data(), piece)) read.append(buffer, 0, n);
-      ASSERT_TRUE(read == text) << mode << ' ' << piece;
-    }
-  }
-}
-
-TEST(CsvBytes, NoticesAFileThatGrows) {
-  const ScratchFolder folder;
-  const auto context = context_with_threads(1);
-  CsvBytes bytes(*context, write_text(folder, "t.csv", "a,b\n1,2\n"), folder.path());
-  write_text(folder, "t.csv", "a,b\n1,2\n3,4\n");
-  EXPECT_THAT(message_of<InputError>([&] { bytes.rewind(); }), HasSubstr("changed while it was being read"));
-}
-
-TEST(CsvBytes, RefusesWhatIsNoFile) {
-  const ScratchFolder folder;
-  const auto context = context_with_threads(1);
-  const auto open = [&](const std::filesystem::path& path) {
-    return message_of<InputError>([&] { CsvBytes(*context, path, folder.path()); });
-  };
-  EXPECT_THAT(open(folder / "missing.csv"), HasSubstr("No such file"));
-  EXPECT_THAT(open(folder.path()), HasSubstr("folder"));
-  EXPECT_THAT(open("/dev/null"), HasSubstr("device"));
-  EXPECT_THAT(open(write_text(folder, "empty.csv", "")), HasSubstr("is empty"));
 }
 
 TEST(CsvTable, RefusesRaggedRows) {
@@ -424,47 +379,6 @@ TEST(CsvTable, FailsWhereAByteByByteReaderFails) {
   }
   EXPECT_GT(failed, 40);
 }
-
-// What find_rows() says of texts of a few pieces, which end anywhere; and all their marks.
-void find_rows_of_pieces() {
-  constexpr std::string_view kPieces[] = {"a", "1234567", ",", ",", "\n", "\r\n", "\r", "\"x\"", "\"\"", "\"a\nb\r\"", "\"c\"\"d\"", "5\""};
-  int irregular = 0;
-  for (std::uint64_t seed = 0; seed < 20'000; ++seed) {
-    std::uint64_t draw = seed << 32;
-    std::string text;
-    for (std::uint64_t pieces = mix64(draw++) % 60; pieces > 0; --pieces) text += kPieces[mix64(draw++) % std::size(kPieces)];
-    text.resize(mix64(draw++) % (text.size() + 1));
-    CsvRows expected;
-    std::int64_t lines = 0;
-    const bool is_all = seed % 2 == 0;
-    bool quoted = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-      const char before = i == 0 ? '\n' : text[i - 1], c = text[i];
-      const bool feed_follows = i + 1 < text.size() ? text[i + 1] == '\n' : !is_all;
-      if (c == '"') quoted = !quoted;
-      if (c == '"' && quoted && before != ',' && before != '\n' && before != '\r' && before != '"') expected.is_regular = false;
-      const bool line_ends = c == '\n' || (c == '\r' && !quoted && !feed_follows);
-      lines += line_ends ? 1 : 0;
-      if (line_ends && !quoted) expected = {i + 1, lines, expected.is_regular};
-    }
-    if (is_all) expected = {text.size(), lines, expected.is_regular};
-    const std::string padded = text + "\n,\"" + std::string(kCsvPadding, '\n');
-    const CsvRows rows = find_rows(std::string_view(padded).substr(0, text.size()), is_all, ',');
-    const std::string terminated = text + std::string(kCsvPadding, '\0');
-    CsvMarks marks(std::string_view(terminated).substr(0, text.size()), ',');
-    for (std::size_t i = text.find_first_of(",\"\r\n"); i < text.size(); i = text.find_first_of(",\"\r\n", i + 1))
-      ASSERT_EQ(marks.next(), i);
-    ASSERT_EQ(marks.next(), text.size());
-    ASSERT_EQ(rows.is_regular, expected.is_regular) << text;
-    irregular += expected.is_regular ? 0 : 1;
-    if (!expected.is_regular) continue;
-    ASSERT_EQ(rows.bytes, expected.bytes) << text;
-    ASSERT_EQ(rows.lines, expected.lines) << text;
-  }
-  EXPECT_GT(irregular, 2'000);
-  EXPECT_LT(irregular, 18'000);
-}
-TEST(CsvMarks, FindRowsOnEveryInstructionSet) { testing::for_each_instruction_set(find_rows_of_pieces); }
 
 TEST(CsvTable, ReadsShardsOneBehindTheOther) {
   const ScratchFolder folder;

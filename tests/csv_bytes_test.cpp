@@ -1,0 +1,59 @@
+#include "io/csv_bytes.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "host/error.hpp"
+#include "host/random.hpp"
+#include "tests/support/csv_files.hpp"
+#include "tests/support/gzip_files.hpp"
+
+namespace coterie::io {
+namespace {
+
+using coterie::testing::context_with_threads;
+using coterie::testing::message_of;
+using coterie::testing::ScratchFolder;
+using coterie::testing::write_gzip;
+using coterie::testing::write_text;
+using ::testing::HasSubstr;
+
+TEST(CsvBytes, ReadsGzipInPiecesOfAnySize) {
+  const ScratchFolder folder;
+  const auto context = context_with_threads(1);
+  std::string text;
+  for (std::uint64_t i = 0; i < 100'000; ++i) text += i % 3 == 0 ? "again and again " : std::to_string(mix64(i));
+  for (const char* const mode : {"wb0", "wb1", "wb9", "wbh", "wbF"}) {
+    write_gzip(folder / "t.gz", text, mode);
+    CsvBytes bytes(*context, folder / "t.gz", folder.path());
+    for (const std::size_t piece : {std::size_t{97}, std::size_t{4096}, std::size_t{1} << 20}) {
+      bytes.rewind();
+      std::string read, buffer(piece, ' ');
+      while (const std::size_t n = bytes.read(buffer.data(), piece)) read.append(buffer, 0, n);
+      ASSERT_TRUE(read == text) << mode << ' ' << piece;
+    }
+  }
+}
+
+TEST(CsvBytes, NoticesAFileThatGrows) {
+  const ScratchFolder folder;
+  const auto context = context_with_threads(1);
+  CsvBytes bytes(*context, write_text(folder, "t.csv", "a,b\n1,2\n"), folder.path());
+  write_text(folder, "t.csv", "a,b\n1,2\n3,4\n");
+  EXPECT_THAT(message_of<InputError>([&] { bytes.rewind(); }), HasSubstr("changed while it was being read"));
+}
+
+TEST(CsvBytes, RefusesWhatIsNoFile) {
+  const ScratchFolder folder;
+  const auto context = context_with_threads(1);
+  const auto open = [&](const std::filesystem::path& path) {
+    return message_of<InputError>([&] { CsvBytes(*context, path, folder.path()); });
+  };
+  EXPECT_THAT(open(folder / "missing.csv"), HasSubstr("No such file"));
+  EXPECT_THAT(open(folder.path()), HasSubstr("folder"));
+  EXPECT_THAT(open("/dev/null"), HasSubstr("device"));
+  EXPECT_THAT(open(write_text(folder, "empty.csv", "")), HasSubstr("is empty"));
+}
+
+}  // namespace
+}  // namespace coterie::io
