@@ -12,9 +12,12 @@
 namespace coterie::io {
 namespace {
 
-constexpr std::size_t kBatchesPerThread = 4;
+constexpr std::int64_t kBatchesPerThread = 4;
 constexpr std::size_t kHeaderBytes = std::size_t{1} << 16;  // most are shorter
 constexpr std::size_t kMostBytes = std::size_t{1} << 25;    // of the batches that come at once, where rows are long
+
+// Of a batch: with its cells in the cache of a core, but rows enough for what is kept by column to come into the cache for.
+std::size_t block_bytes(std::size_t n_columns) { return std::clamp(n_columns << 9, std::size_t{1} << 16, std::size_t{1} << 22); }
 
 bool is_number(std::string_view text) {
   double value;
@@ -70,11 +73,9 @@ void check_header(const std::vector<std::string>& first, const std::vector<std::
 }  // namespace
 
 bool CsvBatch::take_block(CsvBlocks& blocks, std::size_t n_columns) {
-  // With its cells in the cache of a core, but rows enough for what is kept by column to come into the cache for.
-  const std::size_t bytes = std::clamp(n_columns << 9, std::size_t{1} << 16, std::size_t{1} << 22);
   cells_.clear();
   lines_.clear();
-  if (!blocks.next(bytes, text_)) return false;
+  if (!blocks.next(block_bytes(n_columns), text_)) return false;
   first_line_ = blocks.first_line();
   delimiter_ = blocks.delimiter();
   return true;
@@ -129,7 +130,16 @@ CsvTable::CsvTable(Context& context, const std::vector<std::filesystem::path>& p
     if (header_.empty()) header_ = header;
     check_header(header_, header, files_.front()->name(), files_.back()->name());
   }
-  for (Batches& batches : batches_) batches.all.resize(kBatchesPerThread * static_cast<std::size_t>(context.threads()));
+  make_batches();
+}
+
+// At least one; more where they take no more than an eighth of the memory that is left.
+void CsvTable::make_batches() {
+  const auto bytes = static_cast<std::int64_t>(block_bytes(header_.size()) * batches_.size() * 3);  // text, and where its cells lie
+  const std::int64_t most = std::max<std::int64_t>(context_.memory().available() / 8 / bytes, 1);
+  const std::int64_t n = std::min<std::int64_t>(std::int64_t{context_.threads()} * kBatchesPerThread, most);
+  context_.memory().try_reserve(n * bytes, memory_);
+  for (Batches& batches : batches_) batches.all.resize(static_cast<std::size_t>(n));
 }
 
 void CsvTable::rewind() {

@@ -66,6 +66,7 @@ class CsvTable {
     std::size_t n = 0;           // of them that hold rows
     std::exception_ptr problem;  // behind those rows
   };
+  void make_batches();
   void fill(Batches& batches);
   bool fill(CsvBatch& batch);  // false after the last row
   bool open_next_file();
@@ -77,6 +78,7 @@ class CsvTable {
   std::unique_ptr<CsvBlocks> blocks_;
   std::size_t next_file_ = 0;
   std::int64_t next_row_ = 0;
+  Reservation memory_;
   std::array<Batches, 2> batches_;  // in use, and being filled
   std::size_t filling_ = 0;
   std::future<void> filled_;  // the last member: its end waits for the thread
