@@ -118,6 +118,7 @@ std::int64_t bytes_of(CellKind kind) {
 
 namespace {
 
+// By way of the widest: codes and answers are not worth a conversion per instruction set of their own.
 template <class T>
 void narrow(StoredCell cell, const std::byte* from, std::int64_t n, T* to) {
   constexpr std::int64_t kStrip = 512;

@@ -77,7 +77,8 @@ void ColumnTally::add_other(const Row& row, std::string_view cell, char decimal)
     return note(row, first_missing);
   }
   const bool is_date = is_dashed(cell) && add_date(cell);
-  if (const double value = is_date ? kNoDecimal : number_or_nan(cell, decimal); !std::isnan(value)) return add_number(row, cell, value);
+  if (const double value = is_date ? kNoNumber : other_number_or_nan(cell, decimal); !std::isnan(value))
+    return add_number(row, cell, value);
   longest = std::max(longest, cell.size());
   levels.add(cell);
   note(row, first_no_number);

@@ -28,7 +28,6 @@ std::size_t significant_digits(std::string_view cell) {
   return up_to_last;
 }
 
-constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 double long_number(std::string_view cell) {
   double value;
   const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
@@ -39,11 +38,6 @@ double long_number(std::string_view cell) {
     return tiny ? 0.0 : cell.front() == '-' ? -infinity : infinity;
   }
   return error == std::errc() ? value : kNoNumber;
-}
-
-double plain_number(std::string_view cell) {
-  const double value = cell.size() - 1 < sizeof(std::uint64_t) ? short_number(load_bytes(cell), cell.size(), '.') : kNoNumber;
-  return std::isnan(value) ? long_number(cell) : value;
 }
 
 // `n` digits at `from`, or -1.
@@ -69,19 +63,19 @@ bool is_missing_token(std::string_view cell) {
 }
 
 double number_or_nan(std::string_view cell, char decimal) {
+  const double value = cell.size() - 1 < sizeof(std::uint64_t) ? short_number(load_bytes(cell), cell.size(), decimal) : kNoNumber;
+  return std::isnan(value) ? other_number_or_nan(cell, decimal) : value;
+}
+
+double other_number_or_nan(std::string_view cell, char decimal) {
   if (cell.starts_with('+') && cell.size() > 1 && cell[1] != '-') cell.remove_prefix(1);
   if (cell.empty()) return kNoNumber;
-  if (decimal == '.') return plain_number(cell);
+  if (decimal == '.') return long_number(cell);
   constexpr std::size_t kLongest = 64;  // more digits than any number has that somebody measured
   char with_point[kLongest];
   if (cell.size() > kLongest || cell.find('.') != std::string_view::npos) return kNoNumber;
   std::replace_copy(cell.begin(), cell.end(), with_point, decimal, '.');
-  return plain_number({with_point, cell.size()});
-}
-
-double padded_number_or_nan(std::string_view cell, char decimal) {
-  const double value = padded_short_number(cell, decimal);
-  return std::isnan(value) ? number_or_nan(cell, decimal) : value;
+  return long_number({with_point, cell.size()});
 }
 
 bool long_survives_float32(std::string_view cell, double value) {
@@ -90,7 +84,7 @@ bool long_survives_float32(std::string_view cell, double value) {
   if (is_normal_float32(value) && significant_digits(cell) <= std::numeric_limits<float>::digits10) return true;
   char text[32];
   const auto [end, error] = std::to_chars(text, text + sizeof text, static_cast<float>(value));
-  return error == std::errc() && plain_number({text, static_cast<std::size_t>(end - text)}) == value;
+  return error == std::errc() && number_or_nan({text, static_cast<std::size_t>(end - text)}) == value;
 }
 
 bool is_all_digits(std::string_view cell) { return std::all_of(cell.begin(), cell.end(), is_digit); }

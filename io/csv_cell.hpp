@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "host/id_key.hpp"
+#include "io/short_number.hpp"
 
 namespace coterie::io {
 
@@ -25,8 +26,12 @@ inline std::optional<double> parse_number(std::string_view cell, char decimal = 
   return std::isnan(value) ? std::nullopt : std::optional(value);
 }
 
+double other_number_or_nan(std::string_view cell, char decimal);  // the same of what is no short number (short_number.hpp)
 // The same of a cell from whose begin 8 bytes can be read, as of every cell of a CsvBatch.
-double padded_number_or_nan(std::string_view cell, char decimal = '.');
+inline double padded_number_or_nan(std::string_view cell, char decimal = '.') {
+  const double value = padded_short_number(cell, decimal);
+  return std::isnan(value) ? other_number_or_nan(cell, decimal) : value;
+}
 
 inline bool is_normal_float32(double value) {
   return std::abs(value) >= std::numeric_limits<float>::min() && std::abs(value) <= std::numeric_limits<float>::max();

@@ -57,10 +57,13 @@ void write_frame_cell(CsvWriter& csv, const DataFrame::Column& column, std::size
 
 }  // namespace
 
+char* CsvText::make_room(std::size_t n_bytes) {
+  if (bytes_.size() - size_ < n_bytes) bytes_.resize(std::max(2 * bytes_.size(), size_ + n_bytes));
+  return bytes_.data() + size_;
+}
+
 char* CsvText::begin_cell(std::size_t most_bytes) {
-  const std::size_t needed = size_ + most_bytes + 4;  // a comma before it, or a lone empty cell and a line end behind
-  if (needed > bytes_.size()) bytes_.resize(std::max(2 * bytes_.size(), needed));
-  char* to = bytes_.data() + size_;
+  char* to = make_room(most_bytes + 1);
   if (row_begun_) *to++ = ',';
   row_begun_ = true;
   return to;
@@ -99,10 +102,8 @@ void CsvText::boolean(bool cell) {
 void CsvText::missing() { end_cell(begin_cell(0)); }
 
 void CsvText::end_row() {
-  const bool is_empty = size_ == row_start_;
-  row_begun_ = false;
-  char* to = begin_cell(0);
-  if (is_empty) to = std::fill_n(to, 2, '"');  // a lone empty cell must not become an empty line, which readers skip
+  char* to = make_room(3);
+  if (size_ == row_start_) to = std::fill_n(to, 2, '"');  // a lone empty cell must not become an empty line, which readers skip
   *to++ = '\n';
   end_cell(to);
   row_start_ = size_;

@@ -32,6 +32,7 @@ class CsvText {
   void clear() { size_ = row_start_ = 0; }
 
  private:
+  char* make_room(std::size_t n_bytes);      // behind what there is
   char* begin_cell(std::size_t most_bytes);  // where it goes
   void end_cell(const char* end) { size_ = static_cast<std::size_t>(end - bytes_.data()); }
   template <class T>

@@ -102,7 +102,8 @@ bool ImportRows::is_stale(const CsvBatch& batch, std::int64_t row, RowCounts& co
 }
 
 void ImportRows::judge(const CsvBatch& batch, Verdicts& verdicts) const {
-  verdicts = {.counts = {.read = batch.n_rows()}, .keep = std::vector<char>(static_cast<std::size_t>(batch.n_rows()), 1)};
+  verdicts.counts = {.read = batch.n_rows()};
+  verdicts.keep.assign(static_cast<std::size_t>(batch.n_rows()), 1);
   if (erase_.empty() && !activity_) return;
   for (std::int64_t row = 0; row < batch.n_rows(); ++row) {
     const bool erased = is_erased(batch, row), stale = !erased && is_stale(batch, row, verdicts.counts);
@@ -209,15 +210,15 @@ void ImportRows::drop_all_but_one(const std::vector<KeyedRow>& group) {
 }
 
 void ImportRows::refuse_repeats(std::int64_t first_repeat) {
-  std::string place = "the table";
   table_.rewind();
   for (auto batches = table_.next(); !batches.empty(); batches = table_.next())
     for (const CsvBatch& batch : batches)
-      if (const std::int64_t row = first_repeat - batch.first_row(); row >= 0 && row < batch.n_rows()) place = table_.place(batch, row);
-  throw ContentsError(
-      fmt::format("The column {} repeats ids, the first in {}. Nothing was written. --on-duplicate first or last keeps one row of "
-                  "each, sum adds their numbers up.",
-                  shown(table_.header()[*id_]), place));
+      if (const std::int64_t row = first_repeat - batch.first_row(); row < batch.n_rows())
+        throw ContentsError(
+            fmt::format("The column {} repeats ids, the first in {}. Nothing was written. --on-duplicate first or last keeps one row of "
+                        "each, sum adds their numbers up.",
+                        shown(table_.header()[*id_]), table_.place(batch, row)));
+  throw InternalError("a repeated id was found and cannot be found again; the input changed while it was read");
 }
 
 bool ImportRows::may_be_amount(std::size_t column) const {

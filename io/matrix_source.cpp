@@ -75,7 +75,11 @@ const Tile* MatrixSource::next() {
   }
   if (!pending_.valid()) read_ahead();
   if (pending_.valid()) pending_.get();
-  tile_ = tile_at(next_row_);
+  tile_ = {.x = is_wide() ? nullptr : buffer().x.get() + first_cell(),
+           .wide = is_wide() ? buffer().wide.get() + first_cell() : nullptr,
+           .first_row = next_row_,
+           .n_rows = static_cast<std::int32_t>(rows_at(next_row_)),
+           .n_columns = n_columns()};
   next_row_ += tile_.n_rows;
   kept_end_ = std::max(kept_end_, next_row_);
   filling_ = 1 - filling_;
@@ -83,23 +87,13 @@ const Tile* MatrixSource::next() {
   return &tile_;
 }
 
-Tile MatrixSource::tile_at(std::int64_t row) const {
-  const Buffer& buffer = buffers_[keeps_rows_ ? 0 : filling_];
-  const std::int64_t cell = keeps_rows_ ? (row - first_row_) * n_columns() : 0;
-  return {.x = is_wide() ? nullptr : buffer.x.get() + cell,
-          .wide = is_wide() ? buffer.wide.get() + cell : nullptr,
-          .first_row = row,
-          .n_rows = static_cast<std::int32_t>(rows_at(row)),
-          .n_columns = n_columns()};
-}
-
 void MatrixSource::read_ahead() {
   if (keeps_rows_ && next_row_ < kept_end_) return;
-  pending_ = std::async(std::launch::async, [this, tile = tile_at(next_row_)] {
+  pending_ = std::async(std::launch::async, [this, row = next_row_, to = &buffer(), cell = first_cell()] {
     if (is_wide())
-      reader_.read(tile.first_row, tile.n_rows, const_cast<double*>(tile.wide));  // our own buffers
+      reader_.read(row, rows_at(row), to->wide.get() + cell);
     else
-      reader_.read(tile.first_row, tile.n_rows, const_cast<float*>(tile.x));
+      reader_.read(row, rows_at(row), to->x.get() + cell);
   });
 }
 

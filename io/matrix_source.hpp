@@ -36,7 +36,8 @@ class MatrixSource final : public TileSource {
   void allocate(std::int64_t tile_rows);
   Buffer make_buffer(std::int64_t n_rows) const;
   std::int64_t rows_at(std::int64_t row) const { return std::min(tile_rows_, end_row_ - row); }
-  Tile tile_at(std::int64_t row) const;
+  Buffer& buffer() { return buffers_[keeps_rows_ ? 0 : filling_]; }                                     // of the tile of next_row_
+  std::int64_t first_cell() const { return keeps_rows_ ? (next_row_ - first_row_) * n_columns() : 0; }  // of that tile there
   void read_ahead();  // starts to read the tile of next_row_, unless it is kept
   void wait() noexcept;
 

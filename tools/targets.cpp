@@ -287,7 +287,6 @@ std::vector<std::int8_t> split_rows(Session& session, Input& input, const SplitO
             uniform(kHoldout) < holdout ? std::int8_t{-1} : static_cast<std::int8_t>(uniform(kFold) * folds);
       }
     });
-    context.check_cancelled();
   }
   if (const RowSelection* selection = input.selection()) selection->compact(fold);
   if (options.column.empty()) return fold;
