@@ -31,6 +31,7 @@ void DeviceBudget::take(std::size_t bytes) {
   account.taken += more;
 }
 
+std::int64_t DeviceBudget::left() noexcept { return account.most - account.taken; }
 void DeviceBudget::give_back(std::size_t bytes) noexcept { account.taken -= static_cast<std::int64_t>(bytes); }
 
 }  // namespace coterie::COTERIE_GPU

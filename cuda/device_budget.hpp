@@ -18,6 +18,7 @@ class DeviceBudget {
 
   static void take(std::size_t bytes);  // OutOfDeviceMemory, and nothing is taken
   static void give_back(std::size_t bytes) noexcept;
+  static std::int64_t left() noexcept;  // bytes
 
  private:
   std::int64_t before_;

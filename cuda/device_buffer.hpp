@@ -5,6 +5,7 @@
 #include <span>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "cuda/check.hpp"
 #include "cuda/device_budget.hpp"
@@ -73,11 +74,18 @@ using DeviceBuffer = Buffer<T, DeviceMemory>;
 template <class T>
 using PinnedBuffer = Buffer<T, PinnedMemory>;
 
-// Asynchronous when the host side is pinned: then it must live and, going to the device, stay unchanged until the
-// stream has got there.
+// The host side must live and, going to the device, stay unchanged until the stream has got there: only where pageable memory has to be
+// staged does the runtime wait for it.
 template <class T>
 void copy_to_device(T* to, const T* from, std::size_t size, cudaStream_t stream) {
   if (size > 0) check(cudaMemcpyAsync(to, from, size * sizeof(T), cudaMemcpyHostToDevice, stream));
+}
+// What `from` holds, which may then change or end.
+template <class T>
+void upload(DeviceBuffer<T>& to, const std::vector<T>& from, cudaStream_t stream) {
+  to.ensure(from.size());
+  copy_to_device(to.data(), from.data(), from.size(), stream);
+  check(cudaStreamSynchronize(stream));
 }
 template <class T>
 void copy_to_host(T* to, const T* from, std::size_t size, cudaStream_t stream) {

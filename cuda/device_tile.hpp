@@ -8,7 +8,7 @@ namespace coterie::COTERIE_GPU {
 
 class DeviceTile {
  public:
-  // The result lives until the next call; its copies are in `stream` before whatever follows.
+  // The result lives until the next call; a host tile may end after this one.
   const Tile& get(const Tile& tile, cudaStream_t stream) {
     if (tile.memory == Memory::device) return tile;
     tile_ = tile;
@@ -20,6 +20,7 @@ class DeviceTile {
     tile_.label = copy(label_, tile.label, n_rows, stream);
     tile_.target = copy(target_, tile.target, n_rows * static_cast<std::size_t>(tile.n_targets), stream);
     tile_.fold = copy(fold_, tile.fold, n_rows, stream);
+    check(cudaStreamSynchronize(stream));
     return tile_;
   }
 

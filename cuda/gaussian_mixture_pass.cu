@@ -127,13 +127,13 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
     n_models_ = models.size();
     if (work_.size() < n_models_) work_.resize(n_models_);
     std::size_t n_sums = 0;
-    std::vector<double> per_bound;
+    host_per_bound_.clear();
     for (std::size_t m = 0; m < n_models_; ++m) {
-      prepare(work_[m], *models[m], per_bound);
+      prepare(work_[m], *models[m], host_per_bound_);
       work_[m].first_sum = std::exchange(n_sums, n_sums + work_[m].counts.all());
     }
-    per_bound_.ensure(per_bound.size());
-    copy_to_device(per_bound_.data(), per_bound.data(), per_bound.size(), stream());
+    per_bound_.ensure(host_per_bound_.size());
+    copy_to_device(per_bound_.data(), host_per_bound_.data(), host_per_bound_.size(), stream());
     sums_.ensure(n_sums);
     host_sums_.ensure(n_sums);
     fill_zero(sums_.data(), n_sums, stream());
@@ -311,8 +311,9 @@ class GaussianMixturePass final : public gaussian_mixture::Pass {
   std::vector<float> center_;  // (n_columns)
   std::vector<Work> work_;     // by model, and what earlier sweeps have left
   std::size_t n_models_ = 0;
-  DeviceBuffer<double> per_bound_;  // (n_models, n_columns)
-  DeviceBuffer<FixedPoint> sums_;   // of all models
+  std::vector<double> host_per_bound_;  // (n_models, n_columns)
+  DeviceBuffer<double> per_bound_;
+  DeviceBuffer<FixedPoint> sums_;  // of all models
   PinnedBuffer<FixedPoint> host_sums_;
   DeviceBuffer<double> block_moments_;       // MixtureSweep::block_moments of whichever model runs
   DeviceBuffer<std::uint16_t> member_rows_;  // likewise

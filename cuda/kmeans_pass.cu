@@ -123,8 +123,7 @@ class KMeansPass final : public kmeans::Pass {
       scale[j] = std::ldexp(1.0f, std::min(exponent, kLargest));
       scale[d + j] = std::ldexp(1.0f, std::max(exponent - kLargest, 0));
     }
-    scale_ = DeviceBuffer<float>(scale.size());
-    copy_to_device(scale_.data(), scale.data(), scale.size(), stream());
+    upload(scale_, scale, stream());
   }
 
   using Kernel = void (*)(Sweep);

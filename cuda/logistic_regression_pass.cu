@@ -32,9 +32,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     std::vector<float> columns = center_of(grid, moments);
     const std::vector<float> scale = logistic_regression::column_scales(grid, moments);
     columns.insert(columns.end(), scale.begin(), scale.end());
-    columns_.ensure(columns.size());
-    copy_to_device(columns_.data(), columns.data(), columns.size(), stream());
-    device_.compute.synchronize();
+    upload(columns_, columns, stream());
     shape_ = choose_shape(device.shared_bytes);
     allow_shared_memory(std::make_integer_sequence<int, kNewtonModels>());
   }
@@ -50,9 +48,9 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
     copy_to_device(parameters_.data(), parameters.data(), parameters.size(), stream());
     copy_to_device(effects_.data(), effects.data(), effects.size(), stream());
     copy_to_device(per_quantum_.data(), per_quantum.data(), per_quantum.size(), stream());
+    device_.compute.synchronize();
     n_sums_ = per_quantum.size();
     reserve();
-    device_.compute.synchronize();
   }
 
   void accumulate(const Tile& host_or_device_tile) override {

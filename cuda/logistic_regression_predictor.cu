@@ -131,9 +131,7 @@ class LogisticRegressionPredictor final : public logistic_regression::Predictor 
       values.insert(values.end(), model->segment_effects.begin(), model->segment_effects.end());
       values.resize(values.size() + n_segments - model->segment_effects.size());
     }
-    values_.ensure(values.size());
-    copy_to_device(values_.data(), values.data(), values.size(), stream());
-    device_.compute.synchronize();
+    upload(values_, values, stream());
     const std::int32_t n_columns = models.front()->n_columns;
     const std::size_t n_coefficients = models.size() * static_cast<std::size_t>(n_columns);
     models_ = {.coefficients = values_.data(),

@@ -108,10 +108,8 @@ class MomentsPass final : public profile::MomentsPass {
       units[i] = {scale, frame.pivot[i] * scale};
       quanta[i] = std::ldexp(1.0, frame.fraction_bits[i]);
     }
-    units_.ensure(n);
-    quanta_.ensure(n);
-    copy_to_device(units_.data(), units.data(), n, stream());
-    copy_to_device(quanta_.data(), quanta.data(), n, stream());
+    upload(units_, units, stream());
+    upload(quanta_, quanta, stream());
     limbs_.ensure(2 * kMomentLimbs * n);
     fill_zero(limbs_.data(), 2 * kMomentLimbs * n, stream());
     slices_ = {cut_columns(scope_.n_columns, kMomentThreads), slot_bytes() <= device_.shared_bytes, 0};

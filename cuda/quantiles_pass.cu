@@ -145,8 +145,7 @@ class QuantilesPass final : public quantiles::Pass {
       for (std::size_t i = 0; i < slots[cell].size(); ++i)
         wanted[first + i / 4 * n_columns].value[i % 4] = wanted_key<Key>(slots[cell][i], cell);
     }
-    buffer.ensure(wanted.size());
-    copy_to_device(buffer.data(), wanted.data(), wanted.size(), stream());
+    upload(buffer, wanted, stream());
   }
 
   // cell: a group and column, which look for the slot

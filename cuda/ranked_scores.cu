@@ -19,9 +19,9 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <limits>
 #include <memory>
-#include <new>
 #include <string>
 
 #include "cuda/device_buffer.hpp"
@@ -112,12 +112,22 @@ struct TieAt {
   }
 };
 
+// Where Thrust takes what it needs in passing, so that it counts in the budget as buffers do.
+struct Scratch {
+  using value_type = std::byte;
+  static std::byte* allocate(std::ptrdiff_t bytes) {
+    return static_cast<std::byte*>(DeviceMemory::allocate(static_cast<std::size_t>(bytes)));
+  }
+  static void deallocate(std::byte* address, std::size_t bytes) { DeviceMemory::release(address, bytes); }
+};
+Scratch scratch;
+
 auto policy(DeviceContext& device) {
 #ifdef COTERIE_EMULATED
   device.compute.synchronize();  // its copies; what follows runs at once
-  return thrust::device;
+  return thrust::device(scratch);
 #else
-  return thrust::cuda::par.on(device.compute.get());
+  return thrust::cuda::par(scratch).on(device.compute.get());
 #endif
 }
 
@@ -280,8 +290,8 @@ std::vector<double> cuts(Context& context, DeviceContext& device, std::span<cons
     for (std::int64_t row = begins[piece]; row < begins[piece + 1]; ++row) *to++ = score[static_cast<std::size_t>(row)] + 0.0;
   });
   DeviceBuffer<double> found(ranks.size());
-  DeviceBuffer<std::int64_t> at(ranks.size());
-  copy_to_device(at.data(), ranks.data(), ranks.size(), device.compute.get());
+  DeviceBuffer<std::int64_t> at;
+  upload(at, ranks, device.compute.get());
   thrust::sort(policy(device), sorted.data(), sorted.data() + sorted.size());
   const auto wanted = thrust::make_permutation_iterator(sorted.data(), at.data());
   thrust::copy(policy(device), wanted, wanted + std::ssize(ranks), found.data());
@@ -298,13 +308,12 @@ struct Need {
 // f(the host memory), or what `otherwise` gives where memory does not allow it.
 template <class F, class Otherwise>
 auto if_it_fits(Context& context, const DeviceContext& device, const Need& need, F&& f, Otherwise&& otherwise) {
-  if (need.device_bytes > static_cast<std::size_t>(device.memory_bytes)) return otherwise();
+  if (static_cast<std::int64_t>(need.device_bytes) > std::min(device.memory_bytes, DeviceBudget::left())) return otherwise();
   auto memory = std::make_shared<Reservation>();
   if (!context.memory().try_reserve(static_cast<std::int64_t>(need.host_bytes), *memory)) return otherwise();
   try {
     return f(memory);
   } catch (const OutOfDeviceMemory&) {
-  } catch (const std::bad_alloc&) {  // Thrust's, for scratch
   } catch (const thrust::system_error& error) {
     throw DeviceError(std::string("sorting scores on the device failed: ") + error.what() + ". Nothing was written. Use --device cpu");
   }

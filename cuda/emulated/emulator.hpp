@@ -38,7 +38,7 @@ struct Emulator {
   std::int64_t copied_to_device = 0;  // bytes
   std::int64_t allocations = 0;       // of device memory and of pinned memory
   std::int64_t operations = 0;        // launches, copies and fills
-  std::int64_t waits = 0;             // of the host for what is in streams: asked for, or because memory is pageable or given back
+  std::int64_t waits = 0;  // of the host for what is in streams: asked for, or to be feared because memory is pageable or given back
 };
 
 Emulator& emulator();
