@@ -29,14 +29,17 @@ std::int64_t sample_rows(std::int64_t n_rows, std::int32_t n_columns) {
 class SurveyPass {
  public:
   SurveyPass(Context& context, std::int64_t n_rows, const TileSource& raw, std::vector<char> active)
-      : context_(context), n_columns_(raw.n_columns()), active_(std::move(active)) {
-    const std::int64_t capacity = sample_rows(n_rows, n_columns_);
-    threshold_ = sample_threshold(capacity, n_rows);
-    floats_per_cell_ = raw.is_wide() ? 2 : 1;
-    for (int worker = 0; worker < context.threads(); ++worker) workers_.push_back(empty_survey(capacity));
-  }
+      : context_(context),
+        n_columns_(raw.n_columns()),
+        active_(std::move(active)),
+        floats_per_cell_(raw.is_wide() ? 2 : 1),
+        capacity_(sample_rows(n_rows, n_columns_)),
+        threshold_(sample_threshold(capacity_, n_rows)) {}
 
-  void begin(int) {}
+  void begin(int) {
+    workers_.clear();
+    for (int worker = 0; worker < context_.threads(); ++worker) workers_.push_back(empty_survey());
+  }
 
   void accumulate(const Tile& tile) {
     const std::int64_t blocks = (tile.n_rows + kBlockRows - 1) / kBlockRows;
@@ -52,7 +55,7 @@ class SurveyPass {
   ColumnSurvey finish() { return merge_workers(std::move(workers_)); }
 
  private:
-  ColumnSurvey empty_survey(std::int64_t capacity) const {
+  ColumnSurvey empty_survey() const {
     const auto columns = static_cast<std::size_t>(n_columns_);
     const std::vector<std::int64_t> none(columns);
     constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -63,7 +66,7 @@ class SurveyPass {
             .fractional = none,
             .min = std::vector<double>(columns, kInfinity),
             .max = std::vector<double>(columns, -kInfinity),
-            .sample = FirstRows(capacity, n_columns_ * floats_per_cell_),
+            .sample = FirstRows(capacity_, n_columns_ * floats_per_cell_),
             .first_missing = FirstRows(kFirstCells, 0),
             .first_infinite = FirstRows(kFirstCells, 0),
             .sample_memory = {}};
@@ -125,8 +128,9 @@ class SurveyPass {
   Context& context_;
   std::int32_t n_columns_;
   std::vector<char> active_;  // (n_columns)
-  std::int32_t floats_per_cell_ = 1;
-  std::uint64_t threshold_ = 0;
+  std::int32_t floats_per_cell_;
+  std::int64_t capacity_;  // of the sample
+  std::uint64_t threshold_;
   std::vector<ColumnSurvey> workers_;
 };
 

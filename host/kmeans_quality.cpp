@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "host/kmeans.hpp"
+#include "host/merge.hpp"
 #include "host/passes.hpp"
 
 namespace coterie::kmeans {
@@ -22,6 +23,12 @@ double distance_quantum(const Grid& grid) {
   return std::ldexp(1.0, exponent - 30);
 }
 
+// To the nearest whole number, 0 <= x < 2^52: as std::llround, without a call for every row.
+std::int64_t rounded(double x) {
+  const auto whole = static_cast<std::int64_t>(x);
+  return whole + (x - static_cast<double>(whole) >= 0.5 ? 1 : 0);
+}
+
 struct QualityStatistics {
   std::vector<WideSums> margins;    // by model: one sum of w * margin
   std::vector<WideSums> distances;  // by model: (n_clusters) sum of w * distance to the own center
@@ -33,42 +40,53 @@ struct QualityStatistics {
 
 class QualityPass {
  public:
-  QualityPass(double quantum, const std::function<std::unique_ptr<Predictor>()>& make_predictor)
-      : quantum_(quantum), make_predictor_(make_predictor) {}
+  QualityPass(Context& context, double quantum, const std::function<std::unique_ptr<Predictor>()>& make_predictor)
+      : context_(context), quantum_(quantum), make_predictor_(make_predictor) {}
 
   void begin(std::span<const Model> models) {
+    predictors_.clear();
+    QualityStatistics none;
     for (const Model& model : models) {
       predictors_.push_back(make_predictor_());
       predictors_.back()->begin(model);
-      statistics_.margins.emplace_back(1);
-      statistics_.distances.emplace_back(static_cast<std::size_t>(model.n_clusters));
+      none.margins.emplace_back(1);
+      none.distances.emplace_back(static_cast<std::size_t>(model.n_clusters));
     }
+    workers_.assign(static_cast<std::size_t>(context_.threads()), none);
   }
 
   void accumulate(const Tile& tile) {
-    for (std::size_t m = 0; m < predictors_.size(); ++m)
-      add(predictors_[m]->predict(tile), tile, statistics_.margins[m], statistics_.distances[m]);
+    for (std::size_t m = 0; m < predictors_.size(); ++m) {
+      const Assignment rows = predictors_[m]->predict(tile);
+      context_.parallel_for((tile.n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
+        QualityStatistics& sums = workers_[static_cast<std::size_t>(worker)];
+        add_block(rows, tile, block, sums.margins[m], sums.distances[m]);
+      });
+    }
   }
 
-  QualityStatistics finish() { return std::move(statistics_); }
+  QualityStatistics finish() { return merge_workers(std::move(workers_)); }
 
  private:
-  void add(const Assignment& rows, const Tile& tile, WideSums& margins, WideSums& distances) const {
+  void add_block(const Assignment& rows, const Tile& tile, std::int64_t block, WideSums& margins, WideSums& distances) const {
     int128 margin_sum = 0;
     std::vector<int128> distance_sums(distances.size());
-    for (std::size_t i = 0; i < rows.label.size(); ++i) {
+    const auto first = static_cast<std::size_t>(block * kBlockRows);
+    const std::size_t last = std::min(first + static_cast<std::size_t>(kBlockRows), rows.label.size());
+    for (std::size_t i = first; i < last; ++i) {
       const int128 w = tile.weight != nullptr ? tile.weight[i] : 1;
-      margin_sum += w * std::llround(margin(rows.squared_distance[i], rows.second_squared_distance[i]) * kMarginSteps);
-      distance_sums[static_cast<std::size_t>(rows.label[i])] += w * std::llround(std::sqrt(rows.squared_distance[i]) / quantum_);
+      margin_sum += w * rounded(margin(rows.squared_distance[i], rows.second_squared_distance[i]) * kMarginSteps);
+      distance_sums[static_cast<std::size_t>(rows.label[i])] += w * rounded(std::sqrt(rows.squared_distance[i]) / quantum_);
     }
     margins.add(0, margin_sum);
     for (std::size_t k = 0; k < distance_sums.size(); ++k) distances.add(k, distance_sums[k]);
   }
 
+  Context& context_;
   double quantum_;
   const std::function<std::unique_ptr<Predictor>()>& make_predictor_;
   std::vector<std::unique_ptr<Predictor>> predictors_;
-  QualityStatistics statistics_;
+  std::vector<QualityStatistics> workers_;  // (threads)
 };
 
 double total_sum_of_squares(const Grid& grid, const GridMoments& moments) {
@@ -120,7 +138,7 @@ Quality quality_of(const Model& model, double total_squares, double weight, doub
 std::vector<Quality> measure_quality(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments,
                                      std::span<const Model> models, const std::function<std::unique_ptr<Predictor>()>& make_predictor) {
   const double quantum = distance_quantum(grid);
-  QualityPass pass(quantum, make_predictor);
+  QualityPass pass(context, quantum, make_predictor);
   const QualityStatistics statistics = reduce_tiles(context, source, pass, models, "quality");
   const double weight = static_cast<double>(moments.weight) * grid.weight_step, total_squares = total_sum_of_squares(grid, moments);
   std::vector<Quality> result;

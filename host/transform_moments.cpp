@@ -34,8 +34,7 @@ struct MomentSums {
 
 class MomentsPass {
  public:
-  MomentsPass(Context& context, const std::vector<UnscaledColumn>& columns)
-      : context_(context), sums_(static_cast<std::size_t>(context.threads()), std::vector<Sums>(columns.size())) {
+  MomentsPass(Context& context, const std::vector<UnscaledColumn>& columns) : context_(context) {
     for (const UnscaledColumn& described : columns) {
       columns_.push_back(described.column);
       sources_.push_back(described.column.source);
@@ -43,7 +42,10 @@ class MomentsPass {
     }
   }
 
-  void begin(int) {}
+  void begin(int) {
+    sums_.assign(static_cast<std::size_t>(context_.threads()), std::vector<Sums>(columns_.size()));
+    n_rows_ = 0;
+  }
 
   void accumulate(const Tile& tile) {
     n_rows_ += tile.n_rows;

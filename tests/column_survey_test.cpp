@@ -7,6 +7,7 @@
 #include "host/error.hpp"
 #include "host/transform.hpp"
 #include "tests/support/instruction_sets.hpp"
+#include "tests/support/interrupted_source.hpp"
 #include "tests/support/random_matrix.hpp"
 #include "tests/support/thread_communicator.hpp"
 
@@ -131,6 +132,15 @@ TEST(ColumnSurvey, IgnoresTileRowsAndThreadCount) {
   EXPECT_EQ(expected.sample.size(), std::int64_t{1} << 17);
   for (const std::int64_t tile_rows : {kBlockRows, 7 * kBlockRows, std::int64_t{1} << 20})
     for (const int threads : {1, 3}) expect_same(survey_of(cells, 4, threads, tile_rows), expected);
+}
+
+TEST(ColumnSurvey, ForgetsASweepThatWasInterrupted) {
+  const std::vector<float> cells = narrowed(mixed_matrix(20000));
+  Context context({.threads = 2, .memory_bytes = std::int64_t{1} << 30, .seed = 5});
+  MemoryTileSource raw(std::span<const float>(cells), 4, kBlockRows);
+  testing::InterruptedSource interrupted(raw);
+  expect_same(survey_columns(context, interrupted), survey_of(cells, 4));
+  EXPECT_EQ(interrupted.sweeps(), 2);
 }
 
 TEST(ColumnSurvey, IgnoresTheNumberOfRanks) {

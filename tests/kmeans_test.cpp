@@ -8,6 +8,7 @@
 
 #include "host/error.hpp"
 #include "tests/reference/kmeans.hpp"
+#include "tests/support/interrupted_source.hpp"
 #include "tests/support/kmeans_problem.hpp"
 #include "tests/support/paths.hpp"
 
@@ -258,6 +259,24 @@ TEST(KMeansQuality, MatchesDefinitions) {
   EXPECT_NEAR(outcome.quality.front().silhouette, silhouette / 3000, 0x1p-30);
   EXPECT_NEAR(outcome.quality.front().davies_bouldin, davies_bouldin, 1e-7);
   EXPECT_GT(outcome.quality.front().explained, 0.7);
+}
+
+TEST(KMeansQuality, ForgetsASweepThatWasInterrupted) {
+  Problem problem = blobs_problem(9000, 3, 4, 3);
+  problem.params.push_back({.n_clusters = 2});
+  const Outcome outcome = run(problem);
+  Context context({.threads = 2, .memory_bytes = std::int64_t{1} << 30});
+  MemoryTileSource rows(problem.rows.x, 3, kBlockRows);
+  testing::InterruptedSource interrupted(rows);
+  const GridMoments moments = measure_moments(context, rows, problem.grid(), 4);
+  const std::vector<Quality> qualities =
+      measure_quality(context, interrupted, problem.grid(), moments, outcome.fit.best, [&] { return make_cpu_predictor(context); });
+  EXPECT_EQ(interrupted.sweeps(), 2);
+  ASSERT_EQ(qualities.size(), 2u);
+  for (std::size_t m = 0; m < 2; ++m) {
+    EXPECT_EQ(qualities[m].silhouette, outcome.quality[m].silhouette);
+    EXPECT_EQ(qualities[m].davies_bouldin, outcome.quality[m].davies_bouldin);
+  }
 }
 
 TEST(KMeansMargin, IsOneMinusTheRatioOfDistances) {

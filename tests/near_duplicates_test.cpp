@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "host/random.hpp"
 #include "tests/support/csv_files.hpp"
@@ -54,6 +55,38 @@ TEST(NearDuplicates, MatchesReference) {
   EXPECT_EQ(found[0].column, 2);
   EXPECT_EQ(found[0].of, 0);
   EXPECT_NEAR(found[0].correlation, reference_correlation(x, 3, 0, 2), 1e-9);  // cells near 1e6 hold their deviations to 1e-10
+}
+
+// Dense, of few cells, and of a long tail; every third column follows an earlier one, some with a sign of their own, and all about the
+// threshold. 100 rows are no whole number of stretches, and 20 fewer than there are.
+TEST(NearDuplicates, ArePairsThatTheirCorrelationsTell) {
+  constexpr std::int32_t kColumns = 60;
+  constexpr auto d = static_cast<std::size_t>(kColumns);
+  for (const std::int64_t n_rows : {20, 100, 3000}) {
+    const auto cell = [](std::int64_t row, std::int32_t column) {
+      const double u = draw(row, static_cast<std::uint64_t>(column));
+      return column % 3 == 0 ? u : column % 3 == 1 ? (u < 0.1 ? 1.0 : 0.0) : 1 / (u + 1e-4);
+    };
+    const std::vector<double> x = table(n_rows, kColumns, [&](std::int64_t row, std::int32_t column) {
+      if (column < 30) return cell(row, column);
+      const double noise = draw(row, static_cast<std::uint64_t>(column) + 100) - 0.5;
+      return (column % 2 == 0 ? 1 : -1) * (cell(row, column % 30) + 0.004 * (column - 30) * noise);
+    });
+    std::vector<std::int32_t> columns(d);
+    std::iota(columns.begin(), columns.end(), 0);
+    std::vector<NearDuplicate> expected;
+    for (std::size_t j = 0; j < d; ++j)
+      for (std::size_t i = 0; i < j && (expected.empty() || expected.back().column != columns[j]); ++i)
+        if (const double r = reference_correlation(x, d, i, j); std::abs(r) > 0.999) expected.push_back({columns[j], columns[i], r});
+    EXPECT_GE(expected.size(), 10u);
+    const std::vector<NearDuplicate> found = find_in(x, kColumns, columns);
+    ASSERT_EQ(found.size(), expected.size());
+    for (std::size_t pair = 0; pair < found.size(); ++pair) {
+      EXPECT_EQ(found[pair].column, expected[pair].column);
+      EXPECT_EQ(found[pair].of, expected[pair].of);
+      EXPECT_NEAR(found[pair].correlation, expected[pair].correlation, 1e-9);
+    }
+  }
 }
 
 TEST(NearDuplicates, FollowTheEarliestColumn) {

@@ -8,6 +8,7 @@
 #include "host/error.hpp"
 #include "host/transform.hpp"
 #include "tests/support/counting_source.hpp"
+#include "tests/support/interrupted_source.hpp"
 #include "tests/support/random_matrix.hpp"
 #include "tests/support/transformed_rows.hpp"
 
@@ -326,6 +327,19 @@ TEST(TransformChoice, ReadsRawOnceMoreOnlyWhereMeansAreNeeded) {
     testing::survey_and_choose(context, raw, {.kind = kind});
     EXPECT_EQ(raw.sweeps(), kind == TransformKind::zscore ? 2 : 1);
   }
+}
+
+TEST(TransformChoice, ForgetsASweepThatWasInterrupted) {
+  const std::vector<double> cells = random_matrix(3 * kBlockRows, {{Shape::normal}, {Shape::log_normal}});
+  Context context({.threads = 2, .memory_bytes = std::int64_t{1} << 30});
+  MemoryTileSource raw(std::span<const double>(cells), 2, kBlockRows);
+  const ColumnSurvey survey = survey_columns(context, raw);
+  testing::InterruptedSource interrupted(raw);
+  const auto columns_of = [&](TileSource& source) {
+    return choose_transform(context, source, survey, named_columns(2), {.kind = TransformKind::zscore}).transform.columns;
+  };
+  EXPECT_EQ(columns_of(interrupted), columns_of(raw));
+  EXPECT_EQ(interrupted.sweeps(), 2);
 }
 
 TEST(TransformChoice, RefusesDescriptionsThatDoNotFitTheSurvey) {
