@@ -211,6 +211,10 @@ double Calibrator::probability(double score) const {
   return probabilities[i - 1] + share * (probabilities[i] - probabilities[i - 1]);
 }
 
+bool Calibrator::is_flat() const {
+  return method == Method::isotonic ? probabilities.front() == probabilities.back() : method == Method::platt && slope == 0;
+}
+
 double Calibrator::log_odds(double score) const {
   if (method == Method::isotonic) return calibration::log_odds(probability(score));
   return intercept + slope * score;

@@ -32,6 +32,7 @@ struct Calibrator {
   std::vector<double> scores, probabilities;  // isotonic: knots, ascending; probabilities within [least, 1 - least] below
   double log_odds(double score) const;
   double probability(double score) const;
+  bool is_flat() const;  // everybody has one probability, and nobody ranks before another
 };
 
 // Maximum likelihood of P(positive) = logistic(intercept + slope * score) over weighted rows, by Newton's method with

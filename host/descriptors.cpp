@@ -1,6 +1,9 @@
 // What segments are like beyond the matrix: levels of categories, outcomes and the value column. Sums are integers or exact.
+#include "host/descriptors.hpp"
+
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -8,7 +11,6 @@
 #include "host/error.hpp"
 #include "host/exact_sum.hpp"
 #include "host/moments.hpp"
-#include "host/profile.hpp"
 
 namespace coterie::profile {
 namespace {
@@ -35,7 +37,32 @@ void for_each_target(std::span<const std::int32_t> labels, const Weights& weight
   }
 }
 
+// How many rows a segment's known cells, weights unequal, are worth where a share of their weight is missing.
+double known_rows(const WeightSums& sums, double missing_weight) {
+  return sums.effective_rows() * (1 - missing_weight / static_cast<double>(sums.weight));
+}
+
 }  // namespace
+
+void widen_effects(Profile& profile, std::span<const std::int32_t> labels, const Weights& weights) {
+  if (weights.steps.empty()) return;
+  check_sizes(labels.size(), labels, weights);
+  std::vector<WeightSums> sums(static_cast<std::size_t>(profile.n_segments) + 1);
+  for_each_target(labels, weights, profile.n_segments,
+                  [&](std::size_t, std::size_t target, std::int32_t weight) { sums[target].add(weight); });
+  const WeightSums& all = sums.back();
+  for (std::int32_t segment = 0; segment < profile.n_segments; ++segment) {
+    const WeightSums& in = sums[static_cast<std::size_t>(segment)];
+    for (std::int32_t column = 0; column < profile.n_columns; ++column) {
+      const double missing = profile.missing_share.at(segment, column) * static_cast<double>(in.weight);
+      const double missing_of_all = profile.missing_share.at(profile.n_segments, column) * static_cast<double>(all.weight);
+      const EffectSize effect =
+          effect_of_rows(profile.cohen_d.at(segment, column), known_rows(in, missing), known_rows(all - in, missing_of_all - missing));
+      profile.cohen_d_low.at(segment, column) = effect.low;
+      profile.cohen_d_high.at(segment, column) = effect.high;
+    }
+  }
+}
 
 LevelProfile measure_levels(std::string name, std::vector<std::string> levels, std::span<const std::int32_t> codes,
                             std::span<const std::int32_t> labels, const Weights& weights, std::int32_t n_segments) {
@@ -67,21 +94,22 @@ OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome
   OutcomeProfile profile{.name = std::move(name), .rate = {}, .rate_low = {}, .rate_high = {}, .known = {}, .positive = {}};
   profile.known.resize(n_rows);
   profile.positive.resize(n_rows);
-  std::vector<std::int64_t> known_weight(n_rows), positive_weight(n_rows);  // steps
+  std::vector<WeightSums> known(n_rows);
+  std::vector<std::int64_t> positive_weight(n_rows);  // steps
   for_each_target(labels, weights, n_segments, [&](std::size_t row, std::size_t target, std::int32_t weight) {
     if (std::isnan(outcome[row])) return;
     if (outcome[row] != 0 && outcome[row] != 1)
       throw ContentsError(
           fmt::format("outcome '{}' is neither 0, 1 nor missing at row {}; nothing was written. Code it as 0 and 1", profile.name, row));
     const bool positive = outcome[row] == 1;
-    profile.known[target] += 1;
+    known[target].add(weight);
     profile.positive[target] += positive ? 1 : 0;
-    known_weight[target] += weight;
     positive_weight[target] += positive ? weight : 0;
   });
   for (std::size_t target = 0; target < n_rows; ++target) {
-    const double rate = ratio(positive_weight[target], known_weight[target]);
-    const Interval interval = wilson_interval(rate, profile.known[target]);
+    const double rate = ratio(positive_weight[target], known[target].weight);
+    const Interval interval = wilson_interval(rate, known[target].effective_rows());
+    profile.known[target] = known[target].rows;
     profile.rate.push_back(rate);
     profile.rate_low.push_back(interval.low);
     profile.rate_high.push_back(interval.high);
@@ -89,6 +117,7 @@ OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome
   return profile;
 }
 
+// Of a loss that hides gains, segments have no share: what they added and what they cost cannot be told from its sign.
 ValueProfile measure_value(std::string name, std::span<const double> value, std::span<const std::int32_t> labels, const Weights& weights,
                            std::int32_t n_segments) {
   check_sizes(value.size(), labels, weights);
@@ -104,10 +133,12 @@ ValueProfile measure_value(std::string name, std::span<const double> value, std:
   });
   ValueProfile profile{.name = std::move(name), .sum = {}, .share = {}, .mean = {}};
   const double population = sums.back().value();
+  const bool has_shares =
+      population > 0 || (population < 0 && std::all_of(sums.begin(), sums.end(), [](const ExactSum& sum) { return sum.value() <= 0; }));
   for (std::size_t target = 0; target < n_rows; ++target) {
     const double sum = sums[target].value();
     profile.sum.push_back(sum * weights.step);
-    profile.share.push_back(population != 0 ? sum / population : kNan);
+    profile.share.push_back(has_shares ? sum / population + 0.0 : kNan);  // no -0.0 of an empty segment
     profile.mean.push_back(sum / static_cast<double>(known_weight[target]));
   }
   return profile;

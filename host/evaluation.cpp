@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "host/exact_sum.hpp"
 #include "host/forecasts.hpp"
@@ -14,6 +15,8 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::int32_t kTenths = 10;
+
+constexpr double kFewestForNormal = 10;  // of a class: an area found on fewer is too skewed for the normal interval (Newcombe, 2006)
 
 double real(std::int64_t value) { return static_cast<double>(value); }
 double real(int128 value) { return static_cast<double>(value); }
@@ -31,9 +34,21 @@ struct Classes {
   }
 };
 
-// Variance of a mean over the rows of one class, times the rows: sum of w (v - mean)^2 / sum of w * n / (n - 1) / n.
-double variance_of_mean(const ExactSum& squares, std::int64_t weight, std::int64_t rows) {
-  return squares.value() / real(weight) / real(rows - 1);
+// Variance of a mean over the rows of one class: sum of w (v - mean)^2 / sum of w * n / (n - 1) / n, n the effective rows.
+double variance_of_mean(const ExactSum& squares, std::int64_t weight, double n) { return squares.value() / real(weight) / (n - 1); }
+
+// The least area that lies within kNormal95 of its own standard errors from the one found, between so many positives and negatives.
+double least_area(double auc, double positives, double negatives) {
+  const auto distance = [&](double area) {  // in standard errors, squared and times the variance
+    const double of_positives = (positives - 1) * area * (1 - area) * (1 - area) / (2 - area);
+    const double of_negatives = (negatives - 1) * area * area * (1 - area) / (1 + area);
+    const double variance = (area * (1 - area) + of_positives + of_negatives) / (positives * negatives);
+    return (auc - area) * (auc - area) - kNormal95 * kNormal95 * variance;
+  };
+  double low = 0, high = auc;  // beyond the bound, and within
+  for (double middle = auc / 2; low < middle && middle < high; middle = low + (high - low) / 2)
+    (distance(middle) > 0 ? low : high) = middle;
+  return low;
 }
 
 // What the first pass over the groups finds.
@@ -59,7 +74,11 @@ Overview survey(const RankedScores& ranked) {
 // What the second pass adds up. Groups come from the highest score down.
 class AucVariance {
  public:
-  explicit AucVariance(const Overview& overview) : all_(overview.all), auc_(overview.auc()) {}
+  AucVariance(const Overview& overview, const EffectiveShares& effective)
+      : all_(overview.all),
+        auc_(overview.auc()),
+        positives_(real(all_.positive_rows) * effective.positives),
+        negatives_(real(all_.negative_rows) * effective.negatives) {}
 
   void add(std::span<const TiedScore> groups) {
     for (const TiedScore& group : groups) {
@@ -74,8 +93,13 @@ class AucVariance {
 
   void write_to(Evaluation& result) const {
     result.auc = auc_;
-    result.auc_variance = variance_of_mean(of_positives_, all_.positive_weight, all_.positive_rows) +
-                          variance_of_mean(of_negatives_, all_.negative_weight, all_.negative_rows);
+    result.auc_variance = variance_of_mean(of_positives_, all_.positive_weight, positives_) +
+                          variance_of_mean(of_negatives_, all_.negative_weight, negatives_);
+    if (std::min(positives_, negatives_) < kFewestForNormal || !(result.auc_variance > 0)) {
+      result.auc_low = least_area(auc_, positives_, negatives_);
+      result.auc_high = 1 - least_area(1 - auc_, negatives_, positives_);
+      return;
+    }
     const double half = kNormal95 * std::sqrt(result.auc_variance);
     result.auc_low = std::max(0.0, result.auc - half);
     result.auc_high = std::min(1.0, result.auc + half);
@@ -84,6 +108,7 @@ class AucVariance {
  private:
   const Classes& all_;
   double auc_;
+  double positives_, negatives_;  // effective rows
   Classes above_;
   ExactSum of_positives_, of_negatives_;
 };
@@ -121,7 +146,7 @@ struct TenthSums {
   ExactSum probability;
 };
 
-std::vector<Tenth> tenths_of(std::span<const TenthSums> sums, const Classes& all) {
+std::vector<Tenth> tenths_of(std::span<const TenthSums> sums, const Classes& all, double effective) {
   std::vector<Tenth> result;
   for (std::int32_t group = 0; group < kTenths; ++group) {
     const TenthSums& sum = sums[static_cast<std::size_t>(group)];
@@ -133,7 +158,7 @@ std::vector<Tenth> tenths_of(std::span<const TenthSums> sums, const Classes& all
     tenth.lowest_score = sum.lowest;
     tenth.mean_probability = sum.probability.value() / weight;
     tenth.response_rate = real(in.positive_weight) / weight;
-    const Interval interval = wilson_interval(tenth.response_rate, in.rows());
+    const Interval interval = wilson_interval(tenth.response_rate, real(in.rows()) * effective);
     tenth.response_low = interval.low;
     tenth.response_high = interval.high;
     tenth.capture_rate = real(in.positive_weight) / real(all.positive_weight);
@@ -141,6 +166,18 @@ std::vector<Tenth> tenths_of(std::span<const TenthSums> sums, const Classes& all
     result.push_back(tenth);
   }
   return result;
+}
+
+// Of |rate - p| for a rate of n rows, near normal: mean sqrt(2 / pi) s and variance (1 - 2 / pi) s^2 with s^2 = p (1 - p) / n.
+void expect_noise(Evaluation& result, double effective) {
+  constexpr double kShape = 2 / std::numbers::pi;
+  double variance = 0;
+  for (const Tenth& tenth : result.tenths) {
+    const double p = tenth.mean_probability, of_rate = p * (1 - p) / (real(tenth.n_rows) * effective);
+    result.calibration_noise += tenth.data_share * std::sqrt(kShape * of_rate);
+    variance += tenth.data_share * tenth.data_share * (1 - kShape) * of_rate;
+  }
+  result.calibration_noise_std = std::sqrt(variance);
 }
 
 void decompose_brier(Evaluation& result) {
@@ -164,15 +201,16 @@ class Probabilities {
         [&](const TiedScore& group, double, const calibration::Forecast& at) { add(group, at); });
   }
 
-  void write_to(Evaluation& result) const {
+  void write_to(Evaluation& result, double effective) const {
     const double weight = real(all_.weight());
     result.base_rate = real(all_.positive_weight) / weight;
     result.mean_probability = probability_.value() / weight;
     result.log_loss = loss_.value() / weight;
     result.brier = squares_.value() / weight;
     result.uncertainty = result.base_rate * (1 - result.base_rate);
-    result.tenths = tenths_of(tenths_, all_);
+    result.tenths = tenths_of(tenths_, all_, effective);
     decompose_brier(result);
+    expect_noise(result, effective);
   }
 
  private:
@@ -200,7 +238,43 @@ class Probabilities {
   std::int64_t first_ = 1;  // row of a group, counted from the highest score
 };
 
+RankedScores all_tied(const Classes& all) {
+  RankedScores ranked;
+  if (all.rows() == 0) return ranked;
+  ranked.groups.push_back({.score = 0,
+                           .positive_rows = all.positive_rows,
+                           .negative_rows = all.negative_rows,
+                           .positive_weight = all.positive_weight,
+                           .negative_weight = all.negative_weight});
+  return ranked;
+}
+
+struct ClassWeights {
+  WeightSums positives, negatives, all;
+};
+
+double per_row(const WeightSums& sums) { return sums.rows > 0 ? sums.effective_rows() / real(sums.rows) : 1; }
+
 }  // namespace
+
+std::vector<EffectiveShares> effective_shares(const ScoredRows& rows, std::int32_t n_segments) {
+  std::vector<EffectiveShares> shares(static_cast<std::size_t>(n_segments) + 1);
+  if (rows.weight.empty()) return shares;
+  std::vector<ClassWeights> weights(shares.size());
+  for (std::int64_t piece = 0; piece * kRowsOfPiece < std::ssize(rows.score); ++piece)
+    for_each_counted(rows, piece, n_segments, [&](double, std::int32_t steps, std::int32_t segment, bool positive) {
+      const auto add_to = [&](ClassWeights& of) {
+        (positive ? of.positives : of.negatives).add(steps);
+        of.all.add(steps);
+      };
+      add_to(weights.back());
+      if (segment < n_segments) add_to(weights[static_cast<std::size_t>(segment)]);
+    });
+  std::transform(weights.begin(), weights.end(), shares.begin(), [](const ClassWeights& of) {
+    return EffectiveShares{per_row(of.positives), per_row(of.negatives), per_row(of.all)};
+  });
+  return shares;
+}
 
 double area_under_roc(std::span<const double> score, std::span<const std::int8_t> outcome, std::span<const std::int32_t> order) {
   std::int64_t positives = 0, negatives = 0, doubled_right = 0;  // negatives, and twice the pairs ranked right, so far from below
@@ -218,14 +292,19 @@ double area_under_roc(std::span<const double> score, std::span<const std::int8_t
   return real(doubled_right) / real(2 * positives * negatives);
 }
 
-Evaluation evaluate(Context& context, const RankedScores& ranked, const calibration::Calibrator& calibrator) {
+Evaluation evaluate(Context& context, const RankedScores& by_score, const calibration::Calibrator& calibrator,
+                    const EffectiveShares& effective) {
+  const RankedScores tied = calibrator.is_flat() ? all_tied(survey(by_score).all) : RankedScores{};
+  const RankedScores& ranked = calibrator.is_flat() ? tied : by_score;
   const Overview overview = survey(ranked);
   const Classes& all = overview.all;
   const bool has_both = all.positive_rows > 0 && all.negative_rows > 0;
   Evaluation result{.n_rows = all.rows(), .positive_rows = all.positive_rows};
   result.recalibration = calibration::recalibrate(context, ranked, calibrator);
+  for (double* std_err : {&result.recalibration.intercept_std_err, &result.recalibration.slope_std_err})
+    *std_err /= std::sqrt(effective.all);
   Probabilities probabilities(all, calibrator);
-  AucVariance auc(overview);
+  AucVariance auc(overview, effective);
   Ranking ranking(all);
   // None needs what another has found; the longest comes first.
   ranked.for_each_part([&](std::span<const TiedScore> groups) {
@@ -235,7 +314,7 @@ Evaluation evaluate(Context& context, const RankedScores& ranked, const calibrat
       if (i == 2) ranking.add(groups);
     });
   });
-  probabilities.write_to(result);
+  probabilities.write_to(result, effective.all);
   if (has_both) {
     auc.write_to(result);
     ranking.write_to(result);

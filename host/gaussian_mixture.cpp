@@ -257,6 +257,7 @@ void update(Model& model, const Statistics& statistics, const Grid& grid, const 
 }
 
 Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments, std::span<const Params> params, Pass& pass) {
+  for (const Params& entry : params) check_params(grid, moments, entry);
   Jobs jobs;
   for (const Params& entry : params)
     for (Model& model : seed(context, grid, moments, entry)) jobs.push_back({std::move(model), &entry});

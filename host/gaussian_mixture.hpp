@@ -159,10 +159,13 @@ std::int64_t statistics_bytes(CovarianceType type, std::int32_t n_components, st
 // Free parameters: weights, means and covariances.
 std::int64_t n_parameters(const Model& model);
 
-// Start models for every restart, from the sample of kmeans::measure_moments; every rank must call it together.
 // ArgumentError when n_components is below 1 or exceeds the rows of positive weight, a tolerance is negative, given
 // weights, means or precisions have another shape, are not finite, or are not positive definite, or cells may be missing under
-// full or tied covariances. The moments are those of rows without missing cells: filled ones.
+// full or tied covariances.
+void check_params(const Grid& grid, const GridMoments& moments, const Params& params);
+
+// Start models for every restart, from the sample of kmeans::measure_moments; every rank must call it together. The moments are those of
+// rows without missing cells: filled ones. The errors of check_params.
 std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& moments, const Params& params);
 
 // Whether a makes the better start or result: a likelihood that only the floor keeps finite is no merit.

@@ -33,29 +33,6 @@ void check_weights(const std::vector<double>& weights) {
     throw ArgumentError(fmt::format("the given weights must not be negative and must sum to 1; they sum to {}", sum));
 }
 
-void check(const GridMoments& moments, const Params& params, std::size_t n_columns) {
-  if (params.n_components < 1) throw ArgumentError(fmt::format("n_components is {}; it must be at least 1", params.n_components));
-  if (params.n_init < 1) throw ArgumentError(fmt::format("n_init is {}; it must be at least 1", params.n_init));
-  if (params.n_components > moments.n_rows)
-    throw ArgumentError(fmt::format("n_components is {}, but there are only {} rows of positive weight; ask for at most {}",
-                                    params.n_components, moments.n_rows, moments.n_rows));
-  if (params.missing_at_random && (params.covariance_type == CovarianceType::full || params.covariance_type == CovarianceType::tied))
-    throw ArgumentError(fmt::format(
-        "{} covariances need every cell: a row with missing ones would need an inverse of its own for every component; take diag "
-        "or spherical ones, or fill the cells",
-        name_of(params.covariance_type)));
-  if (!(params.tol >= 0) || !(params.reg_covar >= 0) || !(params.covariance_floor >= 0))
-    throw ArgumentError("tol, reg_covar and covariance_floor must not be negative");
-  const Model shape{
-      .covariance_type = params.covariance_type, .n_components = params.n_components, .n_columns = static_cast<std::int32_t>(n_columns)};
-  const std::size_t n_components = static_cast<std::size_t>(params.n_components);
-  check_shape("weights", params.weights_init, n_components);
-  check_weights(params.weights_init);
-  check_shape("means", params.means_init, n_components * n_columns);
-  check_shape("precisions", params.precisions_init,
-              covariance_cells(shape) * (params.covariance_type == CovarianceType::tied ? 1 : n_components));
-}
-
 // The seeding sample as rows.
 struct Sample {
   std::int32_t n_columns = 0;
@@ -116,9 +93,9 @@ std::vector<std::int32_t> nearest_clusters(Context& context, const Sample& sampl
   MemoryTileSource source(std::span(sample.x), sample.n_columns);
   std::vector<std::int32_t> label;
   const auto predictor = kmeans::make_cpu_predictor(context);
-  map_tiles(
-      context, source, *predictor, clusters,
-      [&](std::int64_t, const kmeans::Assignment& rows) { label.insert(label.end(), rows.label.begin(), rows.label.end()); }, "survey");
+  map_tiles(context, source, *predictor, clusters,
+            [&](std::int64_t, const kmeans::Assignment& rows) { label.insert(label.end(), rows.label.begin(), rows.label.end()); },
+            {.phase = "survey"});
   return label;
 }
 
@@ -192,8 +169,32 @@ void set_given(Model& model, const Params& params) {
 
 }  // namespace
 
+void check_params(const Grid& grid, const GridMoments& moments, const Params& params) {
+  const std::size_t n_columns = grid.steps.size();
+  if (params.n_components < 1) throw ArgumentError(fmt::format("n_components is {}; it must be at least 1", params.n_components));
+  if (params.n_init < 1) throw ArgumentError(fmt::format("n_init is {}; it must be at least 1", params.n_init));
+  if (params.n_components > moments.n_rows)
+    throw ArgumentError(fmt::format("n_components is {}, but there are only {} rows of positive weight; ask for at most {}",
+                                    params.n_components, moments.n_rows, moments.n_rows));
+  if (params.missing_at_random && (params.covariance_type == CovarianceType::full || params.covariance_type == CovarianceType::tied))
+    throw ArgumentError(fmt::format(
+        "{} covariances need every cell: a row with missing ones would need an inverse of its own for every component; take diag "
+        "or spherical ones, or fill the cells",
+        name_of(params.covariance_type)));
+  if (!(params.tol >= 0) || !(params.reg_covar >= 0) || !(params.covariance_floor >= 0))
+    throw ArgumentError("tol, reg_covar and covariance_floor must not be negative");
+  const Model shape{
+      .covariance_type = params.covariance_type, .n_components = params.n_components, .n_columns = static_cast<std::int32_t>(n_columns)};
+  const std::size_t n_components = static_cast<std::size_t>(params.n_components);
+  check_shape("weights", params.weights_init, n_components);
+  check_weights(params.weights_init);
+  check_shape("means", params.means_init, n_components * n_columns);
+  check_shape("precisions", params.precisions_init,
+              covariance_cells(shape) * (params.covariance_type == CovarianceType::tied ? 1 : n_components));
+}
+
 std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& moments, const Params& params) {
-  check(moments, params, grid.steps.size());
+  check_params(grid, moments, params);
   Model start{.covariance_type = params.covariance_type,
               .n_components = params.n_components,
               .n_columns = static_cast<std::int32_t>(grid.steps.size()),

@@ -116,8 +116,10 @@ std::int64_t sample_rows(std::int64_t n_rows, std::int32_t n_columns, std::int32
 // One sweep: exact moments and the seeding sample, whose size depends on (n_rows, n_columns) and the largest k only.
 GridMoments measure_moments(Context& context, TileSource& source, const Grid& grid, std::int32_t max_clusters);
 
-// Start models for every restart, from the sample. ArgumentError when n_clusters is below 1 or exceeds the rows of
-// positive weight, or given centers have another shape.
+// ArgumentError when n_clusters is below 1 or exceeds the rows of positive weight, or given centers have another shape.
+void check_params(const Grid& grid, const GridMoments& moments, const Params& params);
+
+// Start models for every restart, from the sample; the errors of check_params.
 std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& moments, const Params& params);
 
 // Moves the centers to the means of their rows (pure, in integers and double, the same on every rank and for any threads). Empty

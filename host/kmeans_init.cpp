@@ -87,19 +87,6 @@ class MomentsPass {
   std::atomic<std::uint64_t> largest_key_{kAnyKey};  // no key above it enters the sample any more
 };
 
-void check(const GridMoments& moments, const Params& params, std::size_t n_columns) {
-  if (params.n_clusters < 1) throw ArgumentError(fmt::format("n_clusters is {}; it must be at least 1", params.n_clusters));
-  if (params.n_init < 1 && params.init != Init::given)
-    throw ArgumentError(fmt::format("n_init is {}; it must be at least 1", params.n_init));
-  if (params.n_clusters > moments.n_rows)
-    throw ArgumentError(fmt::format("n_clusters is {}, but there are only {} rows of positive weight; ask for at most {}",
-                                    params.n_clusters, moments.n_rows, moments.n_rows));
-  if (params.init == Init::given && params.given_centers.size() != static_cast<std::size_t>(params.n_clusters) * n_columns)
-    throw ArgumentError(fmt::format("the given centers hold {} values; {} segments times {} clustering columns need {}",
-                                    params.given_centers.size(), params.n_clusters, n_columns,
-                                    static_cast<std::size_t>(params.n_clusters) * n_columns));
-}
-
 }  // namespace
 
 // A million cells of sample keep greedy k-means++ in the cache and in milliseconds; 64 rows per center keep it honest
@@ -127,8 +114,22 @@ GridMoments measure_moments(Context& context, TileSource& source, const Grid& gr
   return reduce_tiles(context, source, pass, 0, "survey");
 }
 
+void check_params(const Grid& grid, const GridMoments& moments, const Params& params) {
+  const std::size_t n_columns = grid.steps.size();
+  if (params.n_clusters < 1) throw ArgumentError(fmt::format("n_clusters is {}; it must be at least 1", params.n_clusters));
+  if (params.n_init < 1 && params.init != Init::given)
+    throw ArgumentError(fmt::format("n_init is {}; it must be at least 1", params.n_init));
+  if (params.n_clusters > moments.n_rows)
+    throw ArgumentError(fmt::format("n_clusters is {}, but there are only {} rows of positive weight; ask for at most {}",
+                                    params.n_clusters, moments.n_rows, moments.n_rows));
+  if (params.init == Init::given && params.given_centers.size() != static_cast<std::size_t>(params.n_clusters) * n_columns)
+    throw ArgumentError(fmt::format("the given centers hold {} values; {} segments times {} clustering columns need {}",
+                                    params.given_centers.size(), params.n_clusters, n_columns,
+                                    static_cast<std::size_t>(params.n_clusters) * n_columns));
+}
+
 std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& moments, const Params& params) {
-  check(moments, params, grid.steps.size());
+  check_params(grid, moments, params);
   const std::int32_t n_columns = static_cast<std::int32_t>(grid.steps.size());
   const bool draws = params.init != Init::given;
   const SeedingSample sample =

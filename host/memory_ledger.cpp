@@ -6,22 +6,15 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
-#include <optional>
 #include <utility>
 
+#include "host/cgroup_memory.hpp"
 #include "host/error.hpp"
 
 namespace coterie {
 namespace {
 
 constexpr std::int64_t kMiB = std::int64_t{1} << 20;
-
-std::optional<std::int64_t> read_number(const char* path) {
-  std::ifstream file(path);
-  std::int64_t value = 0;
-  if (file >> value) return value;
-  return std::nullopt;  // missing, or the word "max"
-}
 
 std::int64_t machine_free_bytes() {
   std::ifstream file("/proc/meminfo");
@@ -30,12 +23,6 @@ std::int64_t machine_free_bytes() {
   while (file >> key >> kib >> unit)
     if (key == "MemAvailable:") return kib * 1024;
   return static_cast<std::int64_t>(sysconf(_SC_AVPHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-}
-
-std::int64_t cgroup_free_bytes() {
-  const auto limit = read_number("/sys/fs/cgroup/memory.max");
-  const auto used = read_number("/sys/fs/cgroup/memory.current");
-  return limit && used ? std::max<std::int64_t>(0, *limit - *used) : INT64_MAX;
 }
 
 int binary_exponent(char unit) {

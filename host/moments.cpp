@@ -6,6 +6,12 @@
 
 namespace coterie {
 
+double WeightSums::effective_rows() const {
+  const int128 square = static_cast<int128>(weight) * weight;
+  if (square == rows * squares) return static_cast<double>(rows);  // which only equal weights do (Cauchy); 0 without rows
+  return static_cast<double>(square) / static_cast<double>(squares);
+}
+
 Moments merged(const Moments& a, const Moments& b) {
   if (a.rows == 0) return b;
   if (b.rows == 0) return a;
@@ -23,10 +29,9 @@ double standard_deviation(const Moments& moments) {
   return std::sqrt(moments.squares / moments.weight * (n / (n - 1)));
 }
 
-Interval wilson_interval(double share, std::int64_t n_rows) {
+Interval wilson_interval(double share, double n) {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-  if (n_rows == 0) return {kNan, kNan};
-  const auto n = static_cast<double>(n_rows);
+  if (n == 0) return {kNan, kNan};
   constexpr double kSquare = kNormal95 * kNormal95;
   const double center = share + kSquare / (2 * n);
   const double half = kNormal95 * std::sqrt(share * (1 - share) / n + kSquare / (4 * n * n));
@@ -38,7 +43,10 @@ EffectSize cohen_d(const Moments& segment, const Moments& rest) {
   if (segment.rows == 0 || rest.rows == 0 || segment.rows + rest.rows < 3) return {kNan, kNan, kNan};
   const auto n1 = static_cast<double>(segment.rows), n2 = static_cast<double>(rest.rows);
   const double squares = segment.squares / segment.weight * n1 + rest.squares / rest.weight * n2;
-  const double d = (segment.mean - rest.mean) / std::sqrt(squares / (n1 + n2 - 2));
+  return effect_of_rows((segment.mean - rest.mean) / std::sqrt(squares / (n1 + n2 - 2)), n1, n2);
+}
+
+EffectSize effect_of_rows(double d, double n1, double n2) {
   if (!std::isfinite(d)) return {d, d, d};
   const double half = kNormal95 * std::sqrt((n1 + n2) / (n1 * n2) + d * d / (2 * (n1 + n2)));
   return {d, d - half, d + half};

@@ -84,11 +84,16 @@ class JointPass {
   SecondPass& second_;
 };
 
-// Rows become row-aligned output: sink(first_row, predictor.predict(rows)) for every tile, or so many of its rows as the predictor takes
-// at once, in row order. What the sink has got it does not get again.
+struct MapOptions {
+  std::string_view phase = "predict";
+  std::int64_t rows_at_once = kAllRows;  // that the sink gets at most: a multiple of kBlockRows
+};
+
+// Rows become row-aligned output: sink(first_row, predictor.predict(rows)) for every tile, or so many of its rows as the sink and the
+// predictor take at once, in row order. What the sink has got it does not get again.
 template <class Predictor, class Model, class Sink>
 void map_tiles(Context& context, TileSource& source, Predictor& predictor, const Model& model, Sink&& sink,
-               std::string_view phase = "predict") {
+               const MapOptions& options = {}) {
   std::int64_t n_rows = 0;  // that the sink has got
   sweep_rows(
       source, [&] { predictor.begin(model); },
@@ -96,12 +101,12 @@ void map_tiles(Context& context, TileSource& source, Predictor& predictor, const
         while (const Tile* tile = source.next()) {
           const std::int64_t end = tile->first_row - source.first_row() + tile->n_rows;
           while (n_rows < end) {
-            std::int64_t count = end - n_rows;
+            std::int64_t count = std::min(end - n_rows, options.rows_at_once);
             if constexpr (requires { predictor.rows_at_once(); }) count = std::min(count, predictor.rows_at_once());
             const Tile rows = rows_of(*tile, source.first_row() + n_rows, count);
             sink(rows.first_row, predictor.predict(rows));
             n_rows += count;
-            context.report({phase, n_rows, source.n_rows()});
+            context.report({options.phase, n_rows, source.n_rows()});
           }
         }
       });

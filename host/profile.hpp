@@ -76,7 +76,7 @@ LevelProfile measure_levels(std::string name, std::vector<std::string> levels, s
 struct OutcomeProfile {  // of one two-valued column; (n_segments + 1) each
   std::string name;
   std::vector<double> rate;                   // weighted share of positives among known rows
-  std::vector<double> rate_low, rate_high;    // Wilson 95 % interval
+  std::vector<double> rate_low, rate_high;    // Wilson 95 % interval, of effective rows where weights differ
   std::vector<std::int64_t> known, positive;  // rows
 };
 OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome, std::span<const std::int32_t> labels,
@@ -85,7 +85,7 @@ OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome
 struct ValueProfile {  // of the value column; (n_segments + 1) each
   std::string name;
   std::vector<double> sum;    // weighted, exact before the last rounding
-  std::vector<double> share;  // of the population's sum; NaN when that is 0
+  std::vector<double> share;  // of the population's sum; NaN when that is 0, or a loss that hides gains
   std::vector<double> mean;   // per known row weight
 };
 ValueProfile measure_value(std::string name, std::span<const double> value, std::span<const std::int32_t> labels, const Weights& weights,

@@ -302,15 +302,20 @@ std::vector<std::uint8_t> RowFilter::compare_text(const Node& node, const Cells&
   return truth;
 }
 
+// By row. A constant is rounded as the cells are that it is compared with: else no float32 would equal 0.7.
+std::function<double(std::size_t)> RowFilter::numbers_of(const Operand& operand, const Operand& other, std::span<const Cells> cells) const {
+  if (operand.kind != Operand::Kind::column) {
+    const bool narrow = other.kind == Operand::Kind::column && cells[other.column].are_narrow;
+    return [number = narrow ? static_cast<double>(static_cast<float>(operand.number)) : operand.number](std::size_t) { return number; };
+  }
+  const Cells& column = cells[operand.column];
+  if (column.levels != nullptr)
+    fail(operand.position,
+         fmt::format("the column {0} holds texts; compare it with a quoted one: {0} == \"...\"", columns_[operand.column].name));
+  return [numbers = column.numbers](std::size_t row) { return numbers[row]; };
+}
+
 std::vector<std::uint8_t> RowFilter::compare_numbers(const Node& node, std::span<const Cells> cells, std::size_t n_rows) const {
-  const auto number_of = [&](const Operand& operand) -> std::function<double(std::size_t)> {
-    if (operand.kind != Operand::Kind::column) return [number = operand.number](std::size_t) { return number; };
-    const Cells& column = cells[operand.column];
-    if (column.levels != nullptr)
-      fail(operand.position,
-           fmt::format("the column {0} holds texts; compare it with a quoted one: {0} == \"...\"", columns_[operand.column].name));
-    return [numbers = column.numbers](std::size_t row) { return numbers[row]; };
-  };
   const auto holds = [test = node.test](double a, double b) {
     switch (test) {
       case Test::equal: return a == b;
@@ -321,7 +326,7 @@ std::vector<std::uint8_t> RowFilter::compare_numbers(const Node& node, std::span
       default: return a != b;  // unequal, and is_true against 0
     }
   };
-  const auto first = number_of(node.first), second = number_of(node.second);
+  const auto first = numbers_of(node.first, node.second, cells), second = numbers_of(node.second, node.first, cells);
   std::vector<std::uint8_t> truth(n_rows);
   for (std::size_t row = 0; row < n_rows; ++row) {
     const double a = first(row), b = second(row);

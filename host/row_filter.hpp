@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +37,7 @@ class RowFilter {
     std::span<const double> numbers = {};
     std::span<const std::int32_t> codes = {};
     const std::vector<std::string>* levels = nullptr;  // not nullptr: the column holds codes
+    bool are_narrow = false;                           // numbers are stored as float32: constants that they meet are rounded likewise
   };
   // 1 for rows that are chosen, else 0: (n_rows). cells: one entry for every column. ArgumentError: numbers compared with text.
   std::vector<char> evaluate(std::span<const Cells> cells, std::int64_t n_rows) const;
@@ -56,6 +58,7 @@ class RowFilter {
     Operand first, second;
   };
   std::vector<std::uint8_t> evaluate_node(const Node& node, std::span<const Cells> cells, std::size_t n_rows) const;
+  std::function<double(std::size_t)> numbers_of(const Operand& operand, const Operand& other, std::span<const Cells> cells) const;
   std::vector<std::uint8_t> compare_numbers(const Node& node, std::span<const Cells> cells, std::size_t n_rows) const;
   std::vector<std::uint8_t> compare_text(const Node& node, const Cells& cells, const std::string& text, std::size_t n_rows) const;
 

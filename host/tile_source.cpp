@@ -49,36 +49,6 @@ const Tile* MemoryTileSource::next() {
   return &tile_;
 }
 
-PiecewiseSource::PiecewiseSource(TileSource& source, std::int64_t tile_rows)
-    : source_(source), tile_rows_(static_cast<std::int32_t>(std::max<std::int64_t>(1, tile_rows / kBlockRows) * kBlockRows)) {}
-
-void PiecewiseSource::rewind() {
-  source_.rewind();
-  whole_ = nullptr;
-}
-
-const Tile* PiecewiseSource::next() {
-  std::int64_t row = whole_ != nullptr ? piece_.first_row + piece_.n_rows - whole_->first_row : 0;
-  if (whole_ == nullptr || row == whole_->n_rows) {
-    whole_ = source_.next();
-    row = 0;
-  }
-  if (whole_ == nullptr) return nullptr;
-  piece_ = *whole_;
-  const auto from = [&](auto*& column, std::int64_t width) {
-    if (column != nullptr) column += row * width;
-  };
-  from(piece_.x, piece_.n_columns);
-  from(piece_.wide, piece_.n_columns);
-  from(piece_.weight, 1);
-  from(piece_.label, 1);
-  from(piece_.target, piece_.n_targets);
-  from(piece_.fold, 1);
-  piece_.first_row += row;
-  piece_.n_rows = static_cast<std::int32_t>(std::min<std::int64_t>(tile_rows_, whole_->n_rows - row));
-  return &piece_;
-}
-
 ZippedSource::ZippedSource(TileSource& source, SideColumns columns) : source_(source), columns_(columns) {
   check_column(columns.weight.size(), source.n_rows());
   check_column(columns.label.size(), source.n_rows());

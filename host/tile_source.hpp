@@ -57,26 +57,6 @@ class MemoryTileSource final : public TileSource {
   Tile tile_;
 };
 
-// The same rows in tiles of at most so many, for passes whose output takes more than the rows. Does not own the source.
-class PiecewiseSource final : public TileSource {
- public:
-  // tile_rows is rounded down to a multiple of kBlockRows, at least one.
-  PiecewiseSource(TileSource& source, std::int64_t tile_rows);
-  std::int64_t n_rows() const override { return source_.n_rows(); }
-  std::int64_t first_row() const override { return source_.first_row(); }
-  std::int32_t n_columns() const override { return source_.n_columns(); }
-  bool is_wide() const override { return source_.is_wide(); }
-  std::int32_t n_targets() const override { return source_.n_targets(); }
-  void rewind() override;
-  const Tile* next() override;
-
- private:
-  TileSource& source_;
-  std::int32_t tile_rows_;
-  const Tile* whole_ = nullptr;  // of which `piece_` was the last
-  Tile piece_;
-};
-
 // Row-aligned columns that zip() adds to a source's tiles; indexed by global row minus the source's first row.
 struct SideColumns {
   std::span<const std::int32_t> weight;      // (n_rows) weight steps, or empty

@@ -32,7 +32,8 @@ enum class TransformKind {
 enum class MissingPolicy { automatic, error, median, keep };
 
 // value -> answered ? (known ? 1 : 0) : (log1p?(clamp(known ? x : fill, lower, upper)) - center) / scale, on the grid.
-// A value of other rows that lies beyond 2^23 steps is the nearest float32, again a multiple of the step.
+// Of other rows than those of the fit a value that lies beyond 2^23 steps is the nearest float32, again a multiple of the step, and with
+// log1p one below 0 is a 0.
 struct ColumnTransform {
   std::int32_t source = 0;  // raw column
   bool answered = false;    // an indicator column made of "is this cell known"

@@ -28,9 +28,10 @@ constexpr bool is_known(double x) { return x == x; }
 constexpr double stand_in(const ColumnTransform& column) { return column.answered ? 0.0 : column.fill; }
 constexpr bool is_unusable(double x, double of_missing) { return !(magnitude(is_known(x) ? x : of_missing) <= kLargestCell); }
 
+// A column is logarithmised where no row of the fit is negative; in other rows a value below 0, whose logarithm may not exist, is a 0.
 constexpr double bounded(const ColumnTransform& column, double x) {
-  const double known = is_known(x) ? x : column.fill;
-  const double above = known < column.lower ? column.lower : known;
+  const double known = is_known(x) ? x : column.fill, lower = column.log1p && column.lower < 0 ? 0.0 : column.lower;
+  const double above = known < lower ? lower : known;
   return above > column.upper ? column.upper : above;
 }
 

@@ -34,8 +34,9 @@ Weights quantise_weights(std::span<const double> weights) {
   std::frexp(largest, &exponent);  // largest in [2^(exponent-1), 2^exponent)
   const double step = std::ldexp(1.0, exponent - 24);
   Weights grid{.steps = std::vector<std::int32_t>(weights.size()), .step = step};
-  std::transform(weights.begin(), weights.end(), grid.steps.begin(),
-                 [&](double w) { return static_cast<std::int32_t>(std::nearbyint(w / step)); });
+  std::transform(weights.begin(), weights.end(), grid.steps.begin(), [&](double w) {
+    return std::max(static_cast<std::int32_t>(std::nearbyint(w / step)), w > 0 ? std::int32_t{1} : std::int32_t{0});
+  });
   return grid;
 }
 

@@ -226,9 +226,15 @@ void AtomicOutput::keep_mode() const {
   if (::fchmod(fd_, mode) != 0) fail(errno);
 }
 
-void AtomicOutput::commit() {
+void AtomicOutput::sync() {
+  if (synced_) return;
   keep_mode();
   if (::fsync(fd_) != 0) fail(errno);  // never retried: after a failure the kernel has dropped the bytes
+  synced_ = true;
+}
+
+void AtomicOutput::commit() {
+  sync();
   const char* temporary = slot_->temporary.data();
   int result = ::renameat2(folder_, temporary, folder_, name_.c_str(), replaces_ ? 0 : RENAME_NOREPLACE);
   const bool no_flags = result != 0 && (errno == EINVAL || errno == ENOSYS);  // a file system that cannot rename without replacing

@@ -32,7 +32,10 @@ class AtomicOutput {
   int fd() const { return fd_; }                               // of the temporary, open for reading and writing
   const std::filesystem::path& path() const { return path_; }  // the file that commit() creates or replaces
 
-  // Syncs, renames, syncs the folder. OutputError leaves the old file as it was, save when only the last step failed.
+  // All that a full or failing disk can refuse, so that of several outputs none appears before each is on the disk. OutputError leaves
+  // the old file as it was.
+  void sync();
+  // Syncs unless that is done, renames, syncs the folder. OutputError leaves the old file as it was, save when only the last step failed.
   void commit();
 
   // Throws the OutputError for a failed write: path, reason, needed and free space where space is the reason.
@@ -57,6 +60,7 @@ class AtomicOutput {
   int lock_fd_ = -1;
   OutputSlot* slot_ = nullptr;
   bool replaces_ = false;
+  bool synced_ = false;
   unsigned mode_ = 0600;
   unsigned group_ = 0;  // of the file that is replaced
 };

@@ -19,8 +19,14 @@ std::string obs_name(std::string name) {
   return name;
 }
 
-ColumnEncoder::ColumnEncoder(const ImportedColumn& column, std::size_t csv_column, std::int64_t first_x, const ImportOptions& options)
-    : column_(column), csv_column_(csv_column), first_x_(first_x), decimal_(options.decimal), as_of_(as_of_day(options).value_or(0)) {
+ColumnEncoder::ColumnEncoder(const CsvTable& table, const ImportedColumn& column, std::size_t csv_column, std::int64_t first_x,
+                             const ImportOptions& options)
+    : table_(table),
+      column_(column),
+      csv_column_(csv_column),
+      first_x_(first_x),
+      decimal_(options.decimal),
+      as_of_(as_of_day(options).value_or(0)) {
   if (column.use == ColumnUse::outcome && column.kind == ColumnKind::number) positive_number_ = *parse_number(column.positive, decimal_);
   if (const std::optional<RowColumn> beside = obs()) obs_type_ = beside->type;
 }
@@ -60,23 +66,42 @@ std::optional<RowColumn> ColumnEncoder::obs() const {
   return column;
 }
 
-std::int32_t ColumnEncoder::level(std::string_view cell) const {
+std::int32_t ColumnEncoder::level(const CsvBatch& batch, std::int64_t row) const {
+  const std::string_view cell = batch.cell(row, csv_column_);
   if (is_missing(cell)) return -1;
-  return static_cast<std::int32_t>(std::lower_bound(column_.levels.begin(), column_.levels.end(), cell) - column_.levels.begin());
+  const auto found = std::lower_bound(column_.levels.begin(), column_.levels.end(), cell);
+  if (found == column_.levels.end() || *found != cell) table_.refuse_changed(batch);
+  return static_cast<std::int32_t>(found - column_.levels.begin());
 }
 
-double ColumnEncoder::number(std::string_view cell) const { return padded_number_or_nan(cell, decimal_); }
-
-double ColumnEncoder::feature(std::string_view cell) const {
-  if (is_missing(cell)) return kMissing;
-  if (column_.kind == ColumnKind::date) return static_cast<double>(as_of_ - *parse_date(cell));
-  return column_.kind == ColumnKind::two_valued ? static_cast<double>(cell == column_.positive) : number(cell);
+double ColumnEncoder::number(const CsvBatch& batch, std::int64_t row) const {
+  const std::string_view cell = batch.cell(row, csv_column_);
+  const double value = padded_number_or_nan(cell, decimal_);
+  if (std::isnan(value) && !is_missing(cell)) table_.refuse_changed(batch);
+  return value;
 }
 
-double ColumnEncoder::outcome(std::string_view cell) const {
+double ColumnEncoder::feature(const CsvBatch& batch, std::int64_t row) const {
+  if (column_.kind == ColumnKind::number) return number(batch, row);
+  const std::string_view cell = batch.cell(row, csv_column_);
   if (is_missing(cell)) return kMissing;
-  return column_.kind == ColumnKind::number ? static_cast<double>(number(cell) == positive_number_)
+  if (column_.kind == ColumnKind::two_valued) return static_cast<double>(cell == column_.positive);
+  const std::optional<std::int64_t> day = parse_date(cell);
+  if (!day) table_.refuse_changed(batch);
+  return static_cast<double>(as_of_ - *day);
+}
+
+double ColumnEncoder::outcome(const CsvBatch& batch, std::int64_t row) const {
+  const std::string_view cell = batch.cell(row, csv_column_);
+  if (is_missing(cell)) return kMissing;
+  return column_.kind == ColumnKind::number ? static_cast<double>(number(batch, row) == positive_number_)
                                             : static_cast<double>(cell == column_.positive);
+}
+
+std::int64_t ColumnEncoder::integer_id(const CsvBatch& batch, std::int64_t row) const {
+  const double id = number(batch, row);
+  if (!(std::abs(id) < kIntegersBelow)) table_.refuse_changed(batch);
+  return static_cast<std::int64_t>(id);
 }
 
 void ColumnEncoder::make_room(std::int64_t n_rows) {
@@ -100,7 +125,7 @@ void ColumnEncoder::encode(const CsvBatch& batch, std::int64_t first, std::int64
   for (std::int64_t row = first; row < last; ++row, ++at) {
     T* to = x + at * n_columns + first_x_;
     if (column_.kind != ColumnKind::category) {
-      *to = static_cast<T>(feature(batch.cell(row, csv_column_)));
+      *to = static_cast<T>(feature(batch, row));
       continue;
     }
     const std::int32_t code = std::get<std::vector<std::int32_t>>(obs_)[static_cast<std::size_t>(at)];
@@ -111,14 +136,14 @@ void ColumnEncoder::encode(const CsvBatch& batch, std::int64_t first, std::int64
 
 void ColumnEncoder::encode_obs(const CsvBatch& batch, std::int64_t first, std::int64_t last, std::size_t at) {
   const auto fill = [&](auto cell_of) {
-    auto& cells = std::get<std::vector<decltype(cell_of(std::string_view()))>>(obs_);
-    for (std::int64_t row = first; row < last; ++row) cells[at++] = cell_of(batch.cell(row, csv_column_));
+    auto& cells = std::get<std::vector<decltype(cell_of(first))>>(obs_);
+    for (std::int64_t row = first; row < last; ++row) cells[at++] = cell_of(row);
   };
   switch (*obs_type_) {
-    case CellType::int32: return fill([&](std::string_view cell) { return level(cell); });
-    case CellType::int64: return fill([&](std::string_view cell) { return static_cast<std::int64_t>(number(cell)); });
-    case CellType::text: return fill([](std::string_view cell) { return std::string(cell); });
-    default: return fill([&](std::string_view cell) { return column_.use == ColumnUse::outcome ? outcome(cell) : number(cell); });
+    case CellType::int32: return fill([&](std::int64_t row) { return level(batch, row); });
+    case CellType::int64: return fill([&](std::int64_t row) { return integer_id(batch, row); });
+    case CellType::text: return fill([&](std::int64_t row) { return std::string(batch.cell(row, csv_column_)); });
+    default: return fill([&](std::int64_t row) { return column_.use == ColumnUse::outcome ? outcome(batch, row) : number(batch, row); });
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 
 #include "io/csv_cell.hpp"
@@ -12,6 +13,9 @@ namespace {
 
 constexpr std::size_t kLongestLevel = 200;  // bytes; longer is prose, not the name of a level
 
+// What a column may take: a level's text and, with its node, its places in both tables and the allocator's part, 128 bytes more.
+constexpr std::size_t kMostBytes = sizeof(ColumnTally) + kMostLevels * (kLongestLevel + 128);
+
 void keep_first(FirstCell& first, const FirstCell& other) {
   if (other.row < first.row) first = other;
 }
@@ -21,17 +25,16 @@ void keep_first(FirstCell& first, const FirstCell& other) {
 void Levels::insert(std::string_view level) {
   if (levels_.find(level) != levels_.end()) return;
   if (levels_.size() == kMostLevels || level.size() > kLongestLevel) {
+    *this = {};
     overflow_ = true;
-    levels_.clear();
     return;
   }
   levels_.emplace(level);
 }
 
 void Levels::merge(const Levels& other) {
+  if (other.overflow_) *this = other;
   for (const std::string& level : other.levels_) add(level);
-  overflow_ = overflow_ || other.overflow_;
-  if (overflow_) levels_.clear();
 }
 
 std::vector<std::string> Levels::sorted() const {
@@ -122,23 +125,29 @@ bool ColumnTally::add_date(std::string_view cell) {
 }
 
 ColumnTallies::ColumnTallies(Context& context, const CsvTable& table, char decimal, const std::vector<bool>& may_be_id)
-    : context_(context),
-      table_(table),
-      decimal_(decimal),
-      tallies_(static_cast<std::size_t>(context.threads()), std::vector<ColumnTally>(may_be_id.size())) {
+    : context_(context), table_(table), decimal_(decimal) {
+  const auto bytes = static_cast<std::int64_t>(may_be_id.size() * kMostBytes);
+  const std::int64_t most = std::max<std::int64_t>(context.memory().available() / 8 / bytes, 1);
+  const std::int64_t n_workers = std::min<std::int64_t>(context.threads(), most);
+  if (!context.memory().try_reserve(n_workers * bytes, memory_))  // which few tables need
+    memory_ = context.memory().reserve("what is known of every column", static_cast<std::int64_t>(may_be_id.size() * sizeof(ColumnTally)));
+  tallies_.assign(static_cast<std::size_t>(n_workers), std::vector<ColumnTally>(may_be_id.size()));
   for (std::size_t column = 0; column < may_be_id.size(); ++column)
     if (may_be_id[column]) ids_.push_back({column, RepeatCounter(context.memory())});
 }
 
 void ColumnTallies::add(std::span<const CsvBatch> batches) {
-  context_.parallel_for(std::ssize(batches), [&](std::int64_t i, int worker) {
-    std::vector<ColumnTally>& tallies = tallies_[static_cast<std::size_t>(worker)];
-    const CsvBatch& batch = batches[static_cast<std::size_t>(i)];
-    for_each_stretch(batch, tallies.size(), [&](std::int64_t first, std::int64_t last) {
-      for (std::size_t column = 0; column < tallies.size(); ++column) tallies[column].add(table_, batch, first, last, column, decimal_);
-    });
+  std::atomic<std::size_t> next = 0;
+  context_.parallel_for(std::ssize(tallies_), [&](std::int64_t worker, int) {
+    for (std::size_t i = next++; i < batches.size(); i = next++) tally(batches[i], tallies_[static_cast<std::size_t>(worker)]);
   });
   if (!ids_.empty()) add_ids(batches);
+}
+
+void ColumnTallies::tally(const CsvBatch& batch, std::vector<ColumnTally>& tallies) const {
+  for_each_stretch(batch, tallies.size(), [&](std::int64_t first, std::int64_t last) {
+    for (std::size_t column = 0; column < tallies.size(); ++column) tallies[column].add(table_, batch, first, last, column, decimal_);
+  });
 }
 
 void ColumnTallies::add_ids(std::span<const CsvBatch> batches) {
@@ -149,7 +158,7 @@ void ColumnTallies::add_ids(std::span<const CsvBatch> batches) {
       std::vector<IdKey>& keys = keys_[static_cast<std::size_t>(i)];
       keys.clear();
       for (std::int64_t row = 0; row < batch.n_rows(); ++row)
-        if (const std::string_view cell = batch.cell(row, ids.column); !is_missing(cell)) keys.push_back(id_key(cell));
+        if (const std::string_view cell = batch.cell(row, ids.column); !is_missing(cell)) keys.push_back(cell_key(cell, decimal_));
     });
     for (std::size_t i = 0; i < batches.size(); ++i) ids.counter.add(std::span<const IdKey>(keys_[i]));  // in order, which sorts faster
   }

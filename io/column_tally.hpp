@@ -1,9 +1,8 @@
 // What the cells of the columns of a CSV table look like, all of them: the first pass of an import. Every thread tallies the rows that it
-// has, and tallies merge. Memory is bounded: at most kMostLevels short texts per column and thread, and 16 bytes per row for a column that
-// may be the id.
+// has, and tallies merge; where the memory is too small for that, fewer threads do. Memory is bounded: at most kMostLevels short texts per
+// column and thread, and 16 bytes per row for a column that may be the id.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -42,16 +41,18 @@ class Levels {
     if (level.size() > sizeof(std::uint64_t)) return false;
     constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15;
     const std::uint64_t bytes = load_bytes(level);
+    if (short_levels_.empty()) short_levels_.resize(kPlaces);
     std::size_t place = bytes * kSpread >> (64 - kPlaceBits);
-    while (short_levels_[place] != 0 && short_levels_[place] != bytes) place = (place + 1) % short_levels_.size();
+    while (short_levels_[place] != 0 && short_levels_[place] != bytes) place = (place + 1) % kPlaces;
     return std::exchange(short_levels_[place], bytes) == bytes;
   }
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;
   };
   static constexpr int kPlaceBits = 7;
-  static_assert(1 << kPlaceBits > 2 * kMostLevels);
-  std::array<std::uint64_t, 1 << kPlaceBits> short_levels_{};  // each at its hash, or at the first place behind it that was free
+  static constexpr std::size_t kPlaces = std::size_t{1} << kPlaceBits;
+  static_assert(kPlaces > 2 * kMostLevels);
+  std::vector<std::uint64_t> short_levels_;  // each at its hash, or at the first place behind it that was free; empty without any
   std::unordered_set<std::string, Hash, std::equal_to<>> levels_;
   bool overflow_ = false;
 };
@@ -81,6 +82,8 @@ struct ColumnTally {
   FirstCell first_missing, first_infinite, first_negative, first_no_number, first_no_date;
 
   std::int64_t known() const { return rows - missing; }
+  // Would all be numbers with a decimal comma, and are not without?
+  bool has_decimal_commas() const { return decimal_commas > 0 && decimal_commas + numbers == known(); }
   // Rows [first, last) of the batch, kMostOfStretch at most.
   void add(const CsvTable& table, const CsvBatch& batch, std::int64_t first, std::int64_t last, std::size_t column, char decimal);
   void merge(const ColumnTally& other);  // but for repeats
@@ -100,8 +103,8 @@ struct ColumnTally {
 // The tallies of all columns.
 class ColumnTallies {
  public:
-  // may_be_id: (columns) whose repeats are counted. `context` and `table` must outlive this. ResourceError, here and in add(): see
-  // RepeatCounter.
+  // may_be_id: (columns) whose repeats are counted. `context` and `table` must outlive this. ResourceError, here and in add(): not
+  // even the tallies of one thread fit, and see RepeatCounter.
   ColumnTallies(Context& context, const CsvTable& table, char decimal, const std::vector<bool>& may_be_id);
   void add(std::span<const CsvBatch> batches);  // in the table's order
   std::vector<ColumnTally> finish();            // after the last one
@@ -111,11 +114,13 @@ class ColumnTallies {
     std::size_t column;
     RepeatCounter counter;
   };
+  void tally(const CsvBatch& batch, std::vector<ColumnTally>& tallies) const;
   void add_ids(std::span<const CsvBatch> batches);
 
   Context& context_;
   const CsvTable& table_;
   char decimal_;
+  Reservation memory_;
   std::vector<std::vector<ColumnTally>> tallies_;  // (workers, columns)
   std::vector<Ids> ids_;
   std::vector<std::vector<IdKey>> keys_;  // (batches) of a column of ids

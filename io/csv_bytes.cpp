@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <isa-l/igzip_lib.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,17 +25,25 @@ constexpr std::string_view kGzipMagic = "\x1f\x8b";
 constexpr std::size_t kSpoolBuffer = std::size_t{1} << 20;
 
 int open_input(const std::filesystem::path& path, const std::string& name) {
-  const int fd = path == "-" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a named pipe that nobody writes to would hold open() up, and read_some() is what a signal can end.
+  const int fd = path == "-" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd >= 0 && path != "-") fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
   if (fd < 0) throw InputError(fmt::format("{} cannot be opened: {}. Check the path and its permissions.", name, std::strerror(errno)));
   return fd;
 }
 
+// A pipe may be silent for minutes, and a signal that comes meanwhile does not end a read.
 ssize_t read_some(const Context& context, int fd, std::byte* to, std::size_t capacity) {
-  ssize_t n;
+  constexpr int kMilliseconds = 100;
+  pollfd source{fd, POLLIN, 0};
+  int ready;
   do {
     context.check_cancelled();
-    n = ::read(fd, to, capacity);
-  } while (n < 0 && errno == EINTR);
+    ready = poll(&source, 1, kMilliseconds);
+  } while (ready == 0 || (ready < 0 && errno == EINTR));
+  ssize_t n;
+  do n = ::read(fd, to, capacity);
+  while (n < 0 && errno == EINTR);
   return n;
 }
 
@@ -57,7 +66,7 @@ bool is_gzip(int fd) {
 
 }  // namespace
 
-// The content of a gzip file, of one member or several; what follows the last one is passed over.
+// The content of a gzip file, of one member or several; zeros that follow the last one, as on tape, are passed over.
 class CsvBytes::Inflater {
  public:
   explicit Inflater(int fd) : fd_(fd) {
@@ -96,9 +105,20 @@ class CsvBytes::Inflater {
   bool begin_member(const std::string& name) {
     while (state_.avail_in < kGzipMagic.size() && load(name)) {
     }
-    if (state_.avail_in < kGzipMagic.size() || std::memcmp(state_.next_in, kGzipMagic.data(), kGzipMagic.size()) != 0) return false;
-    isal_inflate_reset(&state_);
-    return true;
+    if (state_.avail_in >= kGzipMagic.size() && std::memcmp(state_.next_in, kGzipMagic.data(), kGzipMagic.size()) == 0) {
+      isal_inflate_reset(&state_);
+      return true;
+    }
+    pass_over_zeros(name);
+    return false;
+  }
+
+  void pass_over_zeros(const std::string& name) {
+    do {
+      if (std::any_of(state_.next_in, state_.next_in + state_.avail_in, [](std::uint8_t byte) { return byte != 0; }))
+        refuse(name, "behind its gzip data lie bytes that are none");
+      state_.avail_in = 0;
+    } while (load(name));
   }
 
   int fd_;
@@ -134,7 +154,10 @@ CsvBytes::Stamp CsvBytes::stamp() const {
 }
 
 void CsvBytes::check_unchanged() const {
-  if (stamp() == opened_) return;
+  if (stamp() != opened_) refuse_changed();
+}
+
+void CsvBytes::refuse_changed() const {
   throw InputError(
       fmt::format("{} changed while it was being read. Nothing was written; run the import again when the file is complete.", name_));
 }

@@ -23,6 +23,8 @@ class CsvBytes {
 
   const std::string& name() const { return name_; }  // for messages: "file 'x.csv'" or "standard input"
 
+  // InputError that says that the file changed while it was read.
+  [[noreturn]] void refuse_changed() const;
   // Back to the first byte. InputError when the file has changed since it was opened.
   void rewind();
   // Up to `capacity` (>= 1) bytes, uncompressed; 0 at the end. InputError: read error, damaged or truncated gzip, and, at

@@ -40,14 +40,46 @@ double long_number(std::string_view cell) {
   return error == std::errc() ? value : kNoNumber;
 }
 
-// `n` digits at `from`, or -1.
-int parse_digits(std::string_view cell, std::size_t from, std::size_t n) {
-  int value = 0;
-  for (const char c : cell.substr(from, n)) {
-    if (!is_digit(c)) return -1;
-    value = 10 * value + (c - '0');
-  }
-  return value;
+// Of the two digits at `from`, or -1.
+int two_digits(std::string_view cell, std::size_t from) {
+  const char tens = cell[from], ones = cell[from + 1];
+  return is_digit(tens) && is_digit(ones) ? 10 * (tens - '0') + (ones - '0') : -1;
+}
+
+bool take(std::string_view& text, char c) {
+  if (text.empty() || text.front() != c) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+bool take_two_digits(std::string_view& text, int most) {
+  if (text.size() < 2) return false;
+  const int value = two_digits(text, 0);
+  text.remove_prefix(2);
+  return value >= 0 && value <= most;
+}
+
+// Nothing, Z, UTC, +02, +0200 or +02:00, also behind a space.
+bool is_zone(std::string_view text) {
+  if (text.empty()) return true;
+  take(text, ' ');
+  if (text == "Z" || text == "UTC") return true;
+  if ((!take(text, '+') && !take(text, '-')) || !take_two_digits(text, 23)) return false;
+  if (text.empty()) return true;
+  take(text, ':');
+  return take_two_digits(text, 59) && text.empty();
+}
+
+// 23:59, 23:59:59 or 23:59:59.125, and a zone.
+bool is_time(std::string_view text) {
+  constexpr int kLeapSecond = 60;
+  if (!take_two_digits(text, 23) || !take(text, ':') || !take_two_digits(text, 59)) return false;
+  if (!take(text, ':')) return is_zone(text);
+  if (!take_two_digits(text, kLeapSecond)) return false;
+  if (!take(text, '.')) return is_zone(text);
+  if (text.empty() || !is_digit(text.front())) return false;
+  while (!text.empty() && is_digit(text.front())) text.remove_prefix(1);
+  return is_zone(text);
 }
 
 }  // namespace
@@ -89,22 +121,26 @@ bool long_survives_float32(std::string_view cell, double value) {
 
 bool is_all_digits(std::string_view cell) { return std::all_of(cell.begin(), cell.end(), is_digit); }
 
-IdKey cell_key(std::string_view cell) {
-  constexpr double kExact = 0x1p53;
-  const bool plain =
-      std::all_of(cell.begin(), cell.end(), [](char c) { return is_digit(c) || c == '-' || c == '.'; }) && !has_leading_zero(cell);
-  const std::optional<double> value = plain ? parse_number(cell) : std::nullopt;
-  if (value && *value == std::trunc(*value) && std::abs(*value) <= kExact) return id_key(static_cast<std::int64_t>(*value));
-  return id_key(cell);
+IdKey cell_key(std::string_view cell, char decimal) {
+  if (!cell.empty() && cell.size() <= std::numeric_limits<double>::digits10 && cell.front() >= '1' && cell.front() <= '9') {
+    std::int64_t id = 0;  // as most are: digits alone
+    if (std::from_chars(cell.data(), cell.data() + cell.size(), id).ptr == cell.data() + cell.size()) return id_key(id);
+  }
+  const double value = has_leading_zero(cell) ? kNoNumber : number_or_nan(cell, decimal);
+  const bool is_whole = value == std::trunc(value) && std::abs(value) < kIntegersBelow;
+  return is_whole ? id_key(static_cast<std::int64_t>(value)) : id_key(cell);
 }
 
 std::optional<std::int64_t> parse_date(std::string_view cell) {
   constexpr std::size_t kDateLength = 10;
   if (!is_dashed(cell)) return std::nullopt;
-  if (cell.size() > kDateLength && cell[kDateLength] != 'T' && cell[kDateLength] != ' ') return std::nullopt;
-  const int year = parse_digits(cell, 0, 4), month = parse_digits(cell, 5, 2), day = parse_digits(cell, 8, 2);
-  if (year < 0 || month < 0 || day < 0) return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
+  if (cell.size() > kDateLength) {
+    const char between = cell[kDateLength];
+    if ((between != 'T' && between != ' ') || !is_time(cell.substr(kDateLength + 1))) return std::nullopt;
+  }
+  const int century = two_digits(cell, 0), year = two_digits(cell, 2), month = two_digits(cell, 5), day = two_digits(cell, 8);
+  if (century < 0 || year < 0 || month < 0 || day < 0) return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year(100 * century + year), std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
   if (!date.ok()) return std::nullopt;
   return std::chrono::sys_days(date).time_since_epoch().count();

@@ -47,10 +47,14 @@ bool is_all_digits(std::string_view cell);
 // "00501": digits that a number would lose.
 inline bool has_leading_zero(std::string_view cell) { return cell.size() > 1 && cell.front() == '0' && is_all_digits(cell); }
 
-// The key of an id: whole numbers by value, however they are written, everything else by its bytes.
-IdKey cell_key(std::string_view cell);
+// A whole number below this in magnitude is a float64, and no other rounds to it: 2^53 may have been 2^53 + 1.
+inline constexpr double kIntegersBelow = 0x1p53;
 
-// Days since 1970-01-01 of "2026-10-31", also with a time behind T or a space, which is not looked at.
+// The key of an id: a whole number by its value, as files keep it, however it is written (17, +17, 17.0, 1.7e1); everything else, digits
+// behind a zero too, by its bytes.
+IdKey cell_key(std::string_view cell, char decimal);
+
+// Days since 1970-01-01 of "2026-10-31", also with a time behind T or a space, whatever its zone: the day is as it is written.
 std::optional<std::int64_t> parse_date(std::string_view cell);
 // Whatever is a date is dashed; no number is.
 inline bool is_dashed(std::string_view cell) { return cell.size() >= 10 && cell[4] == '-' && cell[7] == '-'; }

@@ -57,7 +57,7 @@ void plan_obs(Plan& plan, const ImportReport& report) {
   }
 }
 
-Plan make_plan(const ImportReport& report, const ImportOptions& options) {
+Plan make_plan(const CsvTable& table, const ImportReport& report, const ImportOptions& options) {
   Plan plan;
   plan.layout.n_rows = report.n_rows;
   plan.layout.is_wide = report.is_wide;
@@ -70,7 +70,7 @@ Plan make_plan(const ImportReport& report, const ImportOptions& options) {
       plan.layout.roles.outcomes.push_back(obs_name(column.name));
       plan.layout.roles.positives.push_back(column.kind == ColumnKind::number ? "" : column.positive);
     }
-    plan.encoders.emplace_back(column, i, static_cast<std::int64_t>(plan.layout.columns.size()), options);
+    plan.encoders.emplace_back(table, column, i, static_cast<std::int64_t>(plan.layout.columns.size()), options);
     const std::vector<FeatureColumn> features = plan.encoders.back().features();
     plan.layout.columns.insert(plan.layout.columns.end(), features.begin(), features.end());
   }
@@ -99,6 +99,7 @@ void write_rows(Context& context, ImportRows& rows, Plan& plan, FeatureWriter& w
   rows.rewind();
   for (auto batches = rows.next(); !batches.empty(); batches = rows.next()) {
     const std::int64_t first_row = batches.front().first_row(), n_rows = count_rows(batches);
+    if (first_row + n_rows > plan.layout.n_rows) rows.table().refuse_changed(batches.back());
     const auto n_cells = static_cast<std::size_t>(n_rows * std::ssize(plan.layout.columns));
     if (n_cells > x.capacity()) {
       memory = context.memory().reserve("batches of imported rows", static_cast<std::int64_t>(n_cells * sizeof(T)));
@@ -137,12 +138,16 @@ ImportReport make_report(const ImportOptions& options, const std::vector<std::st
   return report;
 }
 
-void count_features(ImportReport& report, const std::vector<FeatureColumn>& features) {
+void count_features(ImportReport& report, const std::vector<ColumnTally>& tallies, const std::vector<FeatureColumn>& features) {
   for (const FeatureColumn& feature : features) ++(feature.role == Role::active ? report.n_active : report.n_profile);
   if (!features.empty()) return;
+  const auto n_with_commas =
+      std::count_if(tallies.begin(), tallies.end(), [](const ColumnTally& tally) { return tally.has_decimal_commas(); });
   throw ContentsError(
-      "No column of the CSV file can be a feature: all are ids, outcomes, codes, dates or text of many levels. Nothing was "
-      "written. Name columns in --active or --profile, or give --as-of for dates.");
+      fmt::format("No column of the CSV file can be a feature: all are ids, outcomes, codes, dates or text of many levels. Nothing was "
+                  "written. {}",
+                  n_with_commas > 0 ? fmt::format("In {} of them all cells are numbers with a decimal comma: --decimal ,", n_with_commas)
+                                    : "Name columns in --active or --profile, or give --as-of for dates."));
 }
 
 }  // namespace
@@ -154,14 +159,16 @@ ImportReport import_csv(Context& context, const std::vector<std::filesystem::pat
   request.overwrite = options.overwrite;
   for (const std::filesystem::path& path : paths)
     if (path != "-") request.inputs.push_back(path);
+  if (!options.erase.empty() && options.erase != "-") request.inputs.emplace_back(options.erase);
   AtomicOutput file(request);
   CsvTable table(context, paths, output.parent_path(), options.delimiter);
   check(options, table.header());
   ImportRows rows(context, table, options, output.parent_path());
-  const std::vector<ColumnTally> tallies = tally_columns(context, rows, options);
+  std::vector<ColumnTally> tallies = tally_columns(context, rows, options);
   ImportReport report = make_report(options, table.header(), tallies, rows.counts());
-  Plan plan = make_plan(report, options);
-  count_features(report, plan.layout.columns);
+  Plan plan = make_plan(table, report, options);
+  count_features(report, tallies, plan.layout.columns);
+  tallies = {};  // whose levels take memory that the rows may need
   FeatureWriter writer(file, plan.layout, &context);
   if (report.is_wide) {
     write_rows<double>(context, rows, plan, writer);

@@ -59,6 +59,8 @@ class CsvTable {
   // The rows that come next, valid until the following call; empty after the last row. Throws what is wrong with them.
   std::span<CsvBatch> next();
   std::string place(const CsvBatch& batch, std::int64_t row) const;  // "line 17 of file 'x.csv'"
+  // InputError: the batch holds what an earlier reading has not found, though its file looks unchanged.
+  [[noreturn]] void refuse_changed(const CsvBatch& batch) const { files_[batch.file_]->refuse_changed(); }
 
  private:
   struct Batches {

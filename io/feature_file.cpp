@@ -20,7 +20,7 @@ namespace {
 class Hdf5FeatureFile final : public FeatureFile {
  public:
   Hdf5FeatureFile(std::shared_ptr<const InputFile> file, FeatureLayout layout) : file_(std::move(file)), layout_(std::move(layout)) {
-    for (const StoredColumn& column : layout_.obs) obs_.push_back({column.name, column.is_text});
+    for (const StoredColumn& column : layout_.obs) obs_.push_back({column.name, column.is_text, column.is_narrow});
     if (!layout_.ids) return;
     ids_ = open_guarded(*file_, layout_.ids->cells);
     ids_kind_ = cell_kind(ids_);
@@ -46,7 +46,16 @@ class Hdf5FeatureFile final : public FeatureFile {
   Ids ids(std::int64_t first_row, std::int64_t n_rows) const override;
 
   std::vector<double> numbers(const std::string& obs_column) const override { return read_numbers(*file_, find_obs(obs_column)); }
-  Categories categories(const std::string& obs_column) const override { return read_categories(*file_, find_obs(obs_column)); }
+  Categories categories(const std::string& obs_column, Context* context) const override {
+    return read_categories(*file_, find_obs(obs_column), context);
+  }
+  std::optional<Categories> few_categories(const std::string& obs_column, std::size_t most, Context* context) const override {
+    return read_few_categories(*file_, find_obs(obs_column), most, context);
+  }
+  std::vector<std::int32_t> level_codes(const std::string& obs_column, const std::vector<std::string>& levels,
+                                        Context* context) const override {
+    return read_level_codes(*file_, find_obs(obs_column), levels, context);
+  }
   void start_fingerprint() const override {
     if (!digest_) digest_.emplace(file_);
   }

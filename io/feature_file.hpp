@@ -30,11 +30,13 @@ struct FeatureColumn {  // one column of X, from var
 struct ObsColumn {  // one column beside X
   std::string name;
   bool is_category = false;  // categorical or text; else a number (integer, float, bool, nullable)
+  bool is_narrow = false;    // a number in float32
 };
 
 struct Categories {
   std::vector<std::string> levels;
   std::vector<std::int32_t> codes;  // (n_rows), -1 where missing
+  Reservation memory = {};          // of the levels
 };
 
 using Ids = std::variant<std::vector<std::int64_t>, std::vector<std::string>>;
@@ -79,7 +81,13 @@ class FeatureFile {
   virtual std::int64_t longest_id() const = 0;                                   // bytes, for string ids
   virtual Ids ids(std::int64_t first_row, std::int64_t n_rows) const = 0;        // a range, so that ids may stream
   virtual std::vector<double> numbers(const std::string& obs_column) const = 0;  // (n_rows), NaN where missing
-  virtual Categories categories(const std::string& obs_column) const = 0;        // (n_rows)
+  // (n_rows). With a context its memory holds the levels, and reading can be cancelled. ResourceError.
+  virtual Categories categories(const std::string& obs_column, Context* context = nullptr) const = 0;
+  // The same, or nothing where there are more than `most` levels: the first one too many ends the reading.
+  virtual std::optional<Categories> few_categories(const std::string& obs_column, std::size_t most, Context* context = nullptr) const = 0;
+  // (n_rows) which of `levels` a row of a text column has: levels.size() where another one, -1 where missing.
+  virtual std::vector<std::int32_t> level_codes(const std::string& obs_column, const std::vector<std::string>& levels,
+                                                Context* context = nullptr) const = 0;
 
   // Hex SHA-256 of all bytes of the file, as `sha256sum` prints it. Who starts it early does not wait for it later: it is found on a
   // thread of its own. InputError: the file has changed.

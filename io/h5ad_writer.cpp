@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <numeric>
+#include <utility>
 
 #include "host/error.hpp"
 #include "io/hdf5_output.hpp"
@@ -88,6 +89,7 @@ struct H5adWriter::State {
   std::vector<std::unique_ptr<MatrixStream>> matrices;
   std::string index_name;                // of obs; "" before its ids are announced
   std::vector<std::string> obs_columns;  // without the index
+  bool closed = false;
 
   void tag_frame(const hdf5::Group& group, const std::string& index, const std::vector<std::string>& columns) const {
     hdf5::write_string_attribute(group.id(), "_index", index);
@@ -206,7 +208,8 @@ void H5adWriter::write_value(const std::string& path, const Value& value) {
       value);
 }
 
-void H5adWriter::commit() {
+void H5adWriter::close() {
+  if (std::exchange(state_->closed, true)) return;
   state_->check_complete();
   write_value("uns/coterie/roles/id", state_->options.id_name);
   {
@@ -215,6 +218,11 @@ void H5adWriter::commit() {
   }
   state_->rows.clear();
   state_->matrices.clear();
+  state_->file.close();
+}
+
+void H5adWriter::commit() {
+  close();
   state_->file.commit();
 }
 

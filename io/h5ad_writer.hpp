@@ -54,8 +54,9 @@ class H5adWriter {
   void write_array(const std::string& path, std::span<const std::int64_t> shape, std::span<const double> values);  // row-major
   void write_value(const std::string& path, const Value& value);
 
-  // Closes with checks and publishes the file. InternalError when a stream has not received all rows.
-  void commit();
+  // With checks, and on the disk: nothing can be written any more. InternalError when a stream has not received all rows.
+  void close();
+  void commit();  // closes unless that is done, and publishes the file
 
  private:
   struct State;

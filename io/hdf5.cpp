@@ -56,11 +56,15 @@ bool is_writable(hid_t object) {
   return file && H5Fget_intent(file.id(), &intent) >= 0 && (intent & H5F_ACC_RDWR) != 0;
 }
 
+constexpr std::string_view kByNewerLibrary =
+    "written by a newer HDF5, or is damaged. Make a copy where that HDF5 is, with `h5repack FILE COPY`, and read the copy";
+bool is_of_newer_library(const std::string& reason) { return reason.find("bad") == 0 && reason.find("version") != std::string::npos; }
+
 // `reason` is taken before anything else is called, because every successful call clears HDF5's error stack.
 [[noreturn]] void throw_failure(bool writable, const std::string& place, std::string_view what, const std::string& reason) {
   const std::string message = fmt::format("{}: cannot {}{}", place, what, reason.empty() ? "" : " (" + reason + ")");
   if (writable) throw OutputError(message);
-  throw InputError(message + "; nothing was written");
+  throw InputError(message + "; nothing was written" + (is_of_newer_library(reason) ? fmt::format(". It was {}", kByNewerLibrary) : ""));
 }
 
 // The two-call idiom of H5?get_name: the length first, then the bytes.
@@ -111,6 +115,8 @@ std::string open_failure(const std::string& description) {
   if (description.find("already open for write") != std::string::npos)
     return "the file is open for writing, or the program that wrote it did not close it. If no program writes it any more, make a copy, "
            "clear the mark with `h5clear -s COPY` and read the copy";
+  if (const std::string reason = tidy_reason(description); is_of_newer_library(reason))
+    return fmt::format("it cannot be opened ({}); it was {}", reason, kByNewerLibrary);
   return fmt::format("it cannot be opened as HDF5 ({}); it is damaged or truncated. Copy or download it again", tidy_reason(description));
 }
 
@@ -134,11 +140,25 @@ hid_t link_access() {
   return list;
 }
 
+// What a path whose groups are all there leads to; H5I_BADID: nothing.
+H5I_type_t kind_of_last(hid_t location, const std::string& path) {
+  external_link_met = false;
+  htri_t found = H5Lexists(location, path.c_str(), link_access());
+  if (found > 0) found = H5Oexists_by_name(location, path.c_str(), link_access());
+  if (external_link_met) refuse_external(location, path);
+  if (found == 0) return H5I_BADID;
+  const Handle<H5Oclose> object(found > 0 ? H5Oopen(location, path.c_str(), link_access()) : H5I_INVALID_HID);
+  if (object) return H5Iget_type(object.id());
+  fail(location, is_of_newer_library(last_reason()) ? "open the object" : "open the object, for the file is damaged", path);
+}
+
 H5I_type_t kind_at(hid_t location, const std::string& path) {
   const Lock lock;
-  if (!exists(location, path)) return H5I_BADID;
-  const Handle<H5Oclose> object(H5Oopen(location, path.c_str(), link_access()));
-  return object ? H5Iget_type(object.id()) : H5I_BADID;
+  const std::size_t last = path.find_last_not_of('/');
+  if (last == std::string::npos) return H5I_GROUP;
+  for (std::size_t end = path.find('/', 1); end < last; end = path.find('/', end + 1))
+    if (kind_of_last(location, path.substr(0, end)) != H5I_GROUP) return H5I_BADID;
+  return kind_of_last(location, path);
 }
 
 herr_t keep_name(hid_t, const char* name, const H5L_info_t*, void* names) {
@@ -231,17 +251,7 @@ void flush(const File& file) {
   check(H5Fflush(file.id(), H5F_SCOPE_GLOBAL), file.id(), "flush it");
 }
 
-bool exists(hid_t location, const std::string& path) {
-  const Lock lock;
-  external_link_met = false;
-  bool found = true;
-  for (std::size_t end = path.find('/', 1); found && end != std::string::npos; end = path.find('/', end + 1))
-    found = H5Lexists(location, path.substr(0, end).c_str(), link_access()) > 0;
-  if (found && !path.empty() && path != "/")
-    found = H5Lexists(location, path.c_str(), link_access()) > 0 && H5Oexists_by_name(location, path.c_str(), link_access()) > 0;
-  if (!found && external_link_met) refuse_external(location, path);
-  return found;
-}
+bool exists(hid_t location, const std::string& path) { return kind_at(location, path) != H5I_BADID; }
 
 Group create_group(hid_t location, const std::string& path) {
   const Lock lock;

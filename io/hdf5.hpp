@@ -86,7 +86,7 @@ File create_file(const std::filesystem::path& path, unsigned flags, const Proper
 File open_file(const std::filesystem::path& path, const PropertyList& access);
 void flush(const File& file);
 
-// Objects by path, relative to `location` or absolute.
+// Objects by path, relative to `location` or absolute. What cannot be opened is no less there: InputError.
 bool exists(hid_t location, const std::string& path);  // follows soft links; PolicyError at an external one
 Group create_group(hid_t location, const std::string& path);
 Group open_group(hid_t location, const std::string& path);

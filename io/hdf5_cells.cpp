@@ -190,7 +190,9 @@ COTERIE_INSTANTIATE(std::uint64_t)
 
 bool has_attribute(hid_t object, const std::string& name) {
   const Lock lock;
-  return H5Aexists(object, name.c_str()) > 0;
+  const htri_t found = H5Aexists(object, name.c_str());
+  check(found, object, "look for attribute", name);
+  return found > 0;
 }
 
 std::vector<std::string> read_strings_attribute(hid_t object, const std::string& name) {
@@ -199,9 +201,9 @@ std::vector<std::string> read_strings_attribute(hid_t object, const std::string&
   const Datatype type(check_id(H5Aget_type(attribute.id()), object, "read attribute", name));
   const Dataspace space(check_id(H5Aget_space(attribute.id()), object, "read attribute", name));
   const hssize_t n = H5Sget_simple_extent_npoints(space.id());
+  if (n == 0) return {};  // of numbers where Python wrote an empty list
   if (H5Tget_class(type.id()) != H5T_STRING || n < 0)
     throw InputError(fmt::format("{}: attribute '{}' is not text; nothing was written", describe(object), name));
-  if (n == 0) return {};
   return H5Tis_variable_str(type.id()) > 0 ? read_variable(attribute, static_cast<std::size_t>(n))
                                            : read_fixed(attribute, type, static_cast<std::size_t>(n));
 }

@@ -155,9 +155,14 @@ void Hdf5Output::write_array(const std::string& path, const Cellblock& cells, En
   }
 }
 
-void Hdf5Output::commit() {
+void Hdf5Output::close() {
   file_.close();
   check();
+  output_.sync();
+}
+
+void Hdf5Output::commit() {
+  close();
   output_.commit();
 }
 

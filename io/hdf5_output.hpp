@@ -61,7 +61,8 @@ class Hdf5Output {
   void write_chunk(const hdf5::Dataset& dataset, std::int64_t first_row, std::span<const std::byte> stored);
   void write_rows(const hdf5::Dataset& dataset, const hdf5::Datatype& type, std::int64_t first_row, std::int64_t n_rows, const void* cells);
 
-  void commit();
+  void close();   // with checks, and on the disk: nothing can be written any more
+  void commit();  // closes unless that is done, and publishes the file
 
  private:
   hdf5::Dataset create(const std::string& path, const Cellblock& cells, const hdf5::PropertyList& creation, Encoding encoding);

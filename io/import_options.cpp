@@ -79,7 +79,14 @@ void check(const ImportOptions& options, const std::vector<std::string>& header)
   if (options.max_age < 0 && !options.activity.empty()) throw ArgumentError("--activity says nothing without --max-age.");
   if (!options.activity.empty()) parts.require(options.activity, "--activity");
   as_of_day(options);
-  if (options.decimal != '.' && options.decimal != ',') throw ArgumentError("--decimal takes . or , and nothing else.");
+  check_signs(options.delimiter, options.decimal);
+}
+
+void check_signs(char delimiter, char decimal) {
+  if (decimal != '.' && decimal != ',') throw ArgumentError("--decimal takes . or , and nothing else.");
+  if (decimal == delimiter)
+    throw ArgumentError(fmt::format(
+        "--decimal {0} --delimiter {0}: one character cannot be both. Leave --delimiter out, and it is found in the file.", decimal));
 }
 
 }  // namespace coterie::io

@@ -38,5 +38,6 @@ std::optional<std::int64_t> as_of_day(const ImportOptions& options);
 
 // ArgumentError: a name that the header does not have or that has two parts to play, a day or decimal sign that is none.
 void check(const ImportOptions& options, const std::vector<std::string>& header);
+void check_signs(char delimiter, char decimal);  // part of it
 
 }  // namespace coterie::io

@@ -49,6 +49,15 @@ void make_room(Context& context, std::span<const CsvBatch> batches, const char* 
   memory = std::move(larger);
 }
 
+// Calls f(rows of an id, in their order) for every id that several of the sorted rows have.
+template <class Row, class F>
+void for_each_repeated(std::span<const Row> rows, F&& f) {
+  for (std::size_t first = 0, end = 0; first < rows.size(); first = end) {
+    for (end = first + 1; end < rows.size() && rows[end].key == rows[first].key;) ++end;
+    if (end > first + 1) f(rows.subspan(first, end - first));
+  }
+}
+
 }  // namespace
 
 ImportRows::ImportRows(Context& context, CsvTable& table, const ImportOptions& options, const std::filesystem::path& spool_folder)
@@ -74,7 +83,7 @@ void ImportRows::read_erase_list(const std::filesystem::path& spool_folder) {
     make_room(context_, batches, "the ids to erase", erase_, erase_memory_);
     for (const CsvBatch& batch : batches)
       for (std::int64_t row = 0; row < batch.n_rows(); ++row)
-        if (const std::string_view cell = batch.cell(row, *column); !is_missing(cell)) erase_.push_back(cell_key(cell));
+        if (const std::string_view cell = batch.cell(row, *column); !is_missing(cell)) erase_.push_back(cell_key(cell, options_.decimal));
   }
   std::sort(erase_.begin(), erase_.end());
   erase_.erase(std::unique(erase_.begin(), erase_.end()), erase_.end());
@@ -82,7 +91,7 @@ void ImportRows::read_erase_list(const std::filesystem::path& spool_folder) {
 }
 
 bool ImportRows::is_erased(const CsvBatch& batch, std::int64_t row) const {
-  return !erase_.empty() && std::binary_search(erase_.begin(), erase_.end(), cell_key(batch.cell(row, *id_)));
+  return !erase_.empty() && std::binary_search(erase_.begin(), erase_.end(), cell_key(batch.cell(row, *id_), options_.decimal));
 }
 
 bool ImportRows::is_stale(const CsvBatch& batch, std::int64_t row, RowCounts& counts) const {
@@ -147,6 +156,7 @@ std::span<const CsvBatch> ImportRows::next() {
 // And puts the sums into the rows that stay.
 void ImportRows::drop_repeats(CsvBatch& batch, std::vector<char>& keep) {
   if (dropped_.empty()) return;
+  if (batch.first_row() + batch.n_rows() > std::ssize(dropped_)) table_.refuse_changed(batch);
   for (std::int64_t row = 0; row < batch.n_rows(); ++row) {
     const std::int64_t of_table = batch.first_row() + row;
     char& kept = keep[static_cast<std::size_t>(row)];
@@ -161,37 +171,41 @@ void ImportRows::drop_repeats(CsvBatch& batch, std::vector<char>& keep) {
 }
 
 void ImportRows::find_repeats() {
-  std::vector<KeyedRow> rows = read_ids();
-  parallel_sort(context_, std::span(rows));
-  std::int64_t first_repeat = counts_.read;
-  for (std::size_t i = 1; i < rows.size(); ++i)
-    if (rows[i].key == rows[i - 1].key) first_repeat = std::min(first_repeat, rows[i].row);
-  if (first_repeat == counts_.read) return;
+  KeyedRows ids = read_ids();
+  parallel_sort(context_, std::span(ids.all));
+  const std::span<const KeyedRow> rows(ids.all);
+  std::int64_t first_repeat = counts_.read, n_members = 0;
+  for_each_repeated(rows, [&](std::span<const KeyedRow> group) {
+    first_repeat = std::min(first_repeat, group[1].row);
+    n_members += std::ssize(group);
+  });
+  if (n_members == 0) return;
   if (options_.on_duplicate == OnDuplicate::error) refuse_repeats(first_repeat);
   repeats_memory_ = context_.memory().reserve("which rows repeat an id", counts_.read / 8 + 1);
   dropped_.resize(static_cast<std::size_t>(counts_.read));
-  for (std::size_t first = 0, end = 0; first < rows.size(); first = end) {
-    for (end = first + 1; end < rows.size() && rows[end].key == rows[first].key;) ++end;
-    if (end > first + 1)
-      drop_all_but_one({rows.begin() + static_cast<std::ptrdiff_t>(first), rows.begin() + static_cast<std::ptrdiff_t>(end)});
+  const bool adds_up = options_.on_duplicate == OnDuplicate::sum;
+  if (adds_up) {
+    members_memory_ = context_.memory().reserve("the rows of repeated ids", n_members * std::int64_t{sizeof(Member)});
+    members_.reserve(static_cast<std::size_t>(n_members));
   }
-  if (options_.on_duplicate == OnDuplicate::sum) add_up();
+  for_each_repeated(rows, [&](std::span<const KeyedRow> group) { drop_all_but_one(group); });
+  ids = {};
+  if (adds_up) add_up();
 }
 
-std::vector<ImportRows::KeyedRow> ImportRows::read_ids() {
-  std::vector<KeyedRow> rows;
-  Reservation memory;
+ImportRows::KeyedRows ImportRows::read_ids() {
+  KeyedRows rows;
   is_amount_.assign(table_.header().size(), 1);
   rewind();
   for (auto batches = next_of_table(); !batches.empty(); batches = next_of_table()) {
-    make_room(context_, batches, "the search for repeated ids", rows, memory);
+    make_room(context_, batches, "the search for repeated ids", rows.all, rows.memory);
     for (std::size_t i = 0; i < batches.size(); ++i) {
       const CsvBatch& batch = batches[i];
       if (options_.on_duplicate == OnDuplicate::sum) look_for_amounts(batch);
       for (std::int64_t row = 0; row < batch.n_rows(); ++row) {
         const std::string_view cell = batch.cell(row, *id_);
         if (verdicts_[i].keep[static_cast<std::size_t>(row)] != 0 && !is_missing(cell))
-          rows.push_back({cell_key(cell), batch.first_row() + row});
+          rows.all.push_back({cell_key(cell, options_.decimal), batch.first_row() + row});
       }
     }
     context_.report({"ids", counts_.read, 0});
@@ -200,7 +214,7 @@ std::vector<ImportRows::KeyedRow> ImportRows::read_ids() {
 }
 
 // group: rows of one id, in their order.
-void ImportRows::drop_all_but_one(const std::vector<KeyedRow>& group) {
+void ImportRows::drop_all_but_one(std::span<const KeyedRow> group) {
   const std::int64_t stays = options_.on_duplicate == OnDuplicate::last ? group.back().row : group.front().row;
   for (const KeyedRow& row : group) {
     if (row.row != stays) dropped_[static_cast<std::size_t>(row.row)] = true;
@@ -240,8 +254,7 @@ void ImportRows::look_for_amounts(const CsvBatch& batch) {
 void ImportRows::add_up() {
   std::sort(members_.begin(), members_.end(), [](const Member& a, const Member& b) { return a.row < b.row; });
   const std::size_t cells = n_groups_ * is_amount_.size();
-  sums_memory_ = context_.memory().reserve("the sums of repeated ids",
-                                           static_cast<std::int64_t>(cells * sizeof(Sum) + members_.size() * sizeof(Member)));
+  sums_memory_ = context_.memory().reserve("the sums of repeated ids", static_cast<std::int64_t>(cells * sizeof(Sum)));
   sums_.resize(cells);
   table_.rewind();
   std::size_t member = 0;
@@ -257,7 +270,8 @@ void ImportRows::add_row(const CsvBatch& batch, std::int64_t row, std::size_t gr
     const std::string_view cell = batch.cell(row, column);
     if (is_amount_[column] == 0 || is_missing(cell)) continue;
     Sum& sum = sums_[group * is_amount_.size() + column];
-    const double value = *parse_number(cell, options_.decimal), total = sum.sum + value;
+    const double value = number_or_nan(cell, options_.decimal), total = sum.sum + value;
+    if (std::isnan(value)) table_.refuse_changed(batch);
     sum.rest += std::abs(sum.sum) >= std::abs(value) ? (sum.sum - total) + value : (value - total) + sum.sum;
     sum.sum = total;
     sum.known = true;

@@ -6,8 +6,8 @@
 //     sum      the first one stays and holds the sums of the columns of numbers; id, outcomes, weight, codes and dates are its own
 //     error    refused
 //     keep     all stay
-// Ids are compared as keys (host/id_key.hpp), and 17850.0 is 17850. Memory: 24 bytes per row while repeats are searched, a bit
-// per row later, and for `sum` 16 bytes per column of every repeated id.
+// Ids are compared as keys (cell_key in csv_cell.hpp): 17850.0 is 17850. Memory: 24 bytes per row while repeats are searched, a bit
+// per row later, and for `sum` 16 bytes per row of a repeated id and 24 per column of every such id.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,8 @@ class ImportRows {
  public:
   // Reads the list of ids, and the table where repeats matter. `context` and `table` must outlive this; lists that come through a
   // pipe are copied to spool_folder. ArgumentError: an option that needs an id, and no column can be one. InputError: see CsvTable.
-  // ContentsError: the list does not name the id, a last activity is no date, repeated ids under `error`. ResourceError.
+  // ContentsError: the list does not name the id, a last activity is no date, repeated ids under `error`. ResourceError. InputError, in
+  // next() too: another reading finds other cells.
   ImportRows(Context& context, CsvTable& table, const ImportOptions& options, const std::filesystem::path& spool_folder);
 
   const CsvTable& table() const { return table_; }
@@ -49,6 +50,10 @@ class ImportRows {
     IdKey key;
     std::int64_t row;
     bool operator<(const KeyedRow& other) const { return key == other.key ? row < other.row : key < other.key; }
+  };
+  struct KeyedRows {
+    Reservation memory;
+    std::vector<KeyedRow> all;
   };
   struct Verdicts {  // on the rows of a batch
     RowCounts counts;
@@ -65,8 +70,8 @@ class ImportRows {
 
   void read_erase_list(const std::filesystem::path& spool_folder);
   void find_repeats();
-  std::vector<KeyedRow> read_ids();
-  void drop_all_but_one(const std::vector<KeyedRow>& group);
+  KeyedRows read_ids();
+  void drop_all_but_one(std::span<const KeyedRow> group);
   [[noreturn]] void refuse_repeats(std::int64_t first_repeat);
   void add_up();
   void add_row(const CsvBatch& batch, std::int64_t row, std::size_t group);
@@ -85,7 +90,7 @@ class ImportRows {
   std::optional<std::size_t> id_;        // column
   std::optional<std::size_t> activity_;  // column
   std::int64_t as_of_ = 0;               // days since 1970-01-01
-  Reservation erase_memory_, repeats_memory_, sums_memory_;
+  Reservation erase_memory_, repeats_memory_, members_memory_, sums_memory_;
   std::vector<IdKey> erase_;     // sorted
   std::vector<bool> dropped_;    // (rows of the table) repeats that are left out; empty: none
   std::vector<Member> members_;  // sorted by row, for `sum`

@@ -19,7 +19,8 @@ struct StoredColumn {
   std::string cells;      // dataset path: the numbers or texts, the codes, the values
   std::string companion;  // dataset path: the categories or the mask, else ""
   std::int64_t n_rows = 0;
-  bool is_text = false;  // texts, nullable texts or a categorical; else numbers
+  bool is_text = false;    // texts, nullable texts or a categorical; else numbers
+  bool is_narrow = false;  // float32
 };
 
 // The column at `path`, or nothing when what lies there is none or of a kind we do not read.
@@ -27,8 +28,12 @@ std::optional<StoredColumn> find_column(const InputFile& file, const std::string
 
 // ContentsError names file and dataset when lengths or codes contradict each other, or the column holds no numbers.
 std::vector<double> read_numbers(const InputFile& file, const StoredColumn& column);      // (n_rows), NaN where missing
-Categories read_categories(const InputFile& file, const StoredColumn& column);            // numbers: each distinct one is a level
 std::vector<std::string> read_labels(const InputFile& file, const StoredColumn& column);  // (n_rows), "" where missing
+// As the functions of FeatureFile. Of numbers each distinct one is a level.
+Categories read_categories(const InputFile& file, const StoredColumn& column, Context* context = nullptr);
+std::optional<Categories> read_few_categories(const InputFile& file, const StoredColumn& column, std::size_t most, Context* context);
+std::vector<std::int32_t> read_level_codes(const InputFile& file, const StoredColumn& column, const std::vector<std::string>& levels,
+                                           Context* context);
 
 // ContentsError with both lengths unless `column` has `n_rows`; `what` says which rows those are.
 void check_length(const InputFile& file, const StoredColumn& column, std::int64_t n_rows, const std::string& what);

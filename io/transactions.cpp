@@ -23,9 +23,8 @@ enum class Verdict : std::uint8_t { counts, without_id, without_date, without_am
 
 // Are all ids whole numbers that float64 holds?
 bool are_integers(const ColumnTally& ids) {
-  constexpr double kExact = 0x1p53;
-  return ids.known() > 0 && ids.whole == ids.known() && ids.leading_zeros == 0 && std::abs(ids.min) <= kExact &&
-         std::abs(ids.max) <= kExact;
+  return ids.known() > 0 && ids.whole == ids.known() && ids.leading_zeros == 0 && std::abs(ids.min) < kIntegersBelow &&
+         std::abs(ids.max) < kIntegersBelow;
 }
 
 class Importer {
@@ -41,10 +40,7 @@ class Importer {
   }
 
   TransactionReport run(AtomicOutput& output) {
-    const std::vector<ColumnTally> tallies = tally();
-    columns_ = settle_columns(table_.header(), tallies, options_);
-    describe(tallies);
-    if (!are_integers(tallies[columns_.id])) text_bytes_ = tallies[columns_.id].longest;
+    settle(tally());
     write(output, *add_up());
     return std::move(report_);
   }
@@ -59,6 +55,12 @@ class Importer {
     }
     if (report_.rows == 0) throw ContentsError("The CSV file has a header and no rows. Nothing was written.");
     return tallies.finish();
+  }
+
+  void settle(const std::vector<ColumnTally>& tallies) {
+    columns_ = settle_columns(table_.header(), tallies, options_);
+    describe(tallies);
+    if (!are_integers(tallies[columns_.id])) text_bytes_ = tallies[columns_.id].longest;
   }
 
   void describe(const std::vector<ColumnTally>& tallies) {
@@ -142,25 +144,46 @@ class Importer {
     if (is_missing(id)) return Verdict::without_id;
     if (is_missing(date)) return Verdict::without_date;
     if (std::isnan(amount) || std::isnan(quantity)) return Verdict::without_amount;
-    to.id = customer_id(id);
+    to.id = customer_id(batch, row);
     Transaction& transaction = to.transaction;
-    transaction.day = *parse_date(date);
+    transaction.day = found(batch, parse_date(date));
     transaction.amount = columns_.amount ? amount : amount * quantity;
     transaction.quantity = quantity;
-    if (columns_.order) transaction.order = cell_key(batch.cell(row, *columns_.order));
-    if (columns_.discount) transaction.discounted = discounted(batch.cell(row, *columns_.discount));
-    for (std::size_t m = 0; m < levels.size(); ++m) {
-      const std::string_view cell = batch.cell(row, columns_.shares[m]);
-      const auto& known = feature_options_.mixes[m].levels;
-      levels[m] = is_missing(cell) ? -1 : static_cast<std::int32_t>(std::lower_bound(known.begin(), known.end(), cell) - known.begin());
-    }
+    transaction.order = order_key(batch, row);
+    if (columns_.discount) transaction.discounted = discounted(batch, row);
+    for (std::size_t m = 0; m < levels.size(); ++m) levels[m] = level(batch, row, m);
     transaction.levels = levels;
     return Verdict::counts;
   }
 
-  CustomerId customer_id(std::string_view cell) const {
-    if (text_bytes_ > 0) return {cell_key(cell), 0, cell};
-    return {cell_key(cell), static_cast<std::int64_t>(*parse_number(cell, options_.decimal)), {}};
+  std::optional<IdKey> order_key(const CsvBatch& batch, std::int64_t row) const {
+    if (!columns_.order) return std::nullopt;
+    const std::string_view cell = batch.cell(row, *columns_.order);
+    return is_missing(cell) ? std::nullopt : std::optional(cell_key(cell, options_.decimal));
+  }
+
+  // What the first pass has found in every cell of a column.
+  template <class T>
+  T found(const CsvBatch& batch, std::optional<T> value) const {
+    if (!value) table_.refuse_changed(batch);
+    return *value;
+  }
+
+  std::int32_t level(const CsvBatch& batch, std::int64_t row, std::size_t mix) const {
+    const std::string_view cell = batch.cell(row, columns_.shares[mix]);
+    if (is_missing(cell)) return -1;
+    const auto& known = feature_options_.mixes[mix].levels;
+    const auto at = std::lower_bound(known.begin(), known.end(), cell);
+    if (at == known.end() || *at != cell) table_.refuse_changed(batch);
+    return static_cast<std::int32_t>(at - known.begin());
+  }
+
+  CustomerId customer_id(const CsvBatch& batch, std::int64_t row) const {
+    const std::string_view cell = batch.cell(row, columns_.id);
+    const IdKey key = cell_key(cell, options_.decimal);
+    if (text_bytes_ == 0) return {key, static_cast<std::int64_t>(found(batch, parse_number(cell, options_.decimal))), {}};
+    if (cell.size() > text_bytes_) table_.refuse_changed(batch);
+    return {key, 0, cell};
   }
 
   std::size_t amount_column() const { return columns_.amount ? *columns_.amount : *columns_.price; }
@@ -171,9 +194,10 @@ class Importer {
                                     table_.place(batch, row), table_.header()[is_quantity ? *columns_.quantity : amount_column()]));
   }
 
-  bool discounted(std::string_view cell) const {
+  bool discounted(const CsvBatch& batch, std::int64_t row) const {
+    const std::string_view cell = batch.cell(row, *columns_.discount);
     if (is_missing(cell)) return false;
-    return discount_level_.empty() ? *parse_number(cell, options_.decimal) > 0 : cell == discount_level_;
+    return discount_level_.empty() ? found(batch, parse_number(cell, options_.decimal)) > 0 : cell == discount_level_;
   }
 
   FeatureFileLayout layout() const {
@@ -253,6 +277,7 @@ class Importer {
 
 TransactionReport import_transactions(Context& context, const std::vector<std::filesystem::path>& paths,
                                       const std::filesystem::path& output, const TransactionOptions& options) {
+  check_signs(options.delimiter, options.decimal);
   OutputRequest request;
   request.path = output;
   request.overwrite = options.overwrite;

@@ -5,13 +5,12 @@
 #include <algorithm>
 
 #include "host/column_names.hpp"
+#include "io/csv_cell.hpp"
 #include "io/named_columns.hpp"
 #include "io/text.hpp"
 
 namespace coterie::io {
 namespace {
-
-constexpr double kExact = 0x1p53;  // every whole number up to here is a float64
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -40,8 +39,7 @@ void set(ImportedColumn& column, ColumnUse use, std::string reason, bool warning
 
 // Why a column is text when much of it is not.
 std::string almost(const ColumnTally& tally) {
-  if (tally.decimal_commas > 0 && tally.decimal_commas + tally.numbers == tally.known())
-    return "; all cells are numbers with a decimal comma: --decimal ,";
+  if (tally.has_decimal_commas()) return "; all cells are numbers with a decimal comma: --decimal ,";
   const std::int64_t most = std::max(tally.numbers, tally.dates);
   if (2 * most <= tally.known()) return {};
   return fmt::format("; {} of {} known cells are {}, the first other one is in {}", most, tally.known(),
@@ -143,8 +141,8 @@ ImportedColumn decide(const ImportOptions& options, const std::string& name, con
   column.sensitive = contains(options.sensitive, name);
   for (const auto& [layer, names] : options.layers)
     if (contains(names, name)) column.layer = layer;
-  column.is_integer =
-      tally.known() > 0 && tally.whole == tally.known() && tally.leading_zeros == 0 && -tally.min <= kExact && tally.max <= kExact;
+  column.is_integer = tally.known() > 0 && tally.whole == tally.known() && tally.leading_zeros == 0 && -tally.min < kIntegersBelow &&
+                      tally.max < kIntegersBelow;
   column.longest = static_cast<std::int64_t>(tally.longest);
   if (column.kind == ColumnKind::two_valued || column.kind == ColumnKind::category) column.levels = tally.levels.sorted();
   const auto outcome = std::find_if(options.outcomes.begin(), options.outcomes.end(), [&](const auto& o) { return o.name == name; });

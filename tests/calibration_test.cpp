@@ -110,6 +110,8 @@ TEST(Platt, StaysFiniteWhereScoresSeparate) {
 TEST(Platt, GivesTheRateWhereScoresRankBackwards) {
   const Calibrator platt = fit_platt(two_threads(), ranked({{-2, 1, 1}, {-1, 1, 1}, {0, 1, 1}, {1, 0, 1}, {2, 0, 1}, {3, 0, 1}}));
   EXPECT_EQ(platt.slope, 0);
+  EXPECT_TRUE(platt.is_flat());
+  EXPECT_FALSE(Calibrator{}.is_flat());
   EXPECT_NEAR(platt.probability(9), 0.5, kRounding);
 }
 
@@ -120,6 +122,11 @@ TEST(Isotonic, MatchesReference) {
   const double least = 1.0 / 122;
   for (std::size_t i = 0; i < rows.size(); ++i)
     EXPECT_NEAR(isotonic.probability(rows[i].score), std::min(std::max(expected[i], least), 1 - least), kRounding) << i;
+}
+
+TEST(Isotonic, IsFlatWhereScoresRankBackwards) {
+  EXPECT_TRUE(fit_isotonic(ranked({{-2, 1, 1}, {-1, 1, 1}, {1, 0, 1}, {2, 0, 1}})).is_flat());
+  EXPECT_FALSE(fit_isotonic(ranked(drawn(120, 0, 1))).is_flat());
 }
 
 TEST(Isotonic, NeverFallsAndNeverIsCertain) {

@@ -2,13 +2,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
+#include "host/error.hpp"
 #include "tests/support/csv_files.hpp"
 
 namespace coterie::io {
 namespace {
 
 using coterie::testing::context_with_threads;
+using coterie::testing::message_of;
 using coterie::testing::ScratchFolder;
 using coterie::testing::write_text;
 using ::testing::HasSubstr;
@@ -26,13 +29,38 @@ std::string text_of_rows() {
   return text;
 }
 
-std::vector<ColumnTally> tallies_with(int threads, const std::filesystem::path& path) {
-  const auto context = context_with_threads(threads);
-  CsvTable table(*context, {path}, path.parent_path(), ',');
-  ColumnTallies tallies(*context, table, '.', {true, false, false, false, false, false});
+std::vector<ColumnTally> tallies_in(Context& context, const std::filesystem::path& path) {
+  CsvTable table(context, {path}, path.parent_path(), ',');
+  ColumnTallies tallies(context, table, '.', {true, false, false, false, false, false});
   table.rewind();
   for (auto batches = table.next(); !batches.empty(); batches = table.next()) tallies.add(batches);
   return tallies.finish();
+}
+
+std::vector<ColumnTally> tallies_with(int threads, const std::filesystem::path& path) {
+  return tallies_in(*context_with_threads(threads), path);
+}
+
+Context::Options threads_and_memory(int threads, std::int64_t bytes) {
+  Context::Options options;
+  options.threads = threads;
+  options.memory_bytes = bytes;
+  return options;
+}
+
+// What tallies of so many columns take: of the heap (0 under a sanitizer, which has its own) and of the memory budget.
+struct Taken {
+  std::int64_t heap, reserved;
+};
+Taken taken_by_tallies(Context& context, const std::filesystem::path& path, std::size_t n_columns) {
+  const auto heap = [] {
+    const auto info = mallinfo2();
+    return static_cast<std::int64_t>(info.uordblks + info.hblkhd);
+  };
+  const CsvTable table(context, {path}, path.parent_path(), ',');
+  const std::int64_t heap_before = heap(), available_before = context.memory().available();
+  const ColumnTallies tallies(context, table, '.', std::vector<bool>(n_columns));
+  return {heap() - heap_before, available_before - context.memory().available()};
 }
 
 TEST(ColumnTallies, CountEveryCell) {
@@ -73,6 +101,39 @@ TEST(ColumnTallies, AreTheSameForAnyNumberOfThreads) {
                              &ColumnTally::first_no_number, &ColumnTally::first_no_date})
       EXPECT_EQ((a.*first).place, (b.*first).place);
   }
+}
+
+TEST(ColumnTallies, FewerThreadsHaveOneWhereTheMemoryIsSmall) {
+  constexpr std::size_t kColumns = 2000;
+  constexpr std::int64_t kMemory = std::int64_t{128} << 20;
+  const ScratchFolder folder;
+  const std::filesystem::path path = write_text(folder, "t.csv", "a,b\n1,2\n");
+  Context small(threads_and_memory(8, kMemory)), large(threads_and_memory(8, 64 * kMemory)), tiny(threads_and_memory(8, kMemory / 256));
+  const Taken little = taken_by_tallies(small, path, kColumns), much = taken_by_tallies(large, path, kColumns);
+  EXPECT_LE(little.heap, little.reserved);
+  EXPECT_LE(much.heap, much.reserved);
+  EXPECT_GT(little.reserved, 0);
+  EXPECT_EQ(much.reserved, 8 * little.reserved);
+  EXPECT_THAT(message_of<ResourceError>([&] { taken_by_tallies(tiny, path, kColumns); }), HasSubstr("of every column"));
+}
+
+TEST(ColumnTallies, ColumnsOfManyLevelsKeepNone) {
+  Levels levels;
+  for (int i = 0; i < 1000; ++i) levels.add("level" + std::to_string(i));
+  EXPECT_FALSE(levels.few());
+  EXPECT_EQ(levels.size(), 0u);
+  Levels others;
+  others.add("a");
+  others.merge(levels);
+  EXPECT_FALSE(others.few());
+  EXPECT_EQ(others.size(), 0u);
+}
+
+TEST(ColumnTallies, TheSameIdIsARepeatHoweverItIsWritten) {
+  const ScratchFolder folder;
+  const std::filesystem::path path =
+      write_text(folder, "t.csv", "id,b,c,d,e,f\n17,1,1,1,1,1\n17.0,1,1,1,1,1\n+17,1,1,1,1,1\n017,1,1,1,1,1\n");
+  EXPECT_EQ(tallies_with(2, path)[0].repeats, 2);
 }
 
 }  // namespace

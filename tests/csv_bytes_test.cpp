@@ -35,6 +35,26 @@ TEST(CsvBytes, ReadsGzipInPiecesOfAnySize) {
   }
 }
 
+TEST(CsvBytes, PassesOverZerosBehindGzipAndNothingElse) {
+  const ScratchFolder folder;
+  const auto context = context_with_threads(1);
+  const std::string text = "a,b\n1,2\n3,4\n", zeros(600'000, '\0');
+  write_gzip(folder / "t.gz", text);
+  const auto read_with = [&](std::string_view behind) {
+    std::filesystem::copy_file(folder / "t.gz", folder / "more.gz", std::filesystem::copy_options::overwrite_existing);
+    std::ofstream(folder / "more.gz", std::ios::binary | std::ios::app) << behind;
+    CsvBytes bytes(*context, folder / "more.gz", folder.path());
+    std::string read, buffer(4096, ' ');
+    while (const std::size_t n = bytes.read(buffer.data(), buffer.size())) read.append(buffer, 0, n);
+    return read;
+  };
+  EXPECT_EQ(read_with(std::string(1, '\0')), text);
+  EXPECT_EQ(read_with(zeros), text);
+  for (const std::string& behind : {std::string("\x1e\x8b a member with a flipped bit"), std::string("\x1f"), zeros + "\x1f\x8b"})
+    EXPECT_THAT(message_of<InputError>([&] { read_with(behind); }),
+                ::testing::AllOf(HasSubstr("more.gz"), HasSubstr("behind its gzip data")));
+}
+
 TEST(CsvBytes, NoticesAFileThatGrows) {
   const ScratchFolder folder;
   const auto context = context_with_threads(1);

@@ -89,6 +89,17 @@ TEST(CsvCell, SeesLeadingZeros) {
   for (const char* cell : {"0", "0.5", "10", "", "0e1"}) EXPECT_FALSE(has_leading_zero(cell)) << cell;
 }
 
+TEST(CsvCell, IdsAreTheWholeNumbersTheySay) {
+  for (const char* cell : {"1000", "+1000", "1000.0", "1000.", "1e3", "1E3", "10.0e2", "001000.0"})
+    EXPECT_EQ(cell_key(cell, '.'), id_key(1000)) << cell;
+  for (const char* cell : {"1000", "1000,0", "+1000", "1e3"}) EXPECT_EQ(cell_key(cell, ','), id_key(1000)) << cell;
+  EXPECT_EQ(cell_key("-0", '.'), id_key(0));
+  EXPECT_EQ(cell_key("12345678901234.0", '.'), cell_key("12345678901234", '.'));
+  for (const char* cell : {"01000", "1000,0", "1000.5", "A1000", "", "inf", "1e300", "9007199254740993", "90071992547409930"})
+    EXPECT_EQ(cell_key(cell, '.'), id_key(std::string_view(cell))) << cell;
+  EXPECT_EQ(cell_key("1000.0", ','), id_key(std::string_view("1000.0")));
+}
+
 TEST(CsvCell, ReadsIsoDates) {
   EXPECT_EQ(parse_date("1970-01-01"), 0);
   EXPECT_EQ(parse_date("1969-12-31"), -1);
@@ -96,12 +107,20 @@ TEST(CsvCell, ReadsIsoDates) {
   EXPECT_EQ(parse_date("2024-02-29"), 19782);
   EXPECT_EQ(parse_date("2024-02-29 23:59:59"), 19782);
   EXPECT_EQ(parse_date("2024-02-29T23:59:59Z"), 19782);
+  for (const char* time : {"00:00", "23:59", "23:59:60", "12:00:00.5", "12:00:00.123456789", "12:00Z", "12:00:00+02", "12:00:00-0230",
+                           "12:00:00.5+02:30", "12:00:00 -0500", "12:00:00 UTC"})
+    for (const char* between : {"T", " "}) EXPECT_EQ(parse_date(std::string("2024-02-29") + between + time), 19782) << time;
 }
 
 TEST(CsvCell, TakesNothingElseForADate) {
   for (const char* cell :
        {"2023-02-29", "2023-13-01", "2023-00-10", "2023-1-1", "20230101", "01.02.2023", "2023-01-01x", "2023/01/01", "23-01-01-1"})
     EXPECT_FALSE(parse_date(cell)) << cell;
+  for (const char* time : {"T", " ", " 12", " 1:00", " 12:", " 24:00", " 12:60", " 12:00:", " 12:00:61", " 12:00:00.", " 12:00:00.x",
+                           " 99:99:99 rubbish", " 12:00:00 rubbish", "  12:00", " +02:00", "Tnoon"})
+    EXPECT_FALSE(parse_date(std::string("2024-01-05") + time)) << time;
+  for (const char* zone : {"ZZ", "+", "+2", "+24:00", "+02:", "+02:60", "+02:00:00", " "})
+    EXPECT_FALSE(parse_date(std::string("2024-01-05T12:00:00") + zone)) << zone;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -267,6 +268,46 @@ TEST(CsvImport, ShardsMustHaveOneHeader) {
   const auto shards = [&](const auto& second) { return message_of<ContentsError>([&] { import_files({a, second}, folder / "t.h5ad"); }); };
   EXPECT_THAT(shards(b), AllOf(HasSubstr("b.csv"), HasSubstr("column 2 is 'z', not 'y'")));
   EXPECT_THAT(shards(c), HasSubstr("column 3 is nothing, not 'z'"));
+}
+
+// Between the two passes, in place and with the old time: nothing but the cells tells.
+std::string refused_after_change(const std::string& before, const std::string& after, const ImportOptions& options) {
+  const ScratchFolder folder;
+  const std::filesystem::path path = write_text(folder, "t.csv", before);
+  const auto written = std::filesystem::last_write_time(path) - std::chrono::hours(1);
+  std::filesystem::last_write_time(path, written);
+  Context::Options with_change;
+  with_change.threads = 1;
+  with_change.progress = [&](const Progress& progress) {
+    if (progress.phase != "types") return;
+    std::fstream(path, std::ios::in | std::ios::out | std::ios::binary) << after;
+    std::filesystem::last_write_time(path, written);
+  };
+  Context context(with_change);
+  return message_of<InputError>([&] { import_csv(context, {path}, folder / "t.h5ad", options); });
+}
+
+TEST(CsvImport, CellsThatTheFirstPassHasNotSeenAreRefused) {
+  const ImportOptions dated = with([](auto& o) { o.as_of = "2026-10-31"; });
+  const auto refused = [&](const std::string& cell) {
+    const std::string before = "id,plan,day,n\n1,Gold,2026-10-01,1\n2,Team,2026-10-02,2\n3,Free,2026-10-03,3\n";
+    std::string after = before;
+    after.replace(after.find(cell), cell.size(), std::string(cell.size(), 'z'));
+    return refused_after_change(before, after, dated);
+  };
+  for (const char* cell : {"Free", "2026-10-03", "3\n"})
+    EXPECT_THAT(refused(cell), AllOf(HasSubstr("t.csv"), HasSubstr("changed while"))) << cell;
+  EXPECT_THAT(refused_after_change("id,n\n1,2\n2,3\n", "id,n\nx,2\n2,3\n", {}), HasSubstr("changed while"));
+  EXPECT_THAT(refused_after_change("id,n\n1,2\n2,300000000\n", "id,n\n1,2\n2,3\n4,5\n6,7\n", {}), HasSubstr("changed while"));
+}
+
+TEST(CsvImport, TheSameIdInTwoShardsIsARepeat) {
+  const ScratchFolder folder;
+  const auto a = write_text(folder, "a.csv", "id,n\n17,1\n18,2\n"), b = write_text(folder, "b.csv", "id,n\n17.0,3\n19,4\n");
+  EXPECT_TRUE(import_files({a, b}, folder / "t.h5ad").report.ids_are_row_numbers);
+  const Imported named = import_files({a, b}, folder / "named.h5ad", with([](auto& o) { o.id = "id"; }));
+  EXPECT_THAT(std::get<std::vector<std::int64_t>>(named.file->ids(0, 4)), ElementsAre(17, 18, 17, 19));
+  EXPECT_THAT(named.reported("id").reason, HasSubstr("1 rows repeat"));
 }
 
 TEST(CsvImport, FailuresLeaveNothingBehind) {

@@ -1,10 +1,15 @@
+#include "host/descriptors.hpp"
+
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "host/error.hpp"
-#include "host/profile.hpp"
+#include "host/moments.hpp"
+#include "host/random.hpp"
 
 namespace coterie::profile {
 namespace {
@@ -85,6 +90,36 @@ TEST(Outcome, WeightsMoveTheRateButNotTheRows) {
   EXPECT_EQ(profile.positive[0], 1);
 }
 
+TEST(Outcome, UnequalWeightsWidenTheInterval) {
+  const std::vector<std::int32_t> labels = {0, 0, 0, 0, 1};
+  const OutcomeProfile profile =
+      measure_outcome("churn", std::vector<double>{1, 0, 0, kUnknown, 1}, labels, {.steps = {6, 2, 2, 9, 4}, .step = 0.5}, 2);
+  const Interval first = wilson_interval(0.6, 100.0 / 44), all = wilson_interval(10.0 / 14, 196.0 / 60);
+  EXPECT_EQ(profile.rate_low[0], first.low);
+  EXPECT_EQ(profile.rate_high[0], first.high);
+  EXPECT_EQ(profile.rate_low[1], wilson_interval(1, 1).low);
+  EXPECT_EQ(profile.rate_low[2], all.low);
+}
+
+// Weights of lognormal(0, 1), which leave some e^-1 of the rows: an interval of all rows covers 77 in 100.
+TEST(Outcome, TheIntervalOfWeightedRowsCoversTheRate) {
+  constexpr std::size_t kRows = 400, kSamples = 600;
+  constexpr double kRate = 0.2;
+  const std::vector<std::int32_t> labels(kRows, 0);
+  std::size_t covered = 0;
+  for (std::uint64_t sample = 0; sample < kSamples; ++sample) {
+    std::vector<double> outcome, weights;
+    for (std::size_t row = 0; row < kRows; ++row) {
+      const auto draw = [&](std::uint64_t stream) { return random_uniform(9, Purpose::bootstrap, row, 3 * sample + stream); };
+      outcome.push_back(draw(0) < kRate ? 1 : 0);
+      weights.push_back(std::exp(std::sqrt(-2 * std::log1p(-draw(1))) * std::cos(2 * std::numbers::pi * draw(2))));
+    }
+    const OutcomeProfile profile = measure_outcome("churn", outcome, labels, quantise_weights(weights), 1);
+    covered += profile.rate_low[0] <= kRate && kRate <= profile.rate_high[0];
+  }
+  EXPECT_GT(covered, kSamples * 92 / 100);
+}
+
 TEST(Outcome, RefusesOtherValues) {
   EXPECT_THROW(measure_outcome("churn", std::vector<double>{0, 2}, std::vector<std::int32_t>{0, 0}, kUnweighted, 1), ContentsError);
 }
@@ -112,8 +147,52 @@ TEST(Value, ShareOfNothingIsUnknown) {
   EXPECT_TRUE(std::isnan(profile.mean[2]));
 }
 
+TEST(Value, ALossThatHidesGainsHasNoShares) {
+  const auto shares = [](const std::vector<double>& value) {
+    return measure_value("profit", value, std::vector<std::int32_t>{0, 1, 2}, kUnweighted, 4).share;
+  };
+  for (const double share : shares({-246, 110, 36})) EXPECT_TRUE(std::isnan(share));
+  EXPECT_EQ(shares({-3, -1, 0}), (std::vector<double>{0.75, 0.25, 0, 0, 1}));
+  EXPECT_EQ(shares({5, -1, 0}), (std::vector<double>{1.25, -0.25, 0, 0, 1}));
+  for (const std::size_t of_nothing : {2, 3}) EXPECT_FALSE(std::signbit(shares({-3, -1, 0})[of_nothing]));
+}
+
 TEST(Value, RefusesInfinity) {
   EXPECT_THROW(measure_value("revenue", std::vector<double>{HUGE_VAL}, std::vector<std::int32_t>{0}, kUnweighted, 1), ContentsError);
+}
+
+Profile profile_of(std::int32_t n_segments, double effect, double missing) {
+  Profile profile;
+  profile.n_segments = n_segments;
+  profile.n_columns = 1;
+  for (Table* table : {&profile.cohen_d, &profile.cohen_d_low, &profile.cohen_d_high, &profile.missing_share})
+    *table = {n_segments, 1, std::vector<double>(static_cast<std::size_t>(n_segments) + 1, kUnknown)};
+  profile.cohen_d.values.assign(profile.cohen_d.values.size(), effect);
+  profile.missing_share.values.assign(profile.missing_share.values.size(), missing);
+  return profile;
+}
+
+TEST(Effects, UnequalWeightsWidenTheirIntervals) {
+  // Of weights 3 and 1: 16 / 10 rows; of 2, 2, 1: 25 / 9; one row is in no segment, one is absent.
+  const std::vector<std::int32_t> labels = {0, 0, 1, 1, 5, -1};
+  const Weights weights{.steps = {3, 1, 2, 2, 1, 9}, .step = 1};
+  for (const double missing : {0.0, 0.25}) {
+    Profile profile = profile_of(2, 0.7, missing);
+    widen_effects(profile, labels, weights);
+    const EffectSize first = effect_of_rows(0.7, (1 - missing) * 16 / 10, (1 - missing) * 25 / 9);
+    EXPECT_NEAR(profile.cohen_d_low.at(0, 0), first.low, 1e-14);
+    EXPECT_NEAR(profile.cohen_d_high.at(0, 0), first.high, 1e-14);
+    const EffectSize second = effect_of_rows(0.7, (1 - missing) * 2, (1 - missing) * 25 / 11);
+    EXPECT_NEAR(profile.cohen_d_low.at(1, 0), second.low, 1e-14);
+    EXPECT_EQ(profile.cohen_d.at(1, 0), 0.7);
+  }
+}
+
+TEST(Effects, WithoutWeightsStayAsMeasured) {
+  Profile profile = profile_of(1, 0.7, 0);
+  profile.cohen_d_low.values[0] = 0.125;
+  widen_effects(profile, std::vector<std::int32_t>{0, 0}, kUnweighted);
+  EXPECT_EQ(profile.cohen_d_low.values[0], 0.125);
 }
 
 TEST(Descriptors, RefuseColumnsOfDifferentLengths) {

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "host/error.hpp"
+#include "host/moments.hpp"
 #include "host/random.hpp"
 #include "tests/reference/evaluation.hpp"
 #include "tests/support/fixtures.hpp"
@@ -81,9 +82,124 @@ TEST(Evaluation, MatchesReferenceUnderTiesWeightsAndUnknownOutcomes) {
   const Columns columns = coarse_scores(500);
   const auto ranked = rank_scores(context, columns.rows(), 3);
   ASSERT_EQ(ranked.size(), 4u);
-  expect_reference(evaluation::evaluate(context, ranked.back(), {}), reference_rows(columns));
-  for (std::int32_t segment = 0; segment < 3; ++segment)
-    expect_reference(evaluation::evaluate(context, ranked[static_cast<std::size_t>(segment)], {}), reference_rows(columns, segment));
+  const auto effective = evaluation::effective_shares(columns.rows(), 3);
+  ASSERT_EQ(effective.size(), 4u);
+  expect_reference(evaluation::evaluate(context, ranked.back(), {}, effective.back()), reference_rows(columns));
+  for (std::size_t segment = 0; segment < 3; ++segment)
+    expect_reference(evaluation::evaluate(context, ranked[segment], {}, effective[segment]),
+                     reference_rows(columns, static_cast<std::int32_t>(segment)));
+}
+
+TEST(Evaluation, UnequalWeightsWidenEveryInterval) {
+  Context context(threads(1));
+  Columns columns = coarse_scores(500);
+  const RankedScores ranked = std::move(rank_scores(context, columns.rows()).front());
+  const evaluation::EffectiveShares effective = evaluation::effective_shares(columns.rows()).front();
+  const Evaluation as_rows = evaluation::evaluate(context, ranked, {}), weighted = evaluation::evaluate(context, ranked, {}, effective);
+  double weight = 0, squares = 0;
+  for (const ScoredRow& row : reference_rows(columns)) {
+    weight += row.weight;
+    squares += row.weight * row.weight;
+  }
+  const double share = weight * weight / squares / static_cast<double>(weighted.n_rows);
+  EXPECT_NEAR(effective.all, share, kRounding);
+  EXPECT_LT(share, 0.95);
+  EXPECT_NEAR(weighted.recalibration.slope_std_err, as_rows.recalibration.slope_std_err / std::sqrt(share), kRounding);
+  EXPECT_LT(weighted.auc_low, as_rows.auc_low);
+  for (const evaluation::Tenth& tenth : weighted.tenths) {
+    const Interval interval = wilson_interval(tenth.response_rate, static_cast<double>(tenth.n_rows) * share);
+    EXPECT_NEAR(tenth.response_low, interval.low, kRounding);
+    EXPECT_NEAR(tenth.response_high, interval.high, kRounding);
+  }
+  for (std::int32_t& of_row : columns.weight) of_row = 7;
+  const evaluation::EffectiveShares equal = evaluation::effective_shares(columns.rows()).front();
+  EXPECT_EQ(equal.positives, 1);
+  EXPECT_EQ(equal.negatives, 1);
+  EXPECT_EQ(equal.all, 1);
+}
+
+Evaluation of_outcomes(const std::vector<std::int8_t>& by_ascending_score, const calibration::Calibrator& calibrator = {}) {
+  Context context(threads(1));
+  Columns columns{.score = {}, .outcome = by_ascending_score, .weight = {}, .label = {}};
+  for (std::size_t row = 0; row < by_ascending_score.size(); ++row) columns.score.push_back(0.1 * static_cast<double>(row));
+  return evaluation::evaluate(context, rank_scores(context, columns.rows()).front(), calibrator);
+}
+
+// How far an area lies from what was found, in the standard errors that Hanley and McNeil (1982) give it.
+double standard_errors_away(double area, double found, double positives, double negatives) {
+  const double both_positives = area / (2 - area), both_negatives = 2 * area * area / (1 + area);
+  const double variance =
+      (area * (1 - area) + (positives - 1) * (both_positives - area * area) + (negatives - 1) * (both_negatives - area * area)) /
+      (positives * negatives);
+  return std::abs(area - found) / std::sqrt(variance);
+}
+
+TEST(Evaluation, PerfectRankingsAreUncertainToo) {
+  const Evaluation perfect = of_outcomes({0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1}),
+                   reversed = of_outcomes({1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0});
+  EXPECT_EQ(perfect.auc, 1);
+  EXPECT_EQ(perfect.auc_variance, 0);
+  EXPECT_EQ(perfect.auc_high, 1);
+  EXPECT_NEAR(standard_errors_away(perfect.auc_low, 1, 5, 7), kNormal95, 1e-9);
+  EXPECT_GT(perfect.auc_low, 0.5);
+  EXPECT_LT(perfect.auc_low, 0.9);
+  EXPECT_EQ(reversed.auc_low, 0);
+  EXPECT_NEAR(standard_errors_away(reversed.auc_high, 0, 5, 7), kNormal95, 1e-9);
+}
+
+TEST(Evaluation, OneRowOfAClassLeavesAnInterval) {
+  const Evaluation one = of_outcomes({0, 0, 1, 0});
+  EXPECT_NEAR(standard_errors_away(one.auc_low, 2.0 / 3, 1, 3), kNormal95, 1e-9);
+  EXPECT_NEAR(standard_errors_away(one.auc_high, 2.0 / 3, 1, 3), kNormal95, 1e-9);
+  EXPECT_GT(one.auc_low, 0);
+  EXPECT_LT(one.auc_high, 1);
+}
+
+TEST(Evaluation, FewRowsOfAClassLeaveTheIntervalOfTheArea) {
+  std::vector<std::int8_t> outcomes(40, 0);
+  for (const std::size_t row : {19, 21, 24, 26, 29, 31, 34, 36, 39}) outcomes[row] = 1;
+  const Evaluation nine = of_outcomes(outcomes);
+  EXPECT_NEAR(standard_errors_away(nine.auc_low, nine.auc, 9, 31), kNormal95, 1e-9);
+  EXPECT_NEAR(standard_errors_away(nine.auc_high, nine.auc, 9, 31), kNormal95, 1e-9);
+  outcomes[14] = 1;
+  const Evaluation ten = of_outcomes(outcomes);
+  EXPECT_NEAR(ten.auc - ten.auc_low, kNormal95 * std::sqrt(ten.auc_variance), kRounding);
+}
+
+TEST(Evaluation, EqualProbabilitiesRankEqual) {
+  const calibration::Calibrator flat{.method = calibration::Method::platt, .intercept = -1, .slope = 0, .scores = {}, .probabilities = {}};
+  const Evaluation measured = of_outcomes({1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0}, flat);
+  EXPECT_EQ(measured.auc, 0.5);
+  EXPECT_EQ(measured.ks, 0);
+  EXPECT_EQ(measured.average_precision, 0.25);
+  ASSERT_EQ(measured.tenths.size(), 1u);
+  EXPECT_EQ(measured.tenths[0].n_rows, 12);
+  EXPECT_NEAR(measured.mean_probability, reference::probability(-1), kRounding);
+  EXPECT_NEAR(measured.log_loss, -(3 * std::log(reference::probability(-1)) + 9 * std::log(reference::probability(1))) / 12, kRounding);
+}
+
+// Scores that are true, drawn anew and anew: what chance makes of their error is foretold.
+TEST(Evaluation, CalibrationNoiseIsTheErrorOfTrueProbabilities) {
+  Context context(threads(1));
+  for (const std::size_t n_rows : {150, 3000}) {
+    constexpr int kSamples = 200;
+    double error = 0, noise = 0, squares = 0, spread = 0;
+    for (std::uint64_t sample = 0; sample < kSamples; ++sample) {
+      Columns columns;
+      for (std::size_t row = 0; row < n_rows; ++row) {
+        columns.score.push_back(4 * random_uniform(7, Purpose::bootstrap, row, 2 * sample) - 3);
+        columns.outcome.push_back(random_uniform(7, Purpose::bootstrap, row, 2 * sample + 1) <
+                                  reference::probability(columns.score.back()));
+      }
+      const Evaluation measured = evaluation::evaluate(context, rank_scores(context, columns.rows()).front(), {});
+      error += measured.calibration_error / kSamples;
+      noise += measured.calibration_noise / kSamples;
+      squares += std::pow(measured.calibration_error - measured.calibration_noise, 2) / kSamples;
+      spread += measured.calibration_noise_std / kSamples;
+    }
+    EXPECT_NEAR(error / noise, 1, 0.06) << n_rows;  // spread 0.3 of the mean in each of 200 samples: 0.02
+    EXPECT_NEAR(std::sqrt(squares) / spread, 1, 0.15) << n_rows;
+  }
 }
 
 TEST(Evaluation, AreaOfRowsInOrderIsThatOfTheirPairs) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +27,53 @@ using testing::write_file;
 using testing::write_texts;
 
 // Plain files
+
+// Texts 0, 1, .. behind "level", and at last a cell that cannot be read.
+std::vector<std::string> levels_and_rubbish(int n_rows, int n_levels) {
+  std::vector<std::string> texts;
+  for (int row = 0; row < n_rows; ++row) texts.push_back("level" + std::to_string(row % n_levels));
+  texts.back() = "\xff";
+  return texts;
+}
+
+TEST(FeatureFile, ReadsNoFurtherThanTheFirstLevelTooMany) {
+  constexpr int kRows = 40'000;
+  const ScratchFolder folder;
+  const auto file = FeatureFile::open(make_file(folder, [](hid_t id) {
+    write_plain_matrix(id, "/X", kRows, 1);
+    write_texts(id, "/few", levels_and_rubbish(kRows, 50));
+    write_texts(id, "/many", levels_and_rubbish(kRows, 51));
+  }));
+  EXPECT_EQ(file->few_categories("many", 50), std::nullopt);
+  EXPECT_THAT(message_of<ContentsError>([&] { file->few_categories("few", 50); }), HasSubstr("UTF-8"));
+  EXPECT_THAT(message_of<ContentsError>([&] { file->few_categories("many", 51); }), HasSubstr("UTF-8"));
+}
+
+TEST(FeatureFile, LevelsAreReservedAsLongAsTheyLive) {
+  constexpr int kRows = 40'000;
+  const ScratchFolder folder;
+  std::vector<std::string> mails;
+  for (int row = 0; row < kRows; ++row) mails.push_back("somebody" + std::to_string(kRows - row) + "@example.org");
+  const auto file = FeatureFile::open(make_file(folder, [&](hid_t id) {
+    write_plain_matrix(id, "/X", kRows, 1);
+    write_texts(id, "/mail", mails);
+  }));
+  Context::Options options;
+  options.memory_bytes = 4 << 20;
+  Context small(options);
+  EXPECT_THAT(message_of<ResourceError>([&] { file->categories("mail", &small); }), HasSubstr("the levels of column 'mail'"));
+  options.memory_bytes = 64 << 20;
+  Context large(options);
+  {
+    const Categories mail = file->categories("mail", &large);
+    EXPECT_TRUE(std::is_sorted(mail.levels.begin(), mail.levels.end()));
+    for (std::size_t row = 0; row < mails.size(); ++row) ASSERT_EQ(mail.levels[static_cast<std::size_t>(mail.codes[row])], mails[row]);
+    EXPECT_LE(large.memory().available(), (64 << 20) - kRows * 40);
+  }
+  EXPECT_EQ(large.memory().available(), 64 << 20);
+  large.cancel(SIGINT);
+  EXPECT_THROW(file->categories("mail", &large), Cancelled);
+}
 
 TEST(FeatureFile, FindsMatrixNamesIdsAndListsOfPlainFiles) {
   const ScratchFolder folder;

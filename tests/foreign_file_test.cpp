@@ -89,6 +89,17 @@ TEST_F(ForeignFile, NullableTextHasMissingRows) {
   EXPECT_THAT(city.codes, ElementsAre(2, -1, 1, 2, 0, 2));
 }
 
+TEST_F(ForeignFile, LevelsThatAreAskedForAreTold) {
+  EXPECT_THAT(open("nullable_text.h5ad")->level_codes("city", {"Rom", "Paris"}), ElementsAre(0, -1, 2, 0, 2, 0));
+  for (const char* name : {"plain.h5ad", "older.h5ad"}) {
+    const auto file = open(name);
+    EXPECT_THAT(file->level_codes("region", {"north"}), ElementsAre(1, -1, 0, 1, 0, 1));
+    EXPECT_EQ(file->few_categories("region", 1), std::nullopt);
+    EXPECT_THAT(file->few_categories("region", 2)->codes, ElementsAre(0, -1, 1, 0, 1, 0));
+  }
+  EXPECT_THAT(message_of<ContentsError>([&] { open("plain.h5ad")->level_codes("spend", {"1.5"}); }), HasSubstr("text is wanted"));
+}
+
 TEST_F(ForeignFile, OlderAnnDataIsRead) {
   const auto file = open("older.h5ad");
   expect_matrix(*file, false);

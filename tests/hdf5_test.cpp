@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "host/error.hpp"
 #include "tests/support/scratch_folder.hpp"
 
@@ -26,6 +28,21 @@ void write_small_matrix(const std::filesystem::path& path) {
   write(x, native_type<float>(), {}, {}, cells);
   x.close();
   file.close();
+}
+
+// Flips bits of a byte of the header of an object, counted from the header's first byte.
+void flip(const std::filesystem::path& path, const char* object, std::int64_t byte, int bits) {
+  H5O_info_t info{};
+  {
+    const File file = old_file(path);
+    const Lock lock;
+    ASSERT_GE(H5Oget_info_by_name(file.id(), object, &info, H5P_DEFAULT), 0);
+  }
+  std::fstream stream(path, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(static_cast<std::streamoff>(info.addr) + byte);
+  const int before = stream.get();
+  stream.seekp(static_cast<std::streamoff>(info.addr) + byte);
+  stream.put(static_cast<char>(before ^ bits));
 }
 
 template <class E, class F>
@@ -69,6 +86,47 @@ TEST(Hdf5, AttributesComeBack) {
   EXPECT_FALSE(has_attribute(again.id(), "absent"));
 }
 
+TEST(Hdf5, EmptyListOfNumbersIsAnEmptyListOfTexts) {
+  const testing::ScratchFolder folder;
+  const File file = new_file(folder / "a.h5");
+  for (const auto& [name, n] : {std::pair{"none", hsize_t{0}}, {"one", hsize_t{1}}}) {
+    const Lock lock;
+    const Attribute attribute(H5Acreate2(file.id(), name, H5T_NATIVE_DOUBLE, simple_space({&n, 1}).id(), H5P_DEFAULT, H5P_DEFAULT));
+    ASSERT_TRUE(attribute);
+  }
+  EXPECT_TRUE(read_strings_attribute(file.id(), "none").empty());
+  EXPECT_THAT(message_of<InputError>([&] { read_strings_attribute(file.id(), "one"); }), HasSubstr("'one' is not text"));
+}
+
+TEST(Hdf5, DamagedObjectIsNotTakenForAnAbsentOne) {
+  const testing::ScratchFolder folder;
+  const PropertyList access = property_list(PropertyClass::file_access);
+  {
+    const Lock lock;
+    H5Pset_libver_bounds(access.id(), H5F_LIBVER_V110, H5F_LIBVER_V110);  // whose headers have checksums
+  }
+  File file = create_file(folder / "a.h5", H5F_ACC_TRUNC, property_list(PropertyClass::file_creation), access);
+  create_group(create_group(file.id(), "uns").id(), "run");
+  file.close();
+  flip(folder / "a.h5", "/uns/run", 12, 1);
+  const File again = old_file(folder / "a.h5");
+  const auto expected = ::testing::AllOf(HasSubstr("a.h5"), HasSubstr("'/uns/run'"), HasSubstr("damaged"), HasSubstr("checksum"));
+  EXPECT_THAT(message_of<InputError>([&] { exists(again.id(), "/uns/run"); }), expected);
+  EXPECT_THAT(message_of<InputError>([&] { exists(again.id(), "/uns/run/tool"); }), expected);
+  EXPECT_THAT(message_of<InputError>([&] { is_dataset(again.id(), "/uns/run"); }), expected);
+  EXPECT_FALSE(exists(again.id(), "/uns/other"));
+}
+
+TEST(Hdf5, ObjectOfAnUnknownVersionNamesTheWayToRewriteIt) {
+  const testing::ScratchFolder folder;
+  write_small_matrix(folder / "a.h5");
+  flip(folder / "a.h5", "X", 0, 8);
+  const File file = old_file(folder / "a.h5");
+  for (const auto& touch : {+[](hid_t id) { exists(id, "/X"); }, +[](hid_t id) { open_dataset(id, "/X"); }})
+    EXPECT_THAT(message_of<InputError>([&] { touch(file.id()); }),
+                ::testing::AllOf(HasSubstr("'/X'"), HasSubstr("version"), HasSubstr("newer HDF5"), HasSubstr("h5repack")));
+}
+
 TEST(Hdf5, FailureWhileReadingIsAnInputErrorThatNamesFileAndObject) {
   const testing::ScratchFolder folder;
   write_small_matrix(folder / "a.h5");
@@ -106,7 +164,10 @@ TEST(Hdf5, ExistenceIsAskedComponentByComponent) {
   EXPECT_TRUE(is_group(file.id(), "/uns/run"));
   EXPECT_FALSE(is_dataset(file.id(), "/uns/run"));
   EXPECT_FALSE(exists(file.id(), "/obs/run"));
-  EXPECT_THAT(children(file.id()), ElementsAre("uns"));
+  create_dataset(file.id(), "X", native_type<float>(), scalar_space(), property_list(PropertyClass::dataset_creation));
+  EXPECT_FALSE(exists(file.id(), "/X/indptr"));
+  EXPECT_TRUE(is_dataset(file.id(), "/X/"));
+  EXPECT_THAT(children(file.id()), ElementsAre("X", "uns"));
 }
 
 }  // namespace

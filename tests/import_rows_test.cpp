@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "host/error.hpp"
 #include "tests/support/csv_files.hpp"
 
@@ -107,6 +109,40 @@ TEST(ImportRows, ErasedAndStaleRowsDoNotCountAsRepeats) {
   EXPECT_EQ(rows.counts.stale, 1);
   EXPECT_EQ(rows.counts.undated, 1);
   EXPECT_EQ(rows.counts.erase_ids, 2);
+}
+
+TEST(ImportRows, IdsAreTheSameHoweverTheirNumberIsWritten) {
+  EXPECT_THAT(kept({"id,n\n5,1\n+5,1\n5.0,1\n1e3,2\n", "id,n\n1000,2\n05,4\n"}, on_duplicate(OnDuplicate::sum)).customers,
+              ElementsAre("5|3", "1e3|4", "05|4"));
+  ImportOptions with_commas = on_duplicate(OnDuplicate::first);
+  with_commas.decimal = ',';
+  EXPECT_THAT(kept({"id;n\n5;1\n5,0;2\n6;3\n"}, with_commas, "id\n\"6,0\"\n").customers, ElementsAre("5|1"));
+}
+
+// Whatever the budget, what does not fit is refused before it is there, and what is no longer needed is gone by then.
+TEST(ImportRows, WhatLivesIsReserved) {
+  constexpr std::int64_t kStep = 50'000, kRows = 45'000;  // nearly all that the search has room for by then
+  const ScratchFolder folder;
+  std::string text = "id,n\n";
+  for (std::int64_t i = 0; i < kRows; ++i) text.append(std::to_string(i / 2)).append(",1\n");
+  const std::filesystem::path path = write_text(folder, "t.csv", text);
+  std::set<std::string> refused;
+  for (std::int64_t budget = kStep;; budget += kStep) {
+    Context::Options options;
+    options.threads = 2;
+    options.memory_bytes = budget;
+    Context context(options);
+    CsvTable table(context, {path}, folder.path(), ',');
+    const std::int64_t available = context.memory().available();
+    const ImportOptions sum = on_duplicate(OnDuplicate::sum);
+    const std::string message = message_of<ResourceError>([&] {
+      const ImportRows rows(context, table, sum, folder.path());
+      EXPECT_GE(available - context.memory().available(), kRows * 16 + kRows / 8 + kRows / 2 * 2 * 24);
+    });
+    if (message == "nothing was thrown") break;
+    refused.insert(message.substr(0, message.find(':')));
+  }
+  EXPECT_THAT(refused, ElementsAre("not enough memory for the rows of repeated ids", "not enough memory for the search for repeated ids"));
 }
 
 TEST(ImportRows, RefusalsNameThePlaceAndNoId) {

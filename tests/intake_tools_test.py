@@ -11,7 +11,7 @@ import unittest
 import h5py
 import numpy as np
 
-from tools_test import COTERIE, SECONDS, SHARED, Case, blobs, digest, write_h5ad
+from tools_test import COTERIE, SECONDS, SHARED, Case, blobs, digest, wait_until_it_listens, write_h5ad
 
 
 def segments(path):
@@ -171,6 +171,10 @@ class Import(Case):
         (self.folder / "bad.gz").write_bytes(data[:60] + b"\0\0\0\0" + data[64:])
         self.refuse(3, ["cut.gz", "cut off"], "import", "cut.gz", "-o", "n.h5ad")
         self.refuse(3, ["bad.gz"], "import", "bad.gz", "-o", "n.h5ad")
+        second = bytearray(gzip.compress(b"200,Gold,1,0.5,2026-01-10\n"))
+        second[1] ^= 1
+        (self.folder / "second.gz").write_bytes(data + second)
+        self.refuse(3, ["second.gz", "behind its gzip data"], "import", "second.gz", "-o", "n.h5ad")
         self.refuse(3, ["standard input is empty"], "import", "-", "-o", "n.h5ad", input="")
 
     def test_repeated_ids_follow_the_option(self):
@@ -200,6 +204,7 @@ class Import(Case):
         self.write("kept.csv", kept)
         self.succeed("import", "kept.csv", "-o", "kept.h5ad")
         self.assertEqual((self.folder / "left.h5ad").read_bytes(), (self.folder / "kept.h5ad").read_bytes())
+        self.refuse(2, ["erase.csv"], "import", "all.csv", "-o", "erase.csv", "--overwrite", "--erase", "erase.csv")
         self.write("nameless.csv", ["A-105", "A-107"])
         self.refuse(4, ["nameless.csv", "no column 'customer_id'"], "import", "all.csv", "-o", "n.h5ad", "--erase", "nameless.csv")
 
@@ -212,6 +217,19 @@ class Import(Case):
         self.refuse(2, ["--activity"], "import", "all.csv", "-o", "n.h5ad", "--as-of", "2026-12-31", "--max-age", 200)
         self.refuse(4, ["leave none of 60 rows"], "import", "all.csv", "-o", "n.h5ad", "--as-of", "2030-12-31", *arguments[2:])
         self.refuse(4, ["'plan'", "line 2"], "import", "all.csv", "-o", "n.h5ad", *arguments[:5], "plan")
+
+    def test_decimal_commas_are_seen(self):
+        self.write("comma.csv", ["customer_id;spend", *(f"{i};{i},{i % 7}" for i in range(99))])
+        self.refuse(4, ["No column", "--decimal ,"], "import", "comma.csv", "-o", "n.h5ad")
+        self.succeed("import", "comma.csv", "-o", "comma.h5ad", "--decimal", ",")
+        for verb in (("import",), ("features", "--as-of", "2026-01-01")):
+            self.refuse(2, ["--decimal", "--delimiter"], *verb, "comma.csv", "-o", "n.h5ad", "--decimal", ",", "--delimiter", ",")
+
+    def test_what_is_no_time_makes_no_date(self):
+        for time, uses in (("T10:15:00Z", "active"), (" 10:15", "active"), ("T99:99:99 rubbish", "ignore")):
+            self.write("dates.csv", ["customer_id,visits,seen", *(f"{i},{i % 5},2026-0{1 + i % 9}-{10 + i % 19}{time}" for i in range(80))])
+            columns = self.report("dates.csv", "-o", "dates.h5ad", "--as-of", "2026-12-31", "--overwrite")["columns"]
+            self.assertEqual([column["use"] for column in columns if column["name"] == "seen"], [uses], time)
 
     def test_layers_count_alike(self):
         self.succeed("import", "all.csv", "-o", "layers.h5ad", "--layer", "use=visits", "--layer", "money=spend,last_order", "--as-of", "2026-12-31")
@@ -300,12 +318,24 @@ class Features(Case):
                     "orders_30d": 1, "orders_trend_30d": 1, "monetary_90d": 40, "discount_share": 0.5, "share_channel=web": 0.5}
         self.assertEqual({name: x[name][0] for name in expected}, expected)
         self.assertTrue(np.isnan(x["interval_days"][1]))
+        (self.folder / "o.csv").write_text("customer,day,amount,order\n1,2026-01-05,10,A\n1,2026-02-05,10,\n1,2026-02-05,10,NA\n"
+                                           "1,2026-03-05,10,A\n1,2026-03-06,10,\n")
+        self.succeed("features", "o.csv", "-o", "o.h5ad", "--as-of", "2026-03-11", "--id", "customer", "--order", "order")
+        _, x = self.read("o.h5ad")  # rows without an order are orders of their days
+        self.assertEqual((x["orders"][0], x["order_value"][0], x["recency_days"][0]), (3, 50 / 3, 5))
         named = (*command, "--id", "customer", "--overwrite")
         self.refuse(2, ["--as-of"], "features", "t.csv", "-o", "n.h5ad", "--as-of", "11.3.2026", "--id", "customer")
         self.refuse(2, ["--price", "--quantity"], *named, "--price", "amount")
         self.refuse(4, ["'channel'", "date"], *named, "--date", "channel")
         self.refuse(4, ["Nobody bought anything up to 2020-01-01"], "features", "t.csv", "-o", "n.h5ad", "--id", "customer", "--as-of", "2020-01-01")
         self.refuse(6, ["--memory"], "features", "t.csv", "-o", "n.h5ad", "--id", "customer", "--as-of", "2026-03-11", "--memory", "64K")
+
+    def test_a_customer_is_the_number_that_its_id_says(self):
+        for decimal, ids in ((".", ("5", "+5", "5.0", "1e3", "1000")), (",", ("5", "+5", "5,0", "1e3", "1000"))):
+            (self.folder / "i.csv").write_text("\n".join(["customer;day;amount", *(f"{i};2026-01-0{n + 1};1" for n, i in enumerate(ids))]) + "\n")
+            self.succeed("features", "i.csv", "-o", "i.h5ad", "--as-of", "2026-03-11", "--id", "customer", "--decimal", decimal, "--overwrite")
+            obs, x = self.read("i.h5ad")
+            self.assertEqual((obs["customer"].tolist(), x["monetary"].tolist()), ([5, 1000], [3, 2]))
 
     def write_sales(self, n_customers, n_rows):
         """Customers all over the file, with ids that are text, and the command that makes customers of them."""
@@ -333,6 +363,18 @@ class Features(Case):
         command = [*self.write_sales(40000, 60000), "--memory", "8M"]
         limited = ("sh", "-c", 'ulimit -f 4096; exec "$@"', "sh")  # 2 MiB of at least 5
         self.refuse(7, ["transactions sorted by customer", "--memory"], *command, prefix=limited)
+
+    def test_stopped_while_a_pipe_is_silent(self):
+        os.mkfifo(self.folder / "pipe")
+        for source in ("-", "pipe"):
+            process = subprocess.Popen([str(COTERIE), "import", source, "-o", "out.h5ad"], cwd=self.folder, stdin=subprocess.PIPE,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            wait_until_it_listens(process, signal.SIGINT)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(timeout=SECONDS), 130)
+            process.stdin.close()
+            process.stderr.close()
+        self.assertEqual(os.listdir(self.folder), ["pipe"])
 
     def test_stopped_while_sorting(self):
         command = [*self.write_sales(60000, 200000), "--memory", "8M"]

@@ -16,6 +16,27 @@ Moments moments_of(std::initializer_list<double> values) {
   return moments;
 }
 
+WeightSums weighed(std::initializer_list<std::int32_t> weights) {
+  WeightSums sums;
+  for (const std::int32_t steps : weights) sums.add(steps);
+  return sums;
+}
+
+TEST(WeightSums, OfUnequalWeightsAreWorthFewerRows) {
+  EXPECT_EQ(weighed({}).effective_rows(), 0);
+  EXPECT_EQ(weighed({3, 1}).effective_rows(), 16.0 / 10);
+  EXPECT_EQ((weighed({5, 3, 1}) - weighed({5})).effective_rows(), 16.0 / 10);
+  EXPECT_NEAR(weighed({1 << 24, 1, 1, 1}).effective_rows(), 1, 1e-6);
+}
+
+TEST(WeightSums, OfEqualWeightsAreWorthTheirRowsToTheBit) {
+  WeightSums sums;
+  for (std::int64_t row = 1; row <= 300'007; ++row) {
+    sums.add((1 << 24) - 3);
+    ASSERT_EQ(sums.effective_rows(), static_cast<double>(row));
+  }
+}
+
 TEST(Moments, MergeIntoTheMomentsOfTheUnion) {
   const Moments all = merged(moments_of({1, 4, 4}), moments_of({-2, 8}));
   EXPECT_EQ(all.rows, 5);
@@ -40,6 +61,15 @@ TEST(CohenD, IsTheDifferenceOverThePooledSpread) {
   EXPECT_NEAR(effect.d, d, kRounding);
   EXPECT_NEAR(effect.low, d - half, kRounding);
   EXPECT_NEAR(effect.high, d + half, kRounding);
+}
+
+TEST(CohenD, HasAWiderIntervalBetweenFewerRows) {
+  const EffectSize effect = cohen_d(moments_of({1, 2, 3}), moments_of({3, 5, 7})), same = effect_of_rows(effect.d, 3, 3),
+                   wider = effect_of_rows(effect.d, 1.5, 2);
+  EXPECT_EQ(same.low, effect.low);
+  EXPECT_EQ(same.high, effect.high);
+  EXPECT_NEAR(wider.high - effect.d, 1.959963984540054 * std::sqrt(3.5 / 3 + effect.d * effect.d / 7), kRounding);
+  EXPECT_EQ(wider.d, effect.d);
 }
 
 TEST(CohenD, NeedsBothSidesAndSpread) {

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
 #include "host/error.hpp"
 #include "tools/config.hpp"
 #include "tools/fit_plan.hpp"
@@ -50,18 +54,24 @@ struct Program {
   Program() {
     add_config(root);
     verb = add_verb(root, "cluster", "", "");
+    add_input(*verb, input);
+    verb->get_option("FILE")->required(false);
+    add_output(*verb, output, "CSV")->required(false);
     add_fit(*verb, fit);
     add_device(*verb, resources);
     add_resources(*verb, resources);
   }
   void parse(const std::string& toml, const std::string& arguments) {
-    const std::string path = testing::TempDir() + "options_test.toml";
-    std::ofstream(path) << toml;
-    root.parse("cluster --config " + path + " " + arguments);
+    std::ofstream(config) << toml;
+    root.parse("cluster --config " + config + " " + arguments);
   }
+
+  const std::string config = testing::TempDir() + "options_test.toml";
 
   CLI::App root;
   CLI::App* verb;
+  InputOptions input;
+  OutputOptions output;
   FitOptions fit;
   ResourceOptions resources;
 };
@@ -84,6 +94,39 @@ TEST(Config, WhatIsPrintedReadsBackAsItself) {
   EXPECT_EQ(second.resources.seed, 18446744073709551615u);
   EXPECT_EQ(second.resources.memory_bytes, std::int64_t{1} << 30);
   EXPECT_EQ(second.resources.gpu_memory_bytes, std::int64_t{3} << 29);
+}
+
+TEST(CheckGiven, EmptyTextIsNotTakenForAnOptionThatWasNotGiven) {
+  const auto message = [](const std::string& toml, std::vector<std::string> arguments) -> std::string {
+    Program program;
+    std::ofstream(program.config) << toml;
+    arguments.insert(arguments.begin(), {"cluster", "--config", program.config});
+    std::reverse(arguments.begin(), arguments.end());
+    try {
+      program.root.parse(arguments);
+      check_given(program.root, *program.verb);
+    } catch (const ArgumentError& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  for (const std::string option : {"--where", "--active", "--outcome", "--init", "--csv", "--output", "--x"})
+    EXPECT_THAT(message("", {option, ""}), HasSubstr(option + ": nothing is given to it")) << option;
+  EXPECT_THAT(message("", {""}), HasSubstr("FILE: nothing is given to it"));
+  EXPECT_THAT(message("[cluster]\nwhere = \"\"\n", {}), HasSubstr("--where: nothing is given to it"));
+  EXPECT_THAT(message("[cluster]\nignore = [\"a\", \"\"]\n", {}), HasSubstr("--ignore: nothing is given to it"));
+  EXPECT_EQ(message("[cluster]\nwhere = \"a > 1\"\n", {"in.h5ad", "-o", "out.h5ad"}), "no error");
+  EXPECT_EQ(message("", {"in.h5ad", "-o", "out.h5ad", "--weight", "", "--value", ""}), "no error");  // nobody weighs
+}
+
+TEST(CheckGiven, OutputIsNotTheConfigFile) {
+  for (const std::string option : {"--output", "--csv"}) {
+    Program same, other;
+    same.parse("[cluster]\nn-init = 3\n", option + " " + testing::TempDir() + "./options_test.toml");
+    other.parse("[cluster]\nn-init = 3\n", option + " " + testing::TempDir() + "no_options_test.toml");
+    EXPECT_THROW(check_given(same.root, *same.verb), ArgumentError) << option;
+    EXPECT_NO_THROW(check_given(other.root, *other.verb)) << option;
+  }
 }
 
 TEST(Config, ErrorsNameTheLine) {

@@ -9,6 +9,7 @@
 #include "host/error.hpp"
 #include "host/moments.hpp"
 #include "tests/support/backends.hpp"
+#include "tests/support/counting_source.hpp"
 #include "tests/support/instruction_sets.hpp"
 #include "tests/support/labelled_rows.hpp"
 #include "tests/support/thread_communicator.hpp"
@@ -331,31 +332,11 @@ TEST(Profile, RefusesSenselessArguments) {
   EXPECT_THROW(profile_of(rows), ArgumentError);
 }
 
-// Counts the sweeps over another source.
-class CountingSource final : public TileSource {
- public:
-  explicit CountingSource(TileSource& source) : source_(source) {}
-  std::int64_t n_rows() const override { return source_.n_rows(); }
-  std::int64_t first_row() const override { return source_.first_row(); }
-  std::int32_t n_columns() const override { return source_.n_columns(); }
-  bool is_wide() const override { return source_.is_wide(); }
-  void rewind() override {
-    ++sweeps_;
-    source_.rewind();
-  }
-  const Tile* next() override { return source_.next(); }
-  int sweeps() const { return sweeps_; }
-
- private:
-  TileSource& source_;
-  int sweeps_ = 0;
-};
-
 template <class T>
 int sweeps_of(const std::vector<T>& x) {
   Context context({.threads = 1});
   MemoryTileSource source(std::span<const T>(x), 1);
-  CountingSource counting(source);
+  testing::CountingSource counting(source);
   profile_from_host(context, counting, 0);
   return counting.sweeps();
 }

@@ -460,6 +460,29 @@ class Refusals(PropensityCase):
                 self.assertIn(f"leave it out: --ignore {column}", leaks[0])
                 self.assertNotIn("one end", " ".join(self.leaking([], [])["warnings"]))
 
+    def test_a_calibration_that_could_not_be_tested_says_so(self):
+        """Scores that part the outcomes have no line, and their perfect ranking is not beyond doubt."""
+        x = np.random.default_rng(10).uniform(1, 2, size=(400, 1)) * np.where(np.arange(400) % 3 == 0, 1, -1)[:, None]
+        write_h5ad(self.folder / "apart.h5ad", x, {"buys": (x[:, 0] > 0).astype(float)}, ["a"])
+        fit = self.fit("apart.h5ad", "--target", "buys")
+        self.assertIn("none", fit["calibration"])
+        self.assertIn("could not be tested", fit["calibration"])
+        self.assertEqual((fit["auc"], fit["auc_interval"][1]), (1, 1))
+        self.assertTrue(.5 < fit["auc_interval"][0] < .99, fit["auc_interval"])
+
+    def test_customers_of_one_probability_rank_equal(self):
+        """Where cross-fitted scores of noise rank no better than chance."""
+        generator = np.random.default_rng(11)
+        for _ in range(40):  # until a calibration has no slope
+            write_h5ad(self.folder / "noise.h5ad", generator.normal(size=(600, 3)), {"buys": (generator.uniform(size=600) < .4).astype(float)})
+            fit = self.fit("noise.h5ad", "-o", "flat.h5ad", "--overwrite", "--target", "buys", "--calibration", "platt", "--C", 1e6)
+            obs = anndata.read_h5ad(self.folder / "flat.h5ad").obs
+            if obs["buys_probability"].nunique() == 1:
+                break
+        self.assertEqual(obs["buys_probability"].nunique(), 1)
+        self.assertEqual((fit["auc"], fit["ks"], len(fit["gains"])), (.5, 0, 1))
+        self.assertEqual((set(obs["buys_percentile"]), set(obs["buys_decile"])), ({50}, {6}))
+
     def test_an_area_too_good_to_be_true_names_what_tells_most(self):
         """Columns that are no leak alone, and the truth together."""
         x = np.random.default_rng(9).normal(size=(3000, 4))
@@ -614,7 +637,8 @@ class Numbers(PropensityCase):
         half = self.fit(self.input, "--target", "buys", "--goal", "buys:5")["segment_goals"][0]
         self.assertEqual((half["break_even"], half["worthwhile"], half["expected_profit"]), (None, None, None))
         never = self.fit(self.input, "--target", "buys", "--goal", "buys:5:0")["segment_goals"][0]
-        self.assertEqual((never["worthwhile"], never["expected_profit"]), (0, 0))
+        self.assertEqual((never["break_even"], never["worthwhile"], never["expected_profit"]), (None, 0, 0))
+        self.assertNotRegex(self.succeed("propensity", self.input, "--target", "buys", "--goal", "buys:5:0").stdout, r"\binf\b")
 
     def test_of_coefficients(self):
         for row in self.buyers["coefficients"]:
@@ -665,10 +689,12 @@ class Numbers(PropensityCase):
                 self.assertEqual(set(row), {"segment", "group", "n", "positives", *expected})
                 for field, value in expected.items():
                     self.assertAlmostEqual(row[field], value, delta=1e-11, msg=(name, i, field))
-                n, q = len(tenth), 1.959963984540054 ** 2
+                q = 1.959963984540054 ** 2
+                effective = self.weight[judged].sum() ** 2 / (self.weight[judged] ** 2).sum()  # Kish's rows, spread as the rows are
+                n = len(tenth) * effective / len(judged)
                 middle = (rate + q / (2 * n)) / (1 + q / n)
                 half = math.sqrt(q * (rate * (1 - rate) / n + q / (4 * n * n))) / (1 + q / n)
-                self.assertEqual((bin_row["segment"], int(bin_row["bin"]), int(bin_row["n"])), (name, i + 1, n))
+                self.assertEqual((bin_row["segment"], int(bin_row["bin"]), int(bin_row["n"])), (name, i + 1, len(tenth)))
                 for field, value in (("mean_pred", self.mean(self.p, tenth)), ("observed", rate), ("lo", middle - half), ("hi", middle + half)):
                     self.assertAlmostEqual(float(bin_row[field]), value, delta=1e-11, msg=(name, i, field))
 
@@ -710,6 +736,18 @@ class Choices(PropensityCase):
         self.assertEqual(self.logarithms("n.h5ad"), [False] * 4)
         self.assertEqual(noise["coef"], self.fit(self.input, "--target", "noise", "--transform", "zscore", "--missing", "median")["coef"])
 
+    def test_columns_bend_alike_for_any_threads(self):
+        """Twice as many rows as are looked at, and more than a sample holds in one chunk of scores."""
+        x = np.exp(np.random.default_rng(6).normal(size=(50000, 9)))
+        outcomes = {f"o{t}": (np.log1p(x[:, t]) + x[:, t + 3] / 2 + np.random.default_rng(t).logistic(size=50000) > 2).astype(float) for t in (0, 1)}
+        write_h5ad(self.input, x.astype(np.float32), outcomes)
+        fits = []
+        for threads in (1, 3):
+            fit = self.fit(self.input, "-o", "r.h5ad", "--overwrite", "--target", "o0,o1", "--threads", threads)
+            fits.append(([target["coef"] for target in fit["targets"]], self.logarithms("r.h5ad")))
+        self.assertEqual(*fits)
+        self.assertEqual(fits[0][1][:5], [True, True, False, False, False])
+
     def test_outcomes_held_out_bend_nothing(self):
         """The other outcomes of the customers held out: the same model."""
         with h5py.File(self.input, "r+") as file:
@@ -749,6 +787,21 @@ class Choices(PropensityCase):
         new, fitted = (anndata.read_h5ad(self.folder / name).obs["churn_probability"] for name in ("new.h5ad", "r.h5ad"))
         np.testing.assert_array_equal(new.to_numpy(), fitted.to_numpy())
         self.assertTrue(0 < new.isna().sum() < 2000)
+
+    def test_a_text_of_many_levels_is_read_for_those_that_predict(self):
+        generator = np.random.default_rng(6)
+        plans, x = generator.choice(["a", "b", "c"], 3000), generator.normal(size=(3000, 1))
+        churn = (generator.random(3000) < np.where(plans == "b", 0.7, 0.2)).astype(float)
+        write_h5ad(self.folder / "fit.h5ad", x, {"plan": plans.astype(object), "churn": churn}, ["visits"])
+        self.fit("fit.h5ad", "-o", "r.h5ad", "--target", "churn", "--transform", "none")
+        scores = {}
+        for name, last in (("few", ["a"] * 60), ("many", [f"new{i}" for i in range(60)])):
+            texts = np.array([*plans[:-60], *last], dtype=object)
+            write_h5ad(self.folder / f"{name}.h5ad", x, {"plan": texts}, ["visits"])
+            done = self.succeed("assign", f"{name}.h5ad", "--model", "r.h5ad", "-o", "new.h5ad", "--overwrite")
+            self.assertEqual("plan: 60 customers have a level that the propensities have not seen" in done.stderr, name == "many")
+            scores[name] = anndata.read_h5ad(self.folder / "new.h5ad").obs["churn_probability"].to_numpy()
+        self.assertEqual(list(scores["few"]), list(scores["many"]))  # `a` is what the other levels are compared with
 
     def test_sensitive_text_predicts_where_it_is_allowed(self):
         generator = np.random.default_rng(5)

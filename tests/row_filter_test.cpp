@@ -73,6 +73,27 @@ TEST(RowFilter, AColumnAloneIsNotZero) {
   EXPECT_THAT(chosen("`1st spend`"), ElementsAre(1, 2, 3, 5));
 }
 
+// What a user writes as 0.7 is no float32, and no float32 is what they wrote.
+TEST(RowFilter, RoundsConstantsAsTheCellsTheyMeet) {
+  const std::vector<double> narrow{0.6f, 0.7f, 0.8f}, wide{0.6, 0.7, 0.8};
+  const auto count = [&](const std::string& text) {
+    const RowFilter filter(text);
+    std::vector<RowFilter::Cells> cells;
+    for (const RowFilter::Column& column : filter.columns())
+      cells.push_back(column.name == "narrow" ? RowFilter::Cells{.numbers = narrow, .are_narrow = true}
+                                              : RowFilter::Cells{.numbers = wide});
+    const std::vector<char> rows = filter.evaluate(cells, 3);
+    return std::count(rows.begin(), rows.end(), 1);
+  };
+  EXPECT_EQ(count("narrow == 0.7"), 1);
+  EXPECT_EQ(count("narrow >= 0.7"), 2);
+  EXPECT_EQ(count("0.7 >= narrow"), 2);
+  EXPECT_EQ(count("narrow <= 0.6"), 1);
+  EXPECT_EQ(count("wide == 0.7"), 1);
+  EXPECT_EQ(count("wide <= 0.6"), 1);
+  EXPECT_EQ(count("wide == 0.70000001"), 0);
+}
+
 TEST(RowFilter, FindsMissingCells) {
   EXPECT_THAT(chosen("spend is missing"), ElementsAre(4));
   EXPECT_THAT(chosen("spend is not missing && plan is not missing"), ElementsAre(0, 1, 2, 3, 5));

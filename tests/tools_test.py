@@ -58,6 +58,15 @@ def digest(path):
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
+def wait_until_it_listens(process, number):
+    """Before its first line a program dies of a signal, as any does; a busy machine may take its time to get there."""
+    while process.poll() is None:
+        caught = re.search(r"SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{process.pid}/status").read_text())[1]
+        if int(caught, 16) >> (number - 1) & 1:
+            return
+        time.sleep(0.001)
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="coterie_test_"))
@@ -166,6 +175,20 @@ class Contract(Case):
         self.assertEqual(result["n_clusters"], 3)
         self.assertIn("3 segments", result["choice"])
 
+    def test_run_tries_no_more_segments_than_there_are_customers(self):
+        for n_rows, arguments, tried in ((3, (), [2, 3]), (12, (), list(range(2, 13))), (20, ("--where", "row_number < 5"), [2, 3, 4, 5]),
+                                         (20, ("--weight", "present"), [2, 3, 4]), (2, (), [2]), (4, ("--method", "gmm"), [2, 3, 4])):
+            row = np.arange(n_rows, dtype=float)
+            write_h5ad(self.input, self.x[:n_rows], obs={"row_number": row, "present": (row < 4).astype(float)})
+            done = self.succeed("run", self.input, "-o", self.output, "--overwrite", "--json", *arguments)
+            self.assertRegex(json.loads(done.stdout)["choice"], r"^\d+ segments")
+            with h5py.File(self.output) as file:
+                index = file["uns/sweep"].attrs["_index"]
+                self.assertEqual([int(k) for k in file["uns/sweep"][index].asstr()], tried, arguments)
+        self.refuse(2, ["only 4 rows"], "run", self.input, "-o", self.output, "--overwrite", "--n-clusters", 5)
+        self.refuse(2, ["n_clusters is 2", "only 1 rows"], "run", self.input, "-o", self.output, "--overwrite", "--where", "row_number == 1",
+                    "--transform", "none")
+
     def test_every_start_finds_the_planted_segments(self):
         expected = self.cluster("--n-clusters", 3)["inertia"]
         for init in ("k-means||", "mini-batch", "random"):
@@ -184,6 +207,29 @@ class Contract(Case):
         done = self.succeed("assign", self.input, "--model", self.output, "-o", "again.h5ad", "--csv", "again.csv", "--json")
         self.assertEqual(json.loads(done.stdout)["sha256"], fitted["sha256"])
         self.assertEqual(len((self.folder / "again.csv").read_text().splitlines()), 601)
+
+    def test_rows_without_weight_are_absent(self):
+        weight = np.ones(600)
+        weight[:5] = 0
+        fits = set()
+        for value in (1, 1e6):
+            self.x[:5] = value
+            write_h5ad(self.input, self.x, obs={"w": weight})
+            fits.add(self.cluster("--n-clusters", 3, "--weight", "w", "--overwrite")["inertia"])
+        self.assertEqual(len(fits), 1)
+        self.x[7, 1] = np.inf
+        write_h5ad(self.input, self.x, obs={"w": weight})
+        self.refuse(4, ["row 7"], "cluster", self.input, "-o", self.output, "--weight", "w", "--overwrite")
+
+    def test_assign_takes_negatives_for_zeros_before_a_logarithm(self):
+        x = np.random.default_rng(3).lognormal(size=(600, 2)).astype(np.float32)
+        for name, first in (("old", 0), ("new", -5)):
+            x[0, 0] = first
+            write_h5ad(f"{self.folder}/{name}.h5ad", x)
+        self.succeed("cluster", "old.h5ad", "-o", self.output, "--n-clusters", 3, "--transform", "log1p")
+        placed = [json.loads(self.succeed("assign", f"{name}.h5ad", "--model", self.output, "-o", f"{name}_placed.h5ad", "--json").stdout)
+                  for name in ("old", "new")]
+        self.assertEqual(placed[0]["sha256"], placed[1]["sha256"])
 
     def test_assign_matches_columns_by_name(self):
         fitted = self.cluster("--n-clusters", 3)
@@ -339,6 +385,7 @@ class Refusals(Case):
     def test_unknown_words_name_the_nearest(self):
         self.refuse(2, ["--n-cluster", "--n-clusters?"], "cluster", self.input, "-o", self.output, "--n-cluster", 3)
         self.refuse(2, ["clutser", "cluster?"], "clutser", self.input)
+        self.refuse(2, ["clutser", "cluster?"], "clutser", "--help")
         self.refuse(2, ["featrue_1", "feature_1?"], "cluster", self.input, "-o", self.output, "--active", "featrue_1")
 
     def test_output_is_the_input(self):
@@ -350,6 +397,65 @@ class Refusals(Case):
     def test_output_and_csv_are_one_file(self):
         for name in (self.output, "./out.h5ad"):
             self.refuse(2, ["--csv", "same file"], "cluster", self.input, "-o", self.output, "--csv", name)
+
+    def test_output_is_another_file_that_is_read(self):
+        self.succeed("cluster", self.input, "-o", "g.h5ad", "--method", "gmm", "-k", 2, "--covariance-type", "diag")
+        self.refuse(2, ["g.h5ad"], "sweep", self.input, "-o", "g.h5ad", "--overwrite", "--method", "gmm", "--k", 2, "--init", "g.h5ad")
+        os.symlink("job.toml", self.folder / "link.toml")
+        for option in ("output", "csv"):
+            (self.folder / "job.toml").write_text(f'[cluster]\noverwrite = true\n{option} = "link.toml"\n')
+            self.refuse(2, [f"--{option}", "--config"], "cluster", self.input, *(["-o", "o.h5ad"] * (option == "csv")), "--config", "job.toml")
+        (self.folder / "job.toml").write_text('[import]\noverwrite = true\noutput = "job.toml"\n')
+        self.refuse(2, ["--output", "--config"], "import", self.input, "--config", "job.toml")
+
+    def test_empty_values_are_no_values(self):
+        for option in ("--where", "--x", "--active", "--init", "--csv"):
+            self.refuse(2, [option], "cluster", self.input, "-o", self.output, option, "")
+        (self.folder / "job.toml").write_text('[cluster]\nwhere = ""\n')
+        self.refuse(2, ["--where"], "cluster", self.input, "-o", self.output, "--config", "job.toml")
+
+    def test_columns_of_two_roles(self):
+        for first, second in (("--active", "--ignore"), ("--active", "--profile"), ("--profile", "--ignore")):
+            self.refuse(2, ["feature_1", first, second], "cluster", self.input, "-o", self.output, first, "feature_0,feature_1", second, "feature_1")
+
+    def test_outcomes_that_are_text(self):
+        answers = {"churn": ["Yes", "No"], "gender": ["m", "f"], "plan": ["a", "b", "c"]}
+        obs = {name: np.array([levels[i * i % 7 % len(levels)] for i in range(600)], dtype=object) for name, levels in answers.items()}
+        obs["churn"][5] = ""
+        obs["left"] = np.array([{"Yes": 1.0, "No": 0.0, "": np.nan}[answer] for answer in obs["churn"]])
+        obs["churn"] = np.where(obs["churn"] == "", None, obs["churn"])
+        import anndata
+        import pandas
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            anndata.AnnData(self.x, obs=pandas.DataFrame(obs, index=[str(i) for i in range(600)]).astype({"churn": "category"})).write_h5ad(self.input)
+        self.succeed("cluster", self.input, "-o", self.output, "-k", 3, "--outcome", "churn,left")
+        with h5py.File(self.output) as file:
+            np.testing.assert_array_equal(file["uns/segmentation/segments/churn_rate"][:], file["uns/segmentation/segments/left_rate"][:])
+        self.refuse(2, ["gender", "says yes", "LEVEL"], "cluster", self.input, "-o", "n.h5ad", "--outcome", "gender")
+        self.refuse(4, ["plan", "says yes", "LEVEL"], "cluster", self.input, "-o", "n.h5ad", "--outcome", "plan")
+
+    def test_damaged_model_is_no_lesser_model(self):
+        self.succeed("cluster", self.input, "-o", "r.h5ad", "-k", 2, "--where", "feature_0 > -1000")
+        for name in ("uns/segmentation/model/where", "uns/segmentation/model", "obs"):
+            with h5py.File(self.folder / "r.h5ad") as file:
+                address = h5py.h5o.get_info(file[name].id).addr
+            data = bytearray((self.folder / "r.h5ad").read_bytes())
+            data[address + 12] ^= 1
+            (self.folder / "damaged.h5ad").write_bytes(data)
+            if name != "obs":
+                self.refuse(3, ["damaged.h5ad", name, "damaged"], "assign", self.input, "--model", "damaged.h5ad", "-o", self.output)
+            else:
+                self.refuse(3, ["damaged.h5ad", name, "damaged"], "export", "damaged.h5ad", "--csv", "o.csv")
+
+    def test_lack_of_address_space_or_threads(self):
+        for limit in ("-v 60000", "-v 100000", "-v 130000", "-v 160000", "-v 190000"):
+            for verb in (("cluster", "in.h5ad", "-o", "out.h5ad"), ("cluster", "in.h5ad", "-o", "out.h5ad", "--threads", "16")):
+                done = self.run_coterie(*verb, prefix=("sh", "-c", f'ulimit {limit}; exec "$@"', "sh"))
+                self.assertIn(done.returncode, (0, 6), (limit, done.stderr))
+                self.assertEqual(done.stderr.count("error: "), done.returncode == 6)
+                self.output.unlink(missing_ok=True)
+                self.assertEqual(os.listdir(self.folder), ["in.h5ad"])
 
     def test_git_lfs_pointer(self):
         self.input.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
@@ -390,6 +496,34 @@ class Refusals(Case):
         self.assertEqual(done.returncode, 7, done.stderr)
         self.assertEqual(os.listdir(disk), ["out.h5ad"])
         self.assertEqual((disk / "out.h5ad").read_text(), "precious")
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounting needs root")
+    def test_disk_full_leaves_no_csv_either(self):
+        disk = self.folder / "disk"
+        disk.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(disk)], capture_output=True).returncode != 0:
+            self.skipTest("mounting is not allowed here")
+        self.addCleanup(subprocess.run, ["umount", str(disk)])
+        before = os.listdir(self.folder)
+        self.refuse(7, ["out.h5ad"], "cluster", self.input, "-o", disk / "out.h5ad", "--csv", self.folder / "out.csv")
+        self.assertEqual((os.listdir(disk), os.listdir(self.folder)), ([], before))
+
+    def test_hang_up_is_ignored_under_nohup(self):
+        process = subprocess.Popen(["nohup", str(COTERIE), "import", "-", "-o", "out.h5ad"], cwd=self.folder, stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+        wait_until_it_listens(process, signal.SIGINT)
+        process.send_signal(signal.SIGHUP)
+        process.communicate("a,b\n1,2\n3,4\n", timeout=SECONDS)
+        self.assertEqual(process.returncode, 0)
+
+    def test_names_that_are_no_utf8(self):
+        name = os.fsencode(self.folder) + b"/caf\xe9.h5ad"
+        os.rename(self.input, name)
+        done = subprocess.run([str(COTERIE), "cluster", name, "-o", str(self.output), "--n-clusters", "2", "--json"], capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        json.loads(done.stdout)
+        with h5py.File(self.output) as file:
+            self.assertEqual(file["uns/run/input"][()].decode(), "caf\\xe9.h5ad")
 
     def test_stdout_full_or_gone(self):
         self.succeed("cluster", self.input, "-o", self.output, "--n-clusters", 3)
@@ -451,15 +585,6 @@ class Interruption(Case):
     def start(self, seed):
         return subprocess.Popen([*self.command, str(seed)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
-    @staticmethod
-    def wait_until_it_listens(process, number):
-        """Before its first line a program dies of a signal, as any does; a busy machine may take its time to get there."""
-        while process.poll() is None:
-            caught = re.search(r"SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{process.pid}/status").read_text())[1]
-            if int(caught, 16) >> (number - 1) & 1:
-                return
-            time.sleep(0.001)
-
     def timed(self, seed):
         begin = time.monotonic()
         process = self.start(seed)
@@ -473,7 +598,7 @@ class Interruption(Case):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             for share in (0.05, 0.3, 0.6):
                 process = self.start(1)
-                self.wait_until_it_listens(process, number)
+                wait_until_it_listens(process, number)
                 time.sleep(share * seconds)
                 process.send_signal(number)
                 talk = process.communicate(timeout=SECONDS)[1]
@@ -531,6 +656,17 @@ class Interoperability(Case):
         self.assertIn("segment_mean", result.varm)
         self.assertEqual(len(result.uns["segmentation"]["segments"]), 3)
         self.assertEqual(result.uns["run"]["tool"], "coterie")
+
+    def test_anndata_without_columns(self):
+        import anndata
+        x, _ = blobs()
+        path = self.workspace / "bare.h5ad"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            anndata.AnnData(x).write_h5ad(path)
+        done = subprocess.run([COTERIE, "cluster", path, "-o", self.workspace / "bare_result.h5ad", "-k", "3", "--json"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(sum(json.loads(done.stdout)["sizes"]), 600)
 
     def test_pandas(self):
         import pandas

@@ -207,11 +207,11 @@ std::vector<std::uint32_t> bits_of(const std::vector<float>& values, std::size_t
 }
 
 TEST(TransformStrip, HasTheSameBitsOnEveryInstructionSet) {
-  std::vector<double> raw = random_matrix(kStripRows - 3, {{Shape::log_normal, 0.1}});
-  raw.insert(raw.end(), {0.0, 1e-300, 3e38});
+  std::vector<double> raw = random_matrix(kStripRows - 4, {{Shape::log_normal, 0.1}});
+  raw.insert(raw.end(), {0.0, 1e-300, -7.0, 3e38});
   ASSERT_GT(std::count_if(raw.begin(), raw.end(), [](double x) { return !is_known(x); }), 0);
   const ColumnTransform logged{
-      .source = 0, .log1p = true, .lower = 0, .upper = 1e30, .fill = 0.5, .center = 0.3, .scale = 1.7, .step = 0x1p-20};
+      .source = 0, .log1p = true, .lower = -9, .upper = 1e30, .fill = 0.5, .center = 0.3, .scale = 1.7, .step = 0x1p-20};
   ColumnTransform plain = logged, answered = logged;
   plain.log1p = false;
   answered.answered = true;
@@ -291,8 +291,10 @@ TEST(Transform, FoldsMinusZero) {
 }
 
 TEST(Transform, RoundsTiesToEvenAndFollowsOtherRowsBeyondTheGrid) {
-  const Transform transform = identity(0x1p23);  // steps of one
+  Transform transform = identity(0x1p23);  // steps of one
   EXPECT_EQ(applied(transform, {0.5, 1.5, 2.5, -0.5, -1.5, 1e10, -1e10}), (std::vector<float>{0, 2, 2, 0, -2, 1e10f, -1e10f}));
+  transform.columns.front().log1p = true;  // of rows that were not negative
+  EXPECT_EQ(applied(transform, {-0.5, -1, -5, -3e38}), std::vector<float>(4, 0.0f));
 }
 
 TEST(Transform, LargestFloatsStayFinite) {

@@ -208,7 +208,8 @@ TEST(TypeRules, NamedIdMayRepeatButNotBeEmpty) {
 
 TEST(TypeRules, IntegerIdsAreWholeWithoutLeadingZeros) {
   const ImportOptions options = with([](auto& o) { o.id = "x"; });
-  EXPECT_TRUE(decide_cells({"17850.0", "-3", "9007199254740992"}, options).is_integer);
+  EXPECT_TRUE(decide_cells({"17850.0", "-3", "9007199254740991"}, options).is_integer);
+  EXPECT_FALSE(decide_cells({"1", "9007199254740993"}, options).is_integer);  // whose nearest float64 is another id
   EXPECT_FALSE(decide_cells({"1", "007"}, options).is_integer);
   EXPECT_FALSE(decide_cells({"1", "9007199254740993000"}, options).is_integer);
   EXPECT_FALSE(decide_cells({"1", "A2"}, options).is_integer);

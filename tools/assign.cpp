@@ -107,8 +107,7 @@ void score(const AssignOptions& options, Session& session) {
   output.commit();
   std::vector<std::string> targets;
   for (const io::StoredTarget& target : stored.models().targets) targets.push_back(target.name);
-  if (options.json)
-    print(nlohmann::ordered_json{{"targets", targets}, {"n", input.n_rows()}, {"warnings", session.warnings()}}.dump() + '\n');
+  if (options.json) print(json_line({{"targets", targets}, {"n", input.n_rows()}, {"warnings", session.warnings()}}));
   session.say(fmt::format("{} customers scored: {}. Result: {}", input.n_rows(), fmt::join(targets, ", "), options.output.path));
 }
 
@@ -176,14 +175,12 @@ void assign(const AssignOptions& options) {
     output.commit();
   }
   if (options.json)
-    print(nlohmann::ordered_json{{"n_clusters", n_clusters},
-                                 {"sizes", placement.sizes},
-                                 {"device", session.backend().name()},
-                                 {"seconds", {{"predict", seconds.predict}, {"write", seconds.write}}},
-                                 {"sha256", placement.sha256},
-                                 {"warnings", session.warnings()}}
-              .dump() +
-          '\n');
+    print(json_line({{"n_clusters", n_clusters},
+                     {"sizes", placement.sizes},
+                     {"device", session.backend().name()},
+                     {"seconds", {{"predict", seconds.predict}, {"write", seconds.write}}},
+                     {"sha256", placement.sha256},
+                     {"warnings", session.warnings()}}));
   else if (options.output.csv != "-")
     print(frame_table(sorted_descending(sizes, "n")));
   session.say(fmt::format("Result: {}", options.output.path));

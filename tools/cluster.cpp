@@ -23,7 +23,7 @@ void cluster(const JobOptions& options) {
                                   kDefaultClusters, options.input.path));
   const Segmentation result = job.finish(job.fit().front(), std::nullopt);
   if (options.json)
-    print(segmentation_json(result, job.session().backend().name(), job.session().warnings()).dump() + '\n');
+    print(json_line(segmentation_json(result, job.session().backend().name(), job.session().warnings())));
   else if (options.output.csv != "-")
     print(segments_table(result.segments));
   job.session().say(fmt::format("Result: {}. Next: coterie profile {}", options.output.path, options.output.path));

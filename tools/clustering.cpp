@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <iterator>
+#include <optional>
 
+#include "host/row_selection.hpp"
 #include "tools/placement.hpp"
 
 namespace coterie::tools {
@@ -15,10 +19,49 @@ std::vector<RawColumn> raw_columns(const std::vector<io::FeatureColumn>& columns
   return raw;
 }
 
+namespace {
+
+// The rows that a transform is chosen by: a weight of 0 means that a row is absent.
+class PresentRows {
+ public:
+  PresentRows(Context& context, Input& input) : rows_(&input.raw()) {
+    const std::vector<std::int32_t>& weight = input.weights().steps;
+    if (std::find(weight.begin(), weight.end(), 0) == weight.end()) return;
+    selection_.emplace(context.memory(), std::ssize(weight));
+    for (const std::int32_t steps : weight) selection_->append(std::array{static_cast<char>(steps > 0)});
+    selected_ = selected(context, input.raw(), *selection_);
+    rows_ = selected_.get();
+  }
+  TileSource& get() { return *rows_; }
+  bool are_all() const { return !selection_; }
+
+ private:
+  std::optional<RowSelection> selection_;
+  std::unique_ptr<TileSource> selected_;
+  TileSource* rows_;
+};
+
+ChosenTransform choose_by(Context& context, TileSource& rows, const std::vector<RawColumn>& columns, const TransformOptions& options) {
+  const ColumnSurvey survey = survey_columns(context, rows, columns);
+  return choose_transform(context, rows, survey, columns, options);
+}
+
+ChosenTransform choose(Context& context, Input& input, const TransformOptions& options) {
+  const std::vector<RawColumn> columns = raw_columns(input.columns());
+  PresentRows present(context, input);
+  try {
+    return choose_by(context, present.get(), columns, options);
+  } catch (const ContentsError&) {
+    if (!present.are_all()) choose_by(context, input.raw(), columns, options);  // which counts the rows it names as the file does
+    throw;
+  }
+}
+
+}  // namespace
+
 Clustering::Clustering(Session& session, Input& input, const TransformOptions& options, std::int32_t max_clusters) : session_(session) {
   Context& context = session.context();
-  const ColumnSurvey survey = survey_columns(context, input.raw(), raw_columns(input.columns()));
-  chosen_ = choose_transform(context, input.raw(), survey, raw_columns(input.columns()), options);
+  chosen_ = choose(context, input, options);
   for (const ColumnNote& note : chosen_.notes)
     if (note.warning)
       session.warn(fmt::format("column {}: {}", input.columns()[static_cast<std::size_t>(note.source)].name, note.decision));
@@ -36,6 +79,12 @@ void Clustering::transform_rows(Input& input, const Transform& transform) {
   rows_.reset();
   rows_ = transformed(session_.context(), input.raw(), transform);
   weighted_ = std::make_unique<ZippedSource>(*rows_, SideColumns{input.weights().steps, {}});
+}
+
+void Clustering::drop_rows() {
+  staged_.reset();
+  weighted_.reset();
+  rows_.reset();
 }
 
 std::vector<io::FittedModel> Clustering::fit(const FitParams& params) {

@@ -33,6 +33,7 @@ class Clustering {
   // models: of one fit(). k-means takes a sweep.
   Comparison compare(std::span<const io::FittedModel> models);
   TileSource& rows() { return *staged_; }  // clustering units, where the backend wants them
+  void drop_rows();                        // and the memory they take; nothing is fitted or compared afterwards
 
  private:
   std::vector<io::FittedModel> fit_kmeans(std::span<const kmeans::Params> params);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "host/descriptors.hpp"
 #include "io/result_file.hpp"
 #include "tools/table.hpp"
 
@@ -18,21 +19,17 @@ constexpr std::size_t kMarksPerSegment = 3;
 void add_levels(Description& description, const Input& input, std::span<const std::int32_t> labels) {
   for (const io::ObsColumn& column : input.file().obs()) {
     if (!column.is_category || input.text_role(column.name) == io::Role::ignore) continue;
-    io::Categories categories = input.categories(column.name);
-    if (categories.levels.size() > kMostLevels) continue;
-    description.levels.push_back(profile::measure_levels(column.name, std::move(categories.levels), categories.codes, labels,
+    std::optional<io::Categories> categories = input.few_categories(column.name, kMostLevels);
+    if (!categories) continue;
+    description.levels.push_back(profile::measure_levels(column.name, std::move(categories->levels), categories->codes, labels,
                                                          input.weights(), description.profile.n_segments));
   }
 }
 
 void add_outcomes(Description& description, const Input& input, std::span<const std::int32_t> labels) {
-  for (const std::string& name : input.roles().outcomes) {
-    const auto& obs = input.file().obs();
-    const bool is_category = std::any_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == name && c.is_category; });
-    if (is_category) continue;
-    description.outcomes.push_back(
-        profile::measure_outcome(name, input.numbers(name), labels, input.weights(), description.profile.n_segments));
-  }
+  for (const std::string& name : input.roles().outcomes)
+    if (const std::optional<std::vector<double>> outcome = input.outcome(name))
+      description.outcomes.push_back(profile::measure_outcome(name, *outcome, labels, input.weights(), description.profile.n_segments));
 }
 
 // A column of zeros and ones, whose mean is a share.
@@ -70,6 +67,7 @@ Description describe_segments(Session& session, Input& input, std::span<const st
   description.columns = input.columns();
   ZippedSource labelled(input.raw(), {input.weights().steps, labels});
   description.profile = profile::measure(session.context(), session.backend(), labelled, n_segments, input.weights().step);
+  profile::widen_effects(description.profile, labels, input.weights());
   add_levels(description, input, labels);
   add_outcomes(description, input, labels);
   if (!input.roles().value.empty())

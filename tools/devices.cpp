@@ -22,7 +22,7 @@ std::string devices_json(const Backend& cpu, int threads, const COTERIE_GPU::Dev
                     {"name", gpu.name},
                     {"compute_capability", fmt::format("{}.{}", gpu.compute_major, gpu.compute_minor)},
                     {"memory_bytes", gpu.memory_bytes}});
-  return nlohmann::ordered_json{{"devices", list}, {"reason", gpus.reason}}.dump() + '\n';
+  return json_line({{"devices", list}, {"reason", gpus.reason}});
 }
 
 void list_devices(const ResourceOptions& options, bool json) {

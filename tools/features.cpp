@@ -30,26 +30,24 @@ std::int64_t days(const std::string& text, const std::string& option) {
 }
 
 std::string report_json(const io::TransactionReport& report) {
-  return nlohmann::ordered_json{{"rows", report.rows},
-                                {"customers", report.customers},
-                                {"left_out",
-                                 {{"without_id", report.without_id},
-                                  {"without_date", report.without_date},
-                                  {"without_amount", report.without_amount},
-                                  {"later", report.later},
-                                  {"no_purchase", report.no_purchase}}},
-                                {"columns",
-                                 {{"id", report.id},
-                                  {"date", report.date},
-                                  {"amount", report.amount},
-                                  {"price", report.price},
-                                  {"quantity", report.quantity},
-                                  {"order", report.order}}},
-                                {"outcome", report.outcome},
-                                {"bought", report.bought},
-                                {"features", report.features}}
-             .dump() +
-         '\n';
+  return json_line({{"rows", report.rows},
+                    {"customers", report.customers},
+                    {"left_out",
+                     {{"without_id", report.without_id},
+                      {"without_date", report.without_date},
+                      {"without_amount", report.without_amount},
+                      {"later", report.later},
+                      {"no_purchase", report.no_purchase}}},
+                    {"columns",
+                     {{"id", report.id},
+                      {"date", report.date},
+                      {"amount", report.amount},
+                      {"price", report.price},
+                      {"quantity", report.quantity},
+                      {"order", report.order}}},
+                    {"outcome", report.outcome},
+                    {"bought", report.bought},
+                    {"features", report.features}});
 }
 
 std::string report_table(const io::TransactionReport& report) {

@@ -136,6 +136,10 @@ void FitPlan::check_missing(MissingPolicy missing) const {
         "own. Add --covariance-type diag or spherical, or choose --missing median.");
 }
 
+void FitPlan::limit_defaults(std::int64_t n_rows) {
+  while (counts_are_defaults_ && counts_.size() > 1 && counts_.back() > n_rows) counts_.pop_back();
+}
+
 FitParams FitPlan::params(const Transform& transform) const {
   check_columns(transform);
   if (options_.method == Method::gmm) return mixture_params(transform);

@@ -38,6 +38,8 @@ class FitPlan {
   std::int32_t most_segments() const { return counts_.back(); }
   // ArgumentError where missing cells are to be kept by a fit that needs them.
   void check_missing(MissingPolicy missing) const;
+  // Takes away default numbers of segments beyond so many rows, but for the least.
+  void limit_defaults(std::int64_t n_rows);
   // One entry per number of segments, for gmm per covariance type and number. ContentsError: the start has other columns.
   FitParams params(const Transform& transform) const;
 

@@ -13,6 +13,8 @@ namespace {
 // A segment of fewer customers than this is an anecdote, not an audience.
 constexpr double kSmallestShare = 0.02;
 
+constexpr double kLeastReturn = 1e-3;  // restarts may leave a larger k no better than a smaller one; keeps ratios finite
+
 double smallest_share(const kmeans::Model& model) {
   const auto& weights = model.cluster_weights;
   return *std::min_element(weights.begin(), weights.end()) / std::accumulate(weights.begin(), weights.end(), 0.0);
@@ -21,14 +23,13 @@ double smallest_share(const kmeans::Model& model) {
 // Per model: by how much the log of the unexplained variance falls per log of the number of segments, since the model before
 // it; the first counts from one segment, which explains nothing. Constant where the data has no groups (inertia ~ k^(-2/d)).
 std::vector<double> returns_on_segments(std::span<const kmeans::Model> models, std::span<const kmeans::Quality> qualities) {
-  constexpr double kLeast = 1e-3;  // restarts may leave a larger k no better than a smaller one; keeps ratios finite
   std::vector<double> returns;
   double unexplained = 1, n_clusters = 1;
   for (std::size_t m = 0; m < models.size(); ++m) {
     const double next_unexplained = std::max(1 - qualities[m].explained, 1e-12);  // nothing left to explain is a limit, not a zero
     const double next_n_clusters = models[m].n_clusters;
     const double growth = next_n_clusters > n_clusters ? std::log(next_n_clusters / n_clusters) : 1;
-    returns.push_back(std::max(std::log(unexplained / next_unexplained) / growth, kLeast));
+    returns.push_back(std::max(std::log(unexplained / next_unexplained) / growth, kLeastReturn));
     unexplained = next_unexplained;
     n_clusters = next_n_clusters;
   }
@@ -67,21 +68,40 @@ io::DataFrame kmeans_table(std::span<const kmeans::Model> models, std::span<cons
            {"converged", converged}}};
 }
 
+// By what factor the return falls after a model; 0 after the last, where nobody knows.
+double drop_after(const std::vector<double>& returns, std::size_t m) { return m + 1 < returns.size() ? returns[m] / returns[m + 1] : 0; }
+
+std::string drop_text(const std::vector<double>& returns, std::size_t m) {
+  constexpr double kNotable = 1.05;  // what would be printed as a factor of 1.0 is no fall
+  if (returns[m + 1] <= kLeastReturn) return "the return on a further segment vanishes here";
+  if (drop_after(returns, m) >= kNotable)
+    return fmt::format("the return on a further segment falls most sharply here, by a factor of {:.1f}", drop_after(returns, m));
+  return fmt::format("the return on a further segment nowhere falls by a factor of {}, and comes nearest to it here", kNotable);
+}
+
+// Why `best` was chosen among the models that are `eligible`, or among all where none is.
+std::string reason_for(std::size_t best, const std::vector<double>& returns, const std::vector<bool>& eligible) {
+  const std::string floor = fmt::format("{:.0f} % of the customers", 100 * kSmallestShare);
+  const auto n_eligible = std::count(eligible.begin(), eligible.end(), true);
+  if (eligible.size() == 1)
+    return fmt::format("the only number that was tried, and its smallest segment holds {} {}", n_eligible == 1 ? "at least" : "less than",
+                       floor);
+  if (n_eligible == 0) return "every number that was tried leaves a segment of less than " + floor;
+  if (n_eligible == 1) return "the only number that was tried whose smallest segment holds at least " + floor;
+  bool is_sharpest = true;
+  for (std::size_t m = 0; m < returns.size(); ++m) is_sharpest = is_sharpest && drop_after(returns, m) <= drop_after(returns, best);
+  return drop_text(returns, best) +
+         (is_sharpest ? ", and the smallest segment holds at least " : ", of the numbers whose smallest segment holds at least ") + floor;
+}
+
 Choice choose_kmeans(std::span<const kmeans::Model> models, std::span<const kmeans::Quality> qualities) {
   const std::vector<double> returns = returns_on_segments(models, qualities);
-  const auto drop_after = [&](std::size_t m) { return m + 1 < models.size() ? returns[m] / returns[m + 1] : 0; };
-  const auto is_eligible = [&](std::size_t m) { return smallest_share(models[m]) >= kSmallestShare; };
+  std::vector<bool> eligible;
+  for (const kmeans::Model& model : models) eligible.push_back(smallest_share(model) >= kSmallestShare);
   std::size_t best = 0;
   for (std::size_t m = 1; m < models.size(); ++m)
-    if (is_eligible(m) && (!is_eligible(best) || drop_after(m) > drop_after(best))) best = m;
-  const std::string floor = fmt::format("{:.0f} % of the customers", 100 * kSmallestShare);
-  if (!is_eligible(best))
-    return {best,
-            fmt::format("{} segments: every number that was tried leaves a segment of less than {}.", models[best].n_clusters, floor)};
-  return {best, fmt::format(
-                    "{} segments: the return on a further segment falls most sharply here, by a factor of {:.1f}, and the smallest segment "
-                    "holds at least {}.",
-                    models[best].n_clusters, drop_after(best), floor)};
+    if (eligible[m] && (!eligible[best] || drop_after(returns, m) > drop_after(returns, best))) best = m;
+  return {best, fmt::format("{} segments: {}.", models[best].n_clusters, reason_for(best, returns, eligible))};
 }
 
 std::vector<double> bic_per_parameter(std::span<const gaussian_mixture::Model> models) {
@@ -123,26 +143,36 @@ int faults(const gaussian_mixture::Model& model) {
 }
 
 std::string described(const gaussian_mixture::Model& model) {
-  return fmt::format("{} segments with {} covariances", model.n_components, name_of(model.covariance_type));
+  return fmt::format("{} segment{} with {} covariances", model.n_components, model.n_components == 1 ? "" : "s",
+                     name_of(model.covariance_type));
+}
+
+// What its faults() mean for a model that has the fewest.
+std::string faults_text(int faults, bool is_alone) {
+  const std::string floor = fmt::format("{:.0f} %", 100 * kSmallestShare), every = is_alone ? "; it" : "; every model";
+  switch (faults) {
+    case 0: return is_alone ? "" : ", among models off the covariance floor whose smallest segment holds at least " + floor;
+    case 1:
+      return "; it rests on the covariance floor, " +
+             (is_alone ? "" : "as every model does whose smallest segment holds at least " + floor + ", ") +
+             "so compare likelihoods with care";
+    case 2: return every + " leaves a segment of less than " + floor + " of the customers";
+    default: return every + " leaves a segment of less than " + floor + " of the customers and rests on the covariance floor";
+  }
 }
 
 Choice choose_mixture(std::span<const gaussian_mixture::Model> models) {
+  if (models.size() == 1)
+    return {0, fmt::format("{}: the only model that was tried{}.", described(models[0]), faults_text(faults(models[0]), true))};
   const auto icl = std::min_element(models.begin(), models.end(), [](const auto& a, const auto& b) {
     return faults(a) != faults(b) ? faults(a) < faults(b) : a.icl < b.icl;
   });
   const auto bic = std::min_element(models.begin(), models.end(), [](const auto& a, const auto& b) {
     return faults(a) != faults(b) ? faults(a) < faults(b) : a.bic < b.bic;
   });
-  std::string reason = fmt::format("{}: the least ICL, which asks for segments that can be told apart", described(*icl));
-  switch (faults(*icl)) {
-    case 0:
-      reason += fmt::format(", among models off the covariance floor whose smallest segment holds at least {:.0f} %", 100 * kSmallestShare);
-      break;
-    case 1: reason += "; every model rests on the covariance floor, so compare likelihoods with care"; break;
-    default: reason += fmt::format("; every model leaves a segment of less than {:.0f} % of the customers", 100 * kSmallestShare);
-  }
-  reason += bic == icl ? ". BIC agrees." : fmt::format(". BIC prefers {}.", described(*bic));
-  return {static_cast<std::size_t>(icl - models.begin()), reason};
+  return {static_cast<std::size_t>(icl - models.begin()),
+          fmt::format("{}: the least ICL, which asks for segments that can be told apart{}. {}.", described(*icl),
+                      faults_text(faults(*icl), false), bic == icl ? "BIC agrees" : "BIC prefers " + described(*bic))};
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ struct Comparison {
 // The choice: the k after which the return on a further segment falls most sharply (log of the unexplained variance per log of
 // k, so that data without groups prefers no k), among those whose smallest segment is no anecdote. Separation indices are shown
 // but do not decide: they favour two segments on smooth data and the finest segmentation where columns are two-valued.
-// models: ascending in k; the largest can only be chosen when it is the only one.
+// models: ascending in k; the largest can only be chosen when it is the only one, or the only one without an anecdote.
 Comparison compare_kmeans(std::span<const kmeans::Model> models, std::span<const kmeans::Quality> qualities);
 
 // The table: k, covariance_type, log_likelihood, parameters, aic, bic, icl, bic_per_parameter (by how much the BIC falls per

@@ -33,14 +33,11 @@ std::string report_json(const io::ImportReport& report) {
                        {"missing", column.missing},
                        {"warning", column.warning}});
   const io::RowCounts& rows = report.rows;
-  return nlohmann::ordered_json{
-             {"rows", report.n_rows},
-             {"active", report.n_active},
-             {"profile", report.n_profile},
-             {"left_out", {{"read", rows.read}, {"erased", rows.erased}, {"stale", rows.stale}, {"repeated", rows.repeated}}},
-             {"columns", columns}}
-             .dump() +
-         '\n';
+  return json_line({{"rows", report.n_rows},
+                    {"active", report.n_active},
+                    {"profile", report.n_profile},
+                    {"left_out", {{"read", rows.read}, {"erased", rows.erased}, {"stale", rows.stale}, {"repeated", rows.repeated}}},
+                    {"columns", columns}});
 }
 
 std::string report_table(const io::ImportReport& report) {

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "host/error.hpp"
+#include "io/named_columns.hpp"
 #include "tools/suggest.hpp"
 
 namespace coterie::tools {
@@ -26,10 +28,32 @@ Weights read_weights(const io::FeatureFile& file, const std::string& column, con
   }
 }
 
+bool is_text(const io::FeatureFile& file, const std::string& obs_column) {
+  const auto& obs = file.obs();
+  return std::any_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == obs_column && c.is_category; });
+}
+
+// The level that counts as 1, or "".
+std::string yes_of(const std::optional<io::Categories>& categories) {
+  return categories && categories->levels.size() == 2 ? io::affirmative(categories->levels) : "";
+}
+
+void refuse_two_roles(const InputOptions& options) {
+  std::map<std::string, std::string> roles;  // by column
+  for (const auto& [option, names] :
+       {std::pair{"--active", &options.active}, {"--profile", &options.profile}, {"--ignore", &options.ignore}})
+    for (const std::string& name : *names)
+      if (const auto [first, is_new] = roles.emplace(name, option); !is_new && first->second != option)
+        throw ArgumentError(fmt::format("The column {} is named by {} and by {}. Name it once.", name, first->second, option));
+}
+
 }  // namespace
 
 Input::Input(Session& session, const InputOptions& options, const std::string& model_where)
-    : file_(io::FeatureFile::open(options.path, options.layout)), where_(options.where), allows_sensitive_(options.allow_sensitive) {
+    : context_(session.context()),
+      file_(io::FeatureFile::open(options.path, options.layout)),
+      where_(options.where),
+      allows_sensitive_(options.allow_sensitive) {
   columns_ = file_->columns();
   roles_ = file_->roles();
   settle_column_roles(options);
@@ -52,9 +76,34 @@ std::vector<double> Input::numbers(const std::string& obs_column) const {
 }
 
 io::Categories Input::categories(const std::string& obs_column) const {
-  io::Categories categories = file_->categories(obs_column);
+  io::Categories categories = file_->categories(obs_column, &context_);
   if (selection_) selection_->compact(categories.codes);
   return categories;
+}
+
+std::optional<io::Categories> Input::few_categories(const std::string& obs_column, std::size_t most) const {
+  std::optional<io::Categories> categories = file_->few_categories(obs_column, most, &context_);
+  if (selection_ && categories) selection_->compact(categories->codes);
+  return categories;
+}
+
+std::vector<std::int32_t> Input::level_codes(const std::string& obs_column, const std::vector<std::string>& levels) const {
+  std::vector<std::int32_t> codes = file_->level_codes(obs_column, levels, &context_);
+  if (selection_) selection_->compact(codes);
+  return codes;
+}
+
+std::optional<std::vector<double>> Input::outcome(const std::string& obs_column) const {
+  if (!is_text(*file_, obs_column)) return numbers(obs_column);
+  const std::optional<io::Categories> categories = few_categories(obs_column, 2);
+  const std::string yes = yes_of(categories);
+  if (yes.empty()) return std::nullopt;
+  std::vector<double> outcome;
+  for (const std::int32_t code : categories->codes)
+    outcome.push_back(code < 0                                                    ? std::numeric_limits<double>::quiet_NaN()
+                      : categories->levels[static_cast<std::size_t>(code)] == yes ? 1
+                                                                                  : 0);
+  return outcome;
 }
 
 void Input::check_ids(Session& session, bool must_be_unique) {
@@ -71,6 +120,7 @@ void Input::check_ids(Session& session, bool must_be_unique) {
 }
 
 void Input::settle_column_roles(const InputOptions& options) {
+  refuse_two_roles(options);
   for (const std::string& name : options.active) column(name, "--active");
   if (!options.active.empty()) {  // then only these are active
     for (io::FeatureColumn& other : columns_)
@@ -84,7 +134,7 @@ void Input::settle_column_roles(const InputOptions& options) {
 // Whether a name is "text=level" of a level that the text has.
 bool Input::has_level(const std::string& text, const std::string& name) const {
   if (!name.starts_with(text + "=")) return false;
-  const std::vector<std::string> levels = file_->categories(text).levels;
+  const std::vector<std::string> levels = file_->categories(text, &context_).levels;
   return std::find(levels.begin(), levels.end(), name.substr(text.size() + 1)) != levels.end();
 }
 
@@ -130,6 +180,22 @@ void Input::settle_obs_roles(const InputOptions& options) {
   if (!roles_.weight.empty()) require_obs(roles_.weight, "--weight");
   if (!roles_.value.empty()) require_obs(roles_.value, "--value");
   for (const std::string& name : roles_.outcomes) require_obs(name, "--outcome");
+  for (const std::string& name : options.outcomes) require_yes(name);
+}
+
+// Of an outcome that is asked for. Those of the file may have more levels, which are described one by one.
+void Input::require_yes(const std::string& outcome) const {
+  if (!is_text(*file_, outcome)) return;
+  const std::optional<io::Categories> categories = file_->few_categories(outcome, 2, &context_);
+  if (!yes_of(categories).empty()) return;
+  const bool has_two = categories && categories->levels.size() == 2;
+  const std::string problem = fmt::format(
+      "--outcome {0}: file '{1}', column '{0}' is text {2}. Nothing was written. Name a column of 0 and 1: `coterie import` "
+      "makes one with --outcome {0}=LEVEL",
+      outcome, file_->path().filename().string(),
+      has_two ? "of two levels, neither of which says yes" : "and has no two levels of which one says yes");
+  if (has_two) throw ArgumentError(problem);
+  throw ContentsError(problem);
 }
 
 io::FeatureColumn& Input::column(const std::string& name, const char* option) {

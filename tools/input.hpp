@@ -32,9 +32,13 @@ class Input {
   bool has_ids() const { return file_->id_name() != "row"; }  // otherwise rows are numbered from 0
   std::int64_t repeated_ids() const { return repeated_ids_; }
   std::int64_t n_rows() const { return selection_ ? selection_->n_chosen() : file_->n_rows(); }
-  TileSource& raw() { return selection_ ? *selected_ : *raw_; }              // (n_rows) all columns of X
-  std::vector<double> numbers(const std::string& obs_column) const;          // (n_rows) as FeatureFile
-  io::Categories categories(const std::string& obs_column) const;            // (n_rows)
+  TileSource& raw() { return selection_ ? *selected_ : *raw_; }      // (n_rows) all columns of X
+  std::vector<double> numbers(const std::string& obs_column) const;  // (n_rows) as FeatureFile
+  io::Categories categories(const std::string& obs_column) const;    // (n_rows) likewise, as the next two
+  std::optional<io::Categories> few_categories(const std::string& obs_column, std::size_t most) const;
+  std::vector<std::int32_t> level_codes(const std::string& obs_column, const std::vector<std::string>& levels) const;
+  // (n_rows) 1, 0 or NaN: its numbers, or whether a text of two levels has the one that says yes; nothing of any other text.
+  std::optional<std::vector<double>> outcome(const std::string& obs_column) const;
   void require_obs(const std::string& name, const char* option) const;       // ArgumentError where the file has no such column beside X
   void refuse_misshapen(const std::string& name, const char* option) const;  // ContentsError where its length is not that of X
   bool allows_sensitive() const { return allows_sensitive_; }
@@ -49,12 +53,14 @@ class Input {
  private:
   void settle_column_roles(const InputOptions& options);
   void settle_obs_roles(const InputOptions& options);
+  void require_yes(const std::string& outcome) const;
   void bar_sensitive(Session& session);
   io::FeatureColumn& column(const std::string& name, const char* option);
   bool has_level(const std::string& text, const std::string& name) const;
   void set_role(const std::string& name, const char* option, io::Role role);
   void check_ids(Session& session, bool must_be_unique);
 
+  Context& context_;
   std::unique_ptr<io::FeatureFile> file_;
   std::unique_ptr<TileSource> raw_;
   std::string where_;

@@ -120,7 +120,7 @@ void inspect_file(const InspectOptions& options) {
   Session session(options.resources);
   Input input(session, options.input);
   const Inspection inspection = inspect(session.context(), input.raw(), raw_columns(input.columns()));
-  print(options.json ? inspection_json(inspection, input).dump() + '\n'
+  print(options.json ? json_line(inspection_json(inspection, input))
                      : summary(inspection, input) + '\n' + columns_table(inspection, input));
   session.say(fmt::format("Next: coterie run {} -o result.h5ad{}", options.input.path, advised_options(inspection)));
 }

@@ -104,6 +104,7 @@ void Job::check_placement() const {
 
 std::vector<io::FittedModel> Job::fit() {
   const Stopwatch stopwatch(seconds_.fit);
+  plan_.limit_defaults(clustering_->moments().n_rows);
   return clustering_->fit(plan_.params(clustering_->chosen().transform));
 }
 
@@ -116,6 +117,7 @@ Segmentation Job::finish(const io::FittedModel& model, const std::optional<io::D
   Segmentation result;
   result.model = model_record(model);
   const std::vector<std::int32_t> labels = place(result.model);
+  clustering_->drop_rows();  // propensities stage rows of their own
   ResultDigest digest;
   digest.add_labels(labels);
   result.sha256 = digest.finish(model);

@@ -7,11 +7,18 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <new>
+#include <system_error>
 
 #include "host/error.hpp"
+#include "io/atomic_output.hpp"
 #include "tools/config.hpp"
+#include "tools/options.hpp"
 #include "tools/session.hpp"
 #include "tools/suggest.hpp"
 #include "tools/table.hpp"
@@ -61,10 +68,57 @@ std::string parse_message(const CLI::App& root, const CLI::ParseError& error) {
   return fmt::format("{}. See {} --help.", error.what(), &verb == &root ? "coterie" : "coterie " + verb.get_name());
 }
 
+// A word stands where the verb does, and is none.
+bool has_unknown_verb(const CLI::App& root) {
+  const std::vector<std::string> words = root.remaining(true);
+  return root.get_subcommands().empty() &&
+         std::any_of(words.begin(), words.end(), [](const std::string& word) { return !word.starts_with('-'); });
+}
+
 int fail(ExitCode code, std::string message) {
   if (!message.ends_with('.') && !message.ends_with('?')) message += '.';
   std::fprintf(stderr, "error: %s\n", printable(message).c_str());
   return static_cast<int>(code);
+}
+
+// oneTBB says in words only that it gets no thread.
+bool is_lack(const std::exception& error) {
+  const auto* system = dynamic_cast<const std::system_error*>(&error);
+  for (const std::errc lack : {std::errc::resource_unavailable_try_again, std::errc::not_enough_memory})
+    if (system != nullptr ? system->code() == lack : std::string_view(error.what()).ends_with(std::make_error_code(lack).message()))
+      return true;
+  return false;
+}
+
+// What the exception that is being handled means.
+int fail_of_exception() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return fail(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(ExitCode::resource, "out of memory. Nothing was written. Lower --memory, or free memory on this machine.");
+  } catch (const std::exception& error) {
+    if (!is_lack(error)) return fail(ExitCode::internal, std::string("a defect of coterie, please report it: ") + error.what());
+    return fail(ExitCode::resource,
+                "the system gives no more threads or memory. Nothing was written. Lower --threads and --memory, or raise "
+                "the limits that `ulimit -a` shows.");
+  }
+}
+
+// Where a thread of a library lets an exception escape. Several may do so at once: the first one speaks and ends the process.
+void on_terminate() {
+  static std::atomic_flag speaks;
+  while (speaks.test_and_set()) pause();
+  if (!std::current_exception()) std::abort();
+  int code = static_cast<int>(ExitCode::resource);
+  try {
+    code = fail_of_exception();
+  } catch (const std::bad_alloc&) {  // there is none for the words either
+    std::fputs("error: out of memory. Nothing was written.\n", stderr);
+  }
+  io::remove_temporaries();
+  _exit(code);
 }
 
 std::vector<Verb> add_verbs(CLI::App& root) {
@@ -86,10 +140,12 @@ int run(int argc, char** argv) {
   try {
     root.parse(argc, argv);
   } catch (const CLI::Success& help) {
+    if (has_unknown_verb(root)) return fail(ExitCode::arguments, parse_message(root, help));
     return root.exit(help);
   } catch (const CLI::ParseError& error) {
     return fail(ExitCode::arguments, parse_message(root, error));
   }
+  check_given(root, chosen_verb(root));
   if (print_config) {
     print(config_text(chosen_verb(root)));
     return 0;
@@ -113,13 +169,10 @@ int main(int argc, char** argv) {
   using namespace coterie;
   tools::open_standard_streams();
   tools::return_large_blocks();
+  std::set_terminate(tools::on_terminate);
   try {
     return tools::run(argc, argv);
-  } catch (const Error& error) {
-    return tools::fail(error.code(), error.what());
-  } catch (const std::bad_alloc&) {
-    return tools::fail(ExitCode::resource, "out of memory. Nothing was written. Lower --memory, or free memory on this machine.");
-  } catch (const std::exception& error) {
-    return tools::fail(ExitCode::internal, std::string("a defect of coterie, please report it: ") + error.what());
+  } catch (const std::exception&) {
+    return tools::fail_of_exception();
   }
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <map>
 
 #include "host/error.hpp"
@@ -119,11 +120,11 @@ void add_input(CLI::App& app, InputOptions& options) {
   app.add_option("--active", options.active, "Columns that drive the segments")->delimiter(',')->allow_extra_args(false);
   app.add_option("--profile", options.profile, "Columns that only describe the segments")->delimiter(',')->allow_extra_args(false);
   app.add_option("--ignore", options.ignore, "Columns that are not used")->delimiter(',')->allow_extra_args(false);
-  app.add_option("--weight", options.weight, "Column with the weight of each customer");
+  app.add_option("--weight", options.weight, "Column with the weight of each customer; '': none, whatever the file declares");
   app.add_option("--outcome", options.outcomes, "Two-valued columns whose rate is shown per segment")
       ->delimiter(',')
       ->allow_extra_args(false);
-  app.add_option("--value", options.value, "Column with the value of each customer, such as revenue");
+  app.add_option("--value", options.value, "Column with the value of each customer, such as revenue; '': none");
   app.add_flag("--allow-sensitive", options.allow_sensitive,
                "Let columns marked as sensitive drive segments and propensities; otherwise they only describe segments");
 }
@@ -195,6 +196,36 @@ void add_character(CLI::App& app, const std::string& name, char& value, const st
 }
 
 void add_json(CLI::App& app, bool& json) { app.add_flag("--json", json, "Print one JSON object instead of tables"); }
+
+namespace {
+
+void refuse_empty(const CLI::Option& option) {
+  if (option.check_name("--weight") || option.check_name("--value")) return;  // nobody weighs, whatever the file declares
+  const auto texts = option.count() > 0 ? option.results() : std::vector<std::string>{};
+  if (std::find(texts.begin(), texts.end(), "") != texts.end())
+    throw ArgumentError(fmt::format("{}: nothing is given to it. Leave it out, or give it something. Nothing was read or written.",
+                                    option.get_name(option.get_positional())));
+}
+
+void refuse_config_as_output(const CLI::App& root, const CLI::App& verb) {
+  const CLI::Option* config = root.get_config_ptr();
+  if (config == nullptr || config->count() == 0) return;
+  for (const char* name : {"--output", "--csv"}) {
+    const CLI::Option* output = verb.get_option_no_throw(name);
+    std::error_code ignored;  // what is not there yet is another file
+    if (output == nullptr || output->count() == 0) continue;
+    if (std::filesystem::equivalent(output->as<std::string>(), config->as<std::string>(), ignored))
+      throw ArgumentError(fmt::format("{} and --config name the same file. Nothing was read or written; give each its own name.", name));
+  }
+}
+
+}  // namespace
+
+void check_given(const CLI::App& root, const CLI::App& verb) {
+  for (const CLI::Option* option : verb.get_options())
+    if (option->get_expected_min() > 0) refuse_empty(*option);
+  refuse_config_as_output(root, verb);
+}
 
 void refuse_shared_stdout(bool json, const std::string& csv) {
   if (json && csv == "-") throw ArgumentError("--json and --csv -: both want standard output. Give the CSV a file name.");

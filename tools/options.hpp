@@ -114,6 +114,9 @@ void add_placement(CLI::App& app, PlacementOptions& options);
 // A single character, or \\t.
 void add_character(CLI::App& app, const std::string& name, char& value, const std::string& description);
 void add_json(CLI::App& app, bool& json);
+// What no option of a parsed verb takes, from the command line or from --config: ArgumentError for an empty text (but of --weight and
+// --value), which would pass for an option that was not given, and for an output that is the --config file.
+void check_given(const CLI::App& root, const CLI::App& verb);
 // ArgumentError when both the JSON object and the CSV want standard output.
 void refuse_shared_stdout(bool json, const std::string& csv);
 

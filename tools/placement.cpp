@@ -12,41 +12,6 @@ namespace coterie::tools {
 
 namespace {
 
-// The rows of a source in tiles of at most so many rows: what is told about the customers of a tile must fit beside it.
-class ShortTiles final : public TileSource {
- public:
-  ShortTiles(TileSource& source, std::int64_t most_rows) : source_(source), most_rows_(most_rows) {}
-  std::int64_t n_rows() const override { return source_.n_rows(); }
-  std::int64_t first_row() const override { return source_.first_row(); }
-  std::int32_t n_columns() const override { return source_.n_columns(); }
-  bool is_wide() const override { return source_.is_wide(); }
-  void rewind() override {
-    source_.rewind();
-    whole_ = nullptr;
-  }
-  const Tile* next() override {
-    if (whole_ == nullptr || row_ == whole_->n_rows) {
-      whole_ = source_.next();
-      row_ = 0;
-      if (whole_ == nullptr) return nullptr;
-    }
-    tile_ = *whole_;
-    tile_.x += row_ * whole_->n_columns;  // clustering rows are float32
-    if (tile_.weight != nullptr) tile_.weight += row_;
-    tile_.first_row += row_;
-    tile_.n_rows = static_cast<std::int32_t>(std::min(most_rows_, whole_->n_rows - row_));
-    row_ += tile_.n_rows;
-    return &tile_;
-  }
-
- private:
-  TileSource& source_;
-  std::int64_t most_rows_;  // a multiple of kBlockRows
-  const Tile* whole_ = nullptr;
-  std::int64_t row_ = 0;
-  Tile tile_;
-};
-
 std::vector<float> narrowed(std::span<const double> values) { return {values.begin(), values.end()}; }
 
 class KMeansPlacer final : public Placer {
@@ -87,25 +52,26 @@ class MixturePlacer final : public Placer {
   void place(TileSource& rows, const std::function<void(const PlacedRows&)>& sink) override {
     constexpr std::int64_t kCells = std::int64_t{1} << 21;  // 24 MiB of probabilities, as doubles and as floats
     const std::int64_t cells_per_row = details_.probabilities ? model_.n_components + 4 : 4;
-    ShortTiles short_rows(rows, std::max<std::int64_t>(kCells / cells_per_row / kBlockRows, 1) * kBlockRows);
     const auto predictor = session_.backend().gaussian_mixture_predictor(details_.probabilities);
     std::vector<std::uint8_t> outlier;
-    map_tiles(
-        session_.context(), short_rows, *predictor, model_, [&](std::int64_t first_row, const gaussian_mixture::Prediction& prediction) {
-          const std::vector<float> probability = narrowed(prediction.probability), entropy = narrowed(prediction.entropy),
-                                   log_likelihood = narrowed(prediction.log_likelihood), probabilities = narrowed(prediction.probabilities);
-          PlacedRows placed{first_row,
-                            prediction.label,
-                            prediction.second,
-                            {std::span(probability), std::span(entropy), std::span(log_likelihood)},
-                            probabilities};
-          if (details_.outlier_log_likelihood) {
-            outlier.clear();
-            for (const double row : prediction.log_likelihood) outlier.push_back(row < *details_.outlier_log_likelihood);
-            placed.cells.emplace_back(std::span<const std::uint8_t>(outlier));
-          }
-          sink(placed);
-        });
+    map_tiles(session_.context(), rows, *predictor, model_,
+              [&](std::int64_t first_row, const gaussian_mixture::Prediction& prediction) {
+                const std::vector<float> probability = narrowed(prediction.probability), entropy = narrowed(prediction.entropy),
+                                         log_likelihood = narrowed(prediction.log_likelihood),
+                                         probabilities = narrowed(prediction.probabilities);
+                PlacedRows placed{first_row,
+                                  prediction.label,
+                                  prediction.second,
+                                  {std::span(probability), std::span(entropy), std::span(log_likelihood)},
+                                  probabilities};
+                if (details_.outlier_log_likelihood) {
+                  outlier.clear();
+                  for (const double row : prediction.log_likelihood) outlier.push_back(row < *details_.outlier_log_likelihood);
+                  placed.cells.emplace_back(std::span<const std::uint8_t>(outlier));
+                }
+                sink(placed);
+              },
+              {.rows_at_once = std::max<std::int64_t>(kCells / cells_per_row / kBlockRows, 1) * kBlockRows});
   }
 
  private:

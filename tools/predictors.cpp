@@ -112,14 +112,21 @@ Predictors::Predictors(Session& session, Input& input, const std::vector<io::Pre
 }
 
 void Predictors::add_category(const std::string& name, const std::vector<io::PredictorColumn>& wanted) {
-  const io::Categories categories = input_.categories(name);
-  std::map<std::string, std::int8_t> levels;  // code of each level that gets a column
-  if (categories.levels.size() <= kMostLevels)
-    for (std::size_t level = 0; level < categories.levels.size(); ++level)
-      levels[categories.levels[level]] = static_cast<std::int8_t>(level);
-  constexpr std::int8_t kNobody = -2;
+  constexpr std::int8_t kOther = 127, kNobody = -2;  // a level beyond those that get a column; a level of no row
+  std::set<std::string> wanted_levels;
   for (const io::PredictorColumn& column : wanted)
-    if (column.onehot_of == name) levels.try_emplace(column.level(), kNobody);
+    if (column.onehot_of == name) wanted_levels.insert(column.level());
+  std::optional<io::Categories> categories = input_.few_categories(name, kMostLevels);
+  if (!categories) {
+    std::vector<std::string> asked(wanted_levels.begin(), wanted_levels.end());
+    if (asked.empty()) return;
+    std::vector<std::int32_t> codes = input_.level_codes(name, asked);
+    categories = io::Categories{std::move(asked), std::move(codes)};
+  }
+  std::map<std::string, std::int8_t> levels;  // code of each level that gets a column
+  for (std::size_t level = 0; level < categories->levels.size(); ++level)
+    levels[categories->levels[level]] = level < kOther ? static_cast<std::int8_t>(level) : kNobody;
+  for (const std::string& level : wanted_levels) levels.try_emplace(level, kNobody);
   const auto known = [&](const std::string& column) {
     return std::any_of(columns_.begin(), columns_.end(), [&](const io::FeatureColumn& c) { return c.name == column; });
   };
@@ -131,8 +138,7 @@ void Predictors::add_category(const std::string& name, const std::vector<io::Pre
     columns_.push_back({.name = indicator_name(name, level), .role = role, .layer = {}, .weight = {}, .onehot_of = name});
   }
   if (indicators.levels.empty()) return;
-  constexpr std::int8_t kOther = 127;  // a level beyond those that get a column
-  for (const std::int32_t code : categories.codes) indicators.codes.push_back(code < kOther ? static_cast<std::int8_t>(code) : kOther);
+  for (const std::int32_t code : categories->codes) indicators.codes.push_back(code < kOther ? static_cast<std::int8_t>(code) : kOther);
   categories_.push_back(std::move(indicators));
 }
 

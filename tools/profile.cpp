@@ -98,7 +98,7 @@ void profile(const ProfileOptions& options) {
     json["profiles"][segment] = frame_json(frame);
     text += fmt::format("\n{}\n{}", printable(segment), frame_table(frame));
   }
-  print(options.json ? json.dump() + '\n' : text);
+  print(options.json ? json_line(json) : text);
 }
 
 }  // namespace

@@ -68,18 +68,21 @@ struct ChosenCalibration {
   std::string reason;
 };
 
-ChosenCalibration automatic_calibration(Context& context, const RankedScores& ranked) {
+// effective: the share of the rows that their weights leave, which is what a likelihood may count.
+ChosenCalibration automatic_calibration(Context& context, const RankedScores& ranked, double effective) {
   const calibration::Recalibration line = calibration::recalibrate(context, ranked);
-  const double p = std::exp(line.identity_log_likelihood - line.log_likelihood);  // of chi-squared with 2 degrees of freedom
+  if (std::isnan(line.log_likelihood))
+    return {{}, "none: no line fits the cross-fitted scores, so whether they are calibrated could not be tested"};
+  const double p = std::exp((line.identity_log_likelihood - line.log_likelihood) * effective);  // of chi-squared with 2 degrees of freedom
   if (!(p < kCalibrationLevel)) return {{}, "none: cross-fitted scores are calibrated as they are"};
   return {calibration::fit_platt(context, ranked), fmt::format("platt: the slope of cross-fitted scores was {:.2f}", line.slope)};
 }
 
-ChosenCalibration choose_calibration(Context& context, CalibrationChoice choice, const RankedScores& ranked) {
+ChosenCalibration choose_calibration(Context& context, CalibrationChoice choice, const RankedScores& ranked, double effective) {
   switch (choice) {
     case CalibrationChoice::platt: return {calibration::fit_platt(context, ranked), "platt, as asked for"};
     case CalibrationChoice::isotonic: return {calibration::fit_isotonic(ranked), "isotonic, as asked for"};
-    default: return automatic_calibration(context, ranked);
+    default: return automatic_calibration(context, ranked, effective);
   }
 }
 
@@ -218,8 +221,8 @@ void Propensities::score() {
         if (n_folds > 0) cross_fitted_[to] = prediction.log_odds[from + static_cast<std::size_t>(1 + std::max<int>(fold_[at], 0))];
       }
   };
-  PiecewiseSource rows(*staged_, prediction_rows(std::ssize(models), 0));
-  map_tiles(session_.context(), rows, *predictor, std::span<const logistic_regression::Model* const>(models), copy);
+  map_tiles(session_.context(), *staged_, *predictor, std::span<const logistic_regression::Model* const>(models), copy,
+            {.rows_at_once = prediction_rows(std::ssize(models), 0)});
 }
 
 std::vector<std::int8_t> Propensities::outcomes_where(std::int32_t t, bool fitted) const {
@@ -257,8 +260,10 @@ void Propensities::calibrate(const PropensityOptions& options, std::int32_t t) {
     return;
   }
   const std::vector<std::int8_t> outcomes = outcomes_where(t, true);
-  const auto ranked = session_.backend().rank_scores({of_target(cross_fitted_, t), outcomes, input_.weights().steps, {}}, 0);
-  ChosenCalibration chosen = choose_calibration(session_.context(), options.calibration, ranked.front());
+  const ScoredRows rows{of_target(cross_fitted_, t), outcomes, input_.weights().steps, {}};
+  const auto ranked = session_.backend().rank_scores(rows, 0);
+  ChosenCalibration chosen =
+      choose_calibration(session_.context(), options.calibration, ranked.front(), evaluation::effective_shares(rows).front().all);
   result.calibrator = std::move(chosen.calibrator);
   result.calibration_reason = std::move(chosen.reason);
 }
@@ -270,9 +275,11 @@ void Propensities::evaluate(std::int32_t t) {
     for (std::size_t row = 0; row < outcomes.size(); ++row)
       if (!fold_model(t, fold_[row]).refusal.empty()) outcomes[row] = -1;
   const std::span<const double> scores = of_target(judged_ == Judged::cross_fitted ? cross_fitted_ : log_odds_, t);
-  for (const RankedScores& ranked :
-       session_.backend().rank_scores({scores, outcomes, input_.weights().steps, segments_.labels}, segments_.size()))
-    result.evaluations.push_back(evaluation::evaluate(session_.context(), ranked, result.calibrator));
+  const ScoredRows rows{scores, outcomes, input_.weights().steps, segments_.labels};
+  const std::vector<RankedScores> ranked = session_.backend().rank_scores(rows, segments_.size());
+  const std::vector<evaluation::EffectiveShares> effective = evaluation::effective_shares(rows, segments_.size());
+  for (std::size_t s = 0; s < ranked.size(); ++s)
+    result.evaluations.push_back(evaluation::evaluate(session_.context(), ranked[s], result.calibrator, effective[s]));
 }
 
 void Propensities::warn_about_leaks(const Propensity& result) {

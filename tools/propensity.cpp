@@ -153,7 +153,7 @@ void propensity(PropensityRequest request) {
     output->commit();
   }
   if (request.json)
-    print(json_of(session, propensities, goals, seconds).dump() + '\n');
+    print(json_line(json_of(session, propensities, goals, seconds)));
   else if (request.output.csv != "-")
     print(text_of(propensities, goals));
   if (output) session.say(fmt::format("Result: {}", request.output.path));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -93,6 +94,9 @@ struct GoalTally {
   }
 };
 
+// NaN where no probability pays.
+double break_even_of(const Goal& goal) { return goal.value > 0 ? goal.cost / goal.value : kNan; }
+
 // (n_segments + 1) of one goal
 std::vector<GoalTally> tally_goal(Context& context, const Propensities& propensities, const Goal& goal, std::size_t t,
                                   const Weights& weights) {
@@ -100,7 +104,7 @@ std::vector<GoalTally> tally_goal(Context& context, const Propensities& propensi
   const auto labels = propensities.segments().labels;
   const calibration::Calibrator& calibrator = propensities.results()[t].calibrator;
   const std::span<const double> log_odds = propensities.log_odds(static_cast<std::int32_t>(t));
-  const double break_even = goal.cost / goal.value;
+  const double break_even = break_even_of(goal);
   std::vector<std::vector<GoalTally>> workers(static_cast<std::size_t>(context.threads()), std::vector<GoalTally>(n_segments + 1));
   context.parallel_for((std::ssize(log_odds) + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
     std::vector<GoalTally>& tallies = workers[static_cast<std::size_t>(worker)];
@@ -126,8 +130,7 @@ std::vector<GoalCell> goal_cells(Context& context, const Propensities& propensit
   std::vector<GoalCell> cells;
   for (std::size_t s = 0; s < names.size(); ++s) {
     const GoalTally& tally = tallies[s];
-    GoalCell& cell =
-        cells.emplace_back(GoalCell{.segment = names[s], .goal = goal.name, .n = tally.n, .break_even = goal.cost / goal.value});
+    GoalCell& cell = cells.emplace_back(GoalCell{.segment = names[s], .goal = goal.name, .n = tally.n, .break_even = break_even_of(goal)});
     cell.mean_probability = tally.expected.value() / static_cast<double>(tally.weight);
     cell.expected = tally.expected.value() * weights.step;
     if (std::isnan(goal.cost) || std::isnan(goal.value)) continue;
@@ -149,6 +152,13 @@ std::vector<Coefficient> coefficients(const Propensity& propensity, const Transf
                     logistic_regression::wald(propensity.model.estimates, i, true),
                     raw ? logistic_regression::wald(*raw, i) : logistic_regression::Wald{kNan, kNan, kNan, kNan, kNan, kNan}});
   return rows;
+}
+
+// No grade comes of an area that one or two customers could move across all of them.
+constexpr std::int64_t kFewestJudged = 10;
+
+bool has_too_few(const Evaluation& evaluation) {
+  return std::min(evaluation.positive_rows, evaluation.n_rows - evaluation.positive_rows) < kFewestJudged;
 }
 
 nlohmann::ordered_json number(double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(); }
@@ -208,7 +218,8 @@ io::DataFrame evaluation_frame(const Propensity& propensity, const std::vector<s
                                                                    {"reliability", &Evaluation::reliability},
                                                                    {"resolution", &Evaluation::resolution},
                                                                    {"uncertainty", &Evaluation::uncertainty},
-                                                                   {"calibration_error", &Evaluation::calibration_error}};
+                                                                   {"calibration_error", &Evaluation::calibration_error},
+                                                                   {"calibration_noise", &Evaluation::calibration_noise}};
   for (const auto& [name, measure] : measures) add(frame, name, rows, [field = measure](const Evaluation& e) { return e.*field; });
   add(frame, "calibration_intercept", rows, [](const Evaluation& e) { return e.recalibration.intercept; });
   add(frame, "calibration_slope", rows, [](const Evaluation& e) { return e.recalibration.slope; });
@@ -279,11 +290,13 @@ io::DataFrame goals_frame(Context& context, const Propensities& propensities, co
 
 std::string verdict(const Evaluation& evaluation) {
   constexpr double kFair = 0.65, kGood = 0.75, kExcellent = 0.85, kOff = 0.05;
-  if (std::isnan(evaluation.auc)) return "unknown";
+  if (has_too_few(evaluation)) return "unknown";
   const auto& line = evaluation.recalibration;
+  const double excess = evaluation.calibration_error - evaluation.calibration_noise;
+  const bool is_off = excess > kOff && excess > 2 * evaluation.calibration_noise_std;
   const bool is_steep = (line.slope < 0.8 || line.slope > 1.25) && std::abs(line.slope - 1) > 2 * line.slope_std_err;
   int grade = (evaluation.auc >= kFair) + (evaluation.auc >= kGood) + (evaluation.auc >= kExcellent);
-  if (grade > 0 && (is_steep || evaluation.calibration_error > kOff)) --grade;
+  if (grade > 0 && (is_steep || is_off)) --grade;
   return std::vector<std::string>{"poor", "fair", "good", "excellent"}[static_cast<std::size_t>(grade)];
 }
 
@@ -291,11 +304,13 @@ std::string summary(const Propensity& propensity, Judged judged) {
   const Evaluation& all = propensity.everybody();
   std::string text = fmt::format("{} ({}): {}. ", printable(propensity.target.name), printable(propensity.target.positive), verdict(all));
   if (all.n_rows == 0) return text + "No customer was left to judge it.";
+  if (has_too_few(all)) text += fmt::format("Fewer than {} customers of the rarer outcome give no grade. ", kFewestJudged);
   text += fmt::format("AUC {:.3f} ({:.3f} to {:.3f}) on {} {} customers, {} of them positive.", all.auc, all.auc_low, all.auc_high,
                       with_separators(all.n_rows), to_string(judged), with_separators(all.positive_rows));
   const Tenth& best = all.tenths.front();
-  text += fmt::format(" The likeliest {} hold {} of all positives; probabilities are {:.1f} points off on average, calibration {}.",
-                      percent(best.data_share), percent(best.capture_rate), 100 * all.calibration_error, propensity.calibration_reason);
+  text += fmt::format(" The likeliest {} hold {} of all positives;", percent(best.data_share), percent(best.capture_rate));
+  text += fmt::format(" probabilities of tenths are {:.1f} points off on average, where chance alone makes {:.1f}; calibration {}.",
+                      100 * all.calibration_error, 100 * all.calibration_noise, propensity.calibration_reason);
   return text;
 }
 

@@ -29,7 +29,8 @@ io::DataFrame calibration_frame(const Propensity& propensity, const std::vector<
 io::DataFrame goals_frame(Context& context, const Propensities& propensities, const Weights& weights);
 
 // poor, fair, good or excellent: by the AUC (below 0.65, 0.75, 0.85), one less where probabilities are not to be taken at their
-// word: the tenths are 5 points off on average, or the calibration slope is beyond 0.8 to 1.25 and two standard errors.
+// word: the tenths are off by 5 points and two standard errors more than chance makes them on average, or the calibration slope is beyond
+// 0.8 to 1.25 and two standard errors. unknown below 10 customers of the rarer outcome.
 std::string verdict(const evaluation::Evaluation& evaluation);
 std::string summary(const Propensity& propensity, Judged judged);  // one paragraph for people
 

@@ -141,6 +141,7 @@ void PropensityOutput::write_scores(Session& session, TileSource& rows, const io
 }
 
 void PropensityOutput::commit() {
+  file_.close();
   if (csv_) csv_->commit();
   file_.commit();
 }

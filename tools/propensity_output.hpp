@@ -24,11 +24,11 @@ template <class Sink>
 void map_propensities(Session& session, TileSource& rows, PropensityRows& columns, Sink&& sink) {
   const std::vector<const logistic_regression::Model*> fits = columns.fits();
   const auto predictor = session.backend().logistic_regression_predictor(kReasons);
-  PiecewiseSource pieces(rows, prediction_rows(std::ssize(fits), kReasons));
-  map_tiles(session.context(), pieces, *predictor, std::span<const logistic_regression::Model* const>(fits),
+  map_tiles(session.context(), rows, *predictor, std::span<const logistic_regression::Model* const>(fits),
             [&](std::int64_t first_row, const logistic_regression::Prediction& prediction) {
               sink(first_row, columns.cells(session.context(), prediction));
-            });
+            },
+            {.rows_at_once = prediction_rows(std::ssize(fits), kReasons)});
 }
 
 // Score columns into a file whose customers are already being written; none where nobody is scored. Customers of the file who are

@@ -9,6 +9,8 @@ namespace {
 // A third of the average customer's odds, and three times.
 constexpr float kLowBelow = 25, kHighFrom = 75;
 
+constexpr std::int32_t kMiddlePercentile = kPercentiles / 2;
+
 }  // namespace
 
 std::vector<Reason> reasons_of(const std::vector<std::string>& features) {
@@ -64,13 +66,14 @@ void PropensityRows::fill(const logistic_regression::Prediction& prediction, std
   const io::StoredTarget& target = *targets_[t];
   Scratch& out = scratch_[t];
   const double base = calibration::log_odds(target.base_rate);
+  const bool is_flat = target.calibrator.is_flat();
   for (std::size_t row = first; row < last; ++row) {
     const std::size_t cell = row * targets_.size() + t;
     const double log_odds = prediction.log_odds[cell];
     out.probability[row] = target.calibrator.probability(log_odds);
     out.score[row] = static_cast<float>(100 * calibration::logistic(target.calibrator.log_odds(log_odds) - base));
     out.band[row] = out.score[row] < kLowBelow ? 0 : (out.score[row] < kHighFrom ? 1 : 2);
-    out.percentile[row] = percentile(target.percentile_cuts, log_odds);
+    out.percentile[row] = is_flat ? kMiddlePercentile : percentile(target.percentile_cuts, log_odds);
     out.decile[row] = 1 + (kPercentiles - out.percentile[row]) / 10;
     for (std::size_t r = 0; r < kReasons; ++r) {
       const double contribution = prediction.reason_contribution[cell * kReasons + r];

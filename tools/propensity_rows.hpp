@@ -3,7 +3,8 @@
 //   T_score          0 to 100: the probability as it would be if half of the fitted customers had the outcome, so 50 is a customer
 //                    like the average; 75 has three times the average odds, 25 a third of them
 //   T_band           low below a score of 25, medium, high from 75 on
-//   T_percentile     1 to 100 among the customers of the fit's file, 100 the likeliest; T_decile 1 to 10, 1 the likeliest
+//   T_percentile     1 to 100 among the customers of the fit's file, 100 the likeliest; T_decile 1 to 10, 1 the likeliest; in the
+//                    middle, 50 and 6, where everybody has one probability
 //   T_reason1 .. 3   what moves this customer's log-odds most away from the mean customer's, with T_reason1_contribution
 #pragma once
 
@@ -27,7 +28,7 @@ constexpr std::int64_t prediction_row_bytes(std::int64_t n_models, std::int32_t 
 }
 constexpr std::int64_t prediction_rows(std::int64_t n_models, std::int32_t n_reasons) {
   constexpr std::int64_t kBytes = std::int64_t{16} << 20;
-  return std::max(kBlockRows, kBytes / prediction_row_bytes(n_models, n_reasons));
+  return std::max<std::int64_t>(kBytes / prediction_row_bytes(n_models, n_reasons) / kBlockRows, 1) * kBlockRows;
 }
 constexpr std::int64_t prediction_bytes(std::int64_t n_rows, std::int64_t n_models, std::int32_t n_reasons) {
   return std::min(n_rows, prediction_rows(n_models, n_reasons)) * prediction_row_bytes(n_models, n_reasons);

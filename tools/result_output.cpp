@@ -11,6 +11,7 @@
 
 #include "host/error.hpp"
 #include "tools/spread_rows.hpp"
+#include "tools/table.hpp"
 
 namespace coterie::tools {
 
@@ -26,7 +27,7 @@ std::string command_line() {
     const std::string option = slash != std::string::npos && equals < slash ? argument.substr(0, equals + 1) : "";
     line += (line.empty() ? "" : " ") + option + (slash == std::string::npos ? argument : argument.substr(slash + 1));
   }
-  return line;
+  return printable(line);
 }
 
 }  // namespace
@@ -110,6 +111,7 @@ void ResultOutput::write_file_rows(const PlacedRows& rows) {
 }
 
 void ResultOutput::commit() {
+  file_.close();
   if (csv_ && !more_to_come_) csv_->commit();
   file_.commit();
   if (!csv_ || !more_to_come_) return;
@@ -138,7 +140,7 @@ void write_run_record(io::H5adWriter& file, Session& session, const io::FeatureF
   write("device", session.backend().description());
   write("seed", std::to_string(session.context().seed()));  // 64 bits without a sign
   write("threads", std::int64_t{session.context().threads()});
-  write("input", input.path().filename().string());
+  write("input", printable(input.path().filename().string()));
   write("input_fingerprint", input.fingerprint());
   write("seconds_read", seconds.read);
   write("seconds_fit", seconds.fit);

@@ -21,7 +21,7 @@ void run(const JobOptions& options) {
   const std::vector<io::FittedModel> models = job.fit();
   std::optional<io::DataFrame> sweep;
   Choice choice;
-  if (models.size() > 1) {
+  if (models.size() > 1 || job.plan().counts_are_defaults()) {
     Comparison comparison = job.compare(models);
     sweep = std::move(comparison.table);
     choice = std::move(comparison.choice);
@@ -31,7 +31,7 @@ void run(const JobOptions& options) {
     auto json = segmentation_json(result, job.session().backend().name(), job.session().warnings());
     json["choice"] = choice.reason;
     json["segments"] = frame_json(result.segments);
-    print(json.dump() + '\n');
+    print(json_line(json));
   } else if (options.output.csv != "-") {
     print((sweep ? frame_table(*sweep) + '\n' + choice.reason + "\n\n" : "") + segments_table(result.segments));
   }

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "cuda/cuda_backend.hpp"
 #include "cuda/devices.hpp"
@@ -32,12 +33,17 @@ extern "C" void on_stop_signal(int signal) {
   context->cancel(reported);
 }
 
+// What is ignored stays ignored: `nohup` and a shell's `&` have asked for it.
 void set_handler(void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before {};
+    sigaction(signal, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) sigaction(signal, &action, nullptr);
+  }
 }
 
 Context::Options context_options(const ResourceOptions& options, ProgressLine& progress) {
@@ -98,7 +104,11 @@ void Session::say(const std::string& line) {
 
 void Session::warn(const std::string& line) {
   say("warning: " + line);
-  warnings_.push_back(line);
+  warnings_.push_back(printable(line));
+}
+
+std::string json_line(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
 }
 
 void print(const std::string& text) {

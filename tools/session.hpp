@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -43,5 +44,6 @@ class Session {
 
 // Data for the caller: writes to stdout. OutputError when it cannot be written.
 void print(const std::string& text);
+std::string json_line(const nlohmann::ordered_json& json);  // what --json prints; bytes that are no UTF-8 become U+FFFD
 
 }  // namespace coterie::tools

@@ -79,11 +79,11 @@ void StoredPropensities::report(Session& session, const Input& input) const {
   if (!unknown.empty()) session.warn(fmt::format("columns that the propensities do not know are ignored: {}", fmt::join(unknown, ", ")));
   for (const io::ObsColumn& column : input.file().obs()) {
     if (!column.is_category || !texts.contains(column.name)) continue;
-    const io::Categories categories = input.categories(column.name);
-    std::vector<bool> unseen;
-    for (const std::string& level : categories.levels) unseen.push_back(!known.contains(column.name + "=" + level));
-    const auto n_unseen = std::count_if(categories.codes.begin(), categories.codes.end(),
-                                        [&](std::int32_t code) { return code >= 0 && unseen[static_cast<std::size_t>(code)]; });
+    std::vector<std::string> levels;
+    for (const std::string& name : known)
+      if (name.starts_with(column.name + "=")) levels.push_back(name.substr(column.name.size() + 1));
+    const std::vector<std::int32_t> codes = input.level_codes(column.name, levels);
+    const auto n_unseen = std::count(codes.begin(), codes.end(), static_cast<std::int32_t>(levels.size()));
     if (n_unseen > 0)
       session.warn(fmt::format("{}: {} customers have a level that the propensities have not seen; they count as none of the known",
                                column.name, n_unseen));

@@ -39,10 +39,11 @@ io::RowColumn label_column(const io::FittedModel& model, bool with_type) {
 // obs: the ids and one segment per customer and k; uns/sweep: the table.
 class SweepOutput {
  public:
-  SweepOutput(Context& context, const OutputOptions& options, const Input& input, std::size_t n_models)
+  // read: another file that is read, which must not be overwritten ("": none).
+  SweepOutput(Context& context, const OutputOptions& options, const Input& input, std::size_t n_models, const std::string& read)
       : input_(input.file()),
         selection_(input.selection()),
-        output_({options.path, options.overwrite, {input_.path()}, input_.n_rows() * static_cast<std::int64_t>(4 * n_models + 8)}),
+        output_(output_request(options, input_, read, input_.n_rows() * static_cast<std::int64_t>(4 * n_models + 8))),
         file_(output_, io::result_options(input_.n_rows(), input_.id_name(), &context)) {
     input_.start_fingerprint();
   }
@@ -117,7 +118,7 @@ void sweep(const SweepOptions& options, const CLI::App& verb) {
   {
     const Stopwatch stopwatch(seconds.read);
     input.emplace(session, options.input);
-    if (!options.output.path.empty()) output.emplace(session.context(), options.output, *input, counts.size() * n_types);
+    if (!options.output.path.empty()) output.emplace(session.context(), options.output, *input, counts.size() * n_types, plan.start_file());
     clustering.emplace(session, *input, options.transform, counts.back());
   }
   std::vector<io::FittedModel> models;
@@ -131,7 +132,7 @@ void sweep(const SweepOptions& options, const CLI::App& verb) {
     const Stopwatch stopwatch(seconds.write);
     output->write(*clustering, models, n_types > 1, comparison.table, session, seconds);
   }
-  print(options.json ? sweep_json(models, comparison, seconds, session).dump() + '\n'
+  print(options.json ? json_line(sweep_json(models, comparison, seconds, session))
                      : frame_table(comparison.table) + '\n' + comparison.choice.reason + '\n');
   session.say("Next: " + next_command(verb, models[comparison.choice.index]));
 }

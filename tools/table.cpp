@@ -14,11 +14,8 @@ namespace {
 // The C library's own UTF-8 tables, whatever locale the process runs in.
 class Utf8 {
  public:
-  Utf8() : locale_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), previous_(uselocale(locale_)) {}
-  ~Utf8() {
-    uselocale(previous_);
-    if (locale_ != nullptr) freelocale(locale_);
-  }
+  Utf8() : previous_(uselocale(tables())) {}
+  ~Utf8() { uselocale(previous_); }
   Utf8(const Utf8&) = delete;
   Utf8& operator=(const Utf8&) = delete;
 
@@ -36,7 +33,10 @@ class Utf8 {
   }
 
  private:
-  locale_t locale_;
+  static locale_t tables() {
+    static const locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);  // reads files: once a process, not once a cell
+    return locale;
+  }
   locale_t previous_;
 };
 

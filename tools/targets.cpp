@@ -69,6 +69,22 @@ std::vector<double> distinct(const std::vector<double>& values, std::size_t most
   return found;
 }
 
+bool is_float(double value) { return static_cast<double>(static_cast<float>(value)) == value; }
+
+// As it was written before the file held it: 0.7, where the file has the float32 next to it.
+std::string shortest(double value) { return is_float(value) ? fmt::format("{}", static_cast<float>(value)) : fmt::format("{}", value); }
+std::string joined(const std::vector<double>& values) {
+  std::vector<std::string> texts;
+  std::transform(values.begin(), values.end(), std::back_inserter(texts), shortest);
+  return fmt::format("{}", fmt::join(texts, " and "));
+}
+bool is_written(double value, std::string_view text) {
+  double number = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || stop != text.data() + text.size()) return false;
+  return number == value || (is_float(value) && static_cast<double>(static_cast<float>(number)) == value);
+}
+
 using Coded = std::function<std::int8_t(std::size_t row)>;
 
 Coded coded_numbers(const Input& input, const Wanted& wanted, std::vector<double> values, Target& target) {
@@ -80,19 +96,19 @@ Coded coded_numbers(const Input& input, const Wanted& wanted, std::vector<double
   const auto is_whole = [](double value) { return value == std::trunc(value); };
   if (wanted.level.empty() && !std::all_of(known.begin(), known.end(), is_whole))
     refuse(input, wanted.name,
-           fmt::format("an outcome is 0 or 1, and this column holds {}. Code it, or name what counts as 1: --target {}={}",
-                       fmt::join(known, " and "), wanted.name, known.back()));
+           fmt::format("an outcome is 0 or 1, and this column holds {}. Code it, or name what counts as 1: --target {}={}", joined(known),
+                       wanted.name, shortest(known.back())));
   double positive = known.empty() ? 1 : known.back();
   if (!wanted.level.empty()) {
-    const auto* end = wanted.level.data() + wanted.level.size();
-    const auto [stop, error] = std::from_chars(wanted.level.data(), end, positive);
-    if (error != std::errc{} || stop != end || std::find(known.begin(), known.end(), positive) == known.end())
+    const auto named = std::find_if(known.begin(), known.end(), [&](double value) { return is_written(value, wanted.level); });
+    if (named == known.end())
       throw ArgumentError(fmt::format("--target {}={}: column '{}' of file '{}' holds {}. Name one of these.", wanted.name, wanted.level,
-                                      wanted.name, input.file().path().filename().string(), fmt::join(known, " and ")));
+                                      wanted.name, input.file().path().filename().string(), joined(known)));
+    positive = *named;
   } else if (known.size() == 1 && known.front() == 0) {
     positive = 1;  // nobody has it
   }
-  target.positive = fmt::format("{}", positive);
+  target.positive = shortest(positive);
   return [values = std::move(values), positive](std::size_t row) {
     return std::isnan(values[row]) ? std::int8_t{-1} : static_cast<std::int8_t>(values[row] == positive);
   };

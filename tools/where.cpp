@@ -18,6 +18,7 @@ namespace {
 struct BoundColumn {
   std::int32_t x = -1;          // column of X, or -1
   std::vector<double> numbers;  // (n_rows) of obs
+  bool is_narrow = false;
   std::optional<io::Categories> categories;
 };
 
@@ -61,13 +62,16 @@ class Binding {
       return bound;
     }
     const auto& obs = file_.obs();
-    const bool is_category = std::any_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == name && c.is_category; });
+    const auto beside = std::find_if(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == name; });
+    const bool is_category = beside != obs.end() && beside->is_category;
     const auto cell = static_cast<std::int64_t>(is_category ? sizeof(std::int32_t) : sizeof(double));
     memory_.push_back(context_.memory().reserve("a column that --where looks at", file_.n_rows() * cell));
-    if (is_category)
-      bound.categories = file_.categories(name);
-    else
+    if (is_category) {
+      bound.categories = file_.categories(name, &context_);
+    } else {
       bound.numbers = file_.numbers(name);
+      bound.is_narrow = beside != obs.end() && beside->is_narrow;
+    }
     return bound;
   }
 
@@ -83,11 +87,13 @@ class Binding {
           for (std::int64_t r = from; r < from + n; ++r) x[i].push_back(static_cast<double>(all[r * tile->n_columns + column.x]));
         });
         cells[i].numbers = x[i];
+        cells[i].are_narrow = tile->x != nullptr;
       } else if (column.categories) {
         cells[i].codes = std::span(column.categories->codes).subspan(first, count);
         cells[i].levels = &column.categories->levels;
       } else {
         cells[i].numbers = std::span(column.numbers).subspan(first, count);
+        cells[i].are_narrow = column.is_narrow;
       }
     }
     return filter_.evaluate(cells, n);
@@ -113,7 +119,7 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 }
 
 // Typing errors of the user: columns and levels.
-void check_given(const io::FeatureFile& file, const RowFilter& filter) {
+void check_given(Context& context, const io::FeatureFile& file, const RowFilter& filter) {
   const std::vector<std::string> known = known_columns(file);
   for (const RowFilter::Column& column : filter.columns()) {
     if (!contains(known, column.name))
@@ -123,7 +129,7 @@ void check_given(const io::FeatureFile& file, const RowFilter& filter) {
     const bool is_category =
         std::any_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == column.name && c.is_category; });
     if (column.levels.empty() || !is_category) continue;
-    const std::vector<std::string> levels = file.categories(column.name).levels;
+    const std::vector<std::string> levels = file.categories(column.name, &context).levels;
     for (const std::string& level : column.levels)
       if (!contains(levels, level))
         throw ArgumentError(fmt::format("--where: the column {} of file '{}' has no level \"{}\".{}", column.name, file.path().string(),
@@ -151,8 +157,7 @@ RowSelection choose(Session& session, const io::FeatureFile& file, TileSource& r
   Binding binding(session, file, filter);
   RowSelection selection(context.memory(), file.n_rows());
   if (binding.reads_x()) {
-    map_tiles(
-        context, raw, binding, 0, [&](std::int64_t, std::span<const char> chosen) { selection.append(chosen); }, "where");
+    map_tiles(context, raw, binding, 0, [&](std::int64_t, std::span<const char> chosen) { selection.append(chosen); }, {.phase = "where"});
     return selection;
   }
   constexpr std::int64_t kRowsAtOnce = 16 * kBlockRows;
@@ -164,7 +169,7 @@ RowSelection choose(Session& session, const io::FeatureFile& file, TileSource& r
 }  // namespace
 
 RowSelection select_rows(Session& session, const io::FeatureFile& file, TileSource& raw, const Conditions& conditions) {
-  if (!conditions.given.empty()) check_given(file, RowFilter(conditions.given));
+  if (!conditions.given.empty()) check_given(session.context(), file, RowFilter(conditions.given));
   if (!conditions.model.empty()) check_model(file, RowFilter(conditions.model));
   RowSelection selection = choose(session, file, raw, RowFilter(joined(conditions)));
   if (selection.n_chosen() == 0)

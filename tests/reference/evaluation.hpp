@@ -21,12 +21,12 @@ struct AucReference {
   double auc = 0, variance = 0;
 };
 
-// The structural components of DeLong et al. (1988), each from its own loop over the other class.
+// The structural components of DeLong et al. (1988), each from its own loop over the other class; as many rows as weights leave (Kish).
 inline AucReference auc(const std::vector<ScoredRow>& rows) {
-  double weight[2] = {0, 0}, count[2] = {0, 0};
+  double weight[2] = {0, 0}, squared_weight[2] = {0, 0};
   for (const ScoredRow& row : rows) {
     weight[row.outcome] += row.weight;
-    count[row.outcome] += 1;
+    squared_weight[row.outcome] += row.weight * row.weight;
   }
   const auto share_beaten = [&](const ScoredRow& row) {  // weighted share of the other class that the row is on the right side of
     double sum = 0;
@@ -42,7 +42,7 @@ inline AucReference auc(const std::vector<ScoredRow>& rows) {
     if (row.outcome == 1) result.auc += row.weight * share_beaten(row) / weight[1];
   double squares[2] = {0, 0};
   for (const ScoredRow& row : rows) squares[row.outcome] += row.weight * std::pow(share_beaten(row) - result.auc, 2);
-  for (const int y : {0, 1}) result.variance += squares[y] / weight[y] / (count[y] - 1);
+  for (const int y : {0, 1}) result.variance += squares[y] / weight[y] / (weight[y] * weight[y] / squared_weight[y] - 1);
   return result;
 }
 
