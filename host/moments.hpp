@@ -15,7 +15,7 @@ struct WeightSums {
   void add(std::int32_t steps) {
     ++rows;
     weight += steps;
-    squares += std::int64_t{steps} * steps;
+    squares += int128{steps} * steps;
   }
   WeightSums operator-(const WeightSums& part) const { return {rows - part.rows, weight - part.weight, squares - part.squares}; }
   // How many rows of equal weight tell as much: (sum of w)^2 / sum of w^2 (Kish 1965); `rows` to the bit where weights are equal.
