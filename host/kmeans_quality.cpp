@@ -2,6 +2,7 @@
 // several models in one sweep. Row values enter sums as whole numbers of a fixed quantum, so their order cannot matter.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "host/kmeans.hpp"
 #include "host/merge.hpp"
@@ -126,11 +127,13 @@ double davies_bouldin(const Model& model, const std::vector<double>& scatter) {
 Quality quality_of(const Model& model, double total_squares, double weight, double margin_sum, std::vector<double> scatter) {
   for (std::size_t k = 0; k < scatter.size(); ++k)
     if (model.cluster_weights[k] > 0) scatter[k] /= model.cluster_weights[k];
-  const double between = total_squares - model.inertia, k = model.n_clusters;
-  return {.explained = total_squares > 0 ? between / total_squares : 0,
+  const double between = total_squares - model.inertia, k = model.n_clusters, explained = total_squares > 0 ? between / total_squares : 0;
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  if (model.n_clusters == 1) return {explained, kNone, kNone, kNone};  // one segment is told apart from nothing
+  return {.explained = explained,
           .silhouette = margin_sum / weight,
           .davies_bouldin = davies_bouldin(model, scatter),
-          .calinski_harabasz = model.n_clusters > 1 ? (between / (k - 1)) / (model.inertia / (weight - k)) : 0};
+          .calinski_harabasz = (between / (k - 1)) / (model.inertia / (weight - k))};
 }
 
 }  // namespace

@@ -232,6 +232,15 @@ TEST(KMeansInit, PlusPlusBeatsRandomOnSeparatedBlobs) {
   EXPECT_LT(fit.best[0].inertia * 2, fit.best[1].inertia);
 }
 
+TEST(KMeansQuality, OfOneSegmentIsNoSeparation) {
+  Problem problem = blobs_problem(3000, 3, 1, 3);
+  problem.params = {{.n_clusters = 1}};
+  const auto quality = run(problem).quality.front();
+  EXPECT_NEAR(quality.explained, 0, 1e-9);
+  for (const double separation : {quality.silhouette, quality.davies_bouldin, quality.calinski_harabasz})
+    EXPECT_TRUE(std::isnan(separation));
+}
+
 TEST(KMeansQuality, MatchesDefinitions) {
   Problem problem = blobs_problem(3000, 3, 4, 3);
   const Outcome outcome = run(problem);
