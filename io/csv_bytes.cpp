@@ -25,15 +25,22 @@ constexpr std::string_view kGzipMagic = "\x1f\x8b";
 constexpr std::size_t kSpoolBuffer = std::size_t{1} << 20;
 
 int open_input(const std::filesystem::path& path, const std::string& name) {
-  // Without O_NONBLOCK a named pipe that nobody writes to would hold open() up, and read_some() is what a signal can end.
+  // Without O_NONBLOCK a named pipe that nobody writes to would hold open() up, and read_pipe() is what a signal can end.
   const int fd = path == "-" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd >= 0 && path != "-") fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
   if (fd < 0) throw InputError(fmt::format("{} cannot be opened: {}. Check the path and its permissions.", name, std::strerror(errno)));
   return fd;
 }
 
+ssize_t read_some(int fd, void* to, std::size_t capacity) {
+  ssize_t n;
+  do n = ::read(fd, to, capacity);
+  while (n < 0 && errno == EINTR);
+  return n;
+}
+
 // A pipe may be silent for minutes, and a signal that comes meanwhile does not end a read.
-ssize_t read_some(const Context& context, int fd, std::byte* to, std::size_t capacity) {
+ssize_t read_pipe(const Context& context, int fd, std::byte* to, std::size_t capacity) {
   constexpr int kMilliseconds = 100;
   pollfd source{fd, POLLIN, 0};
   int ready;
@@ -41,10 +48,7 @@ ssize_t read_some(const Context& context, int fd, std::byte* to, std::size_t cap
     context.check_cancelled();
     ready = poll(&source, 1, kMilliseconds);
   } while (ready == 0 || (ready < 0 && errno == EINTR));
-  ssize_t n;
-  do n = ::read(fd, to, capacity);
-  while (n < 0 && errno == EINTR);
-  return n;
+  return read_some(fd, to, capacity);
 }
 
 [[noreturn]] void refuse(const std::string& name, std::string_view reason) {
@@ -52,9 +56,7 @@ ssize_t read_some(const Context& context, int fd, std::byte* to, std::size_t cap
 }
 
 std::size_t read_file(int fd, void* to, std::size_t capacity, const std::string& name) {
-  ssize_t n;
-  do n = ::read(fd, to, capacity);
-  while (n < 0 && errno == EINTR);
+  const ssize_t n = read_some(fd, to, capacity);
   if (n < 0) refuse(name, std::strerror(errno));
   return static_cast<std::size_t>(n);
 }
@@ -166,7 +168,7 @@ void CsvBytes::spool(const Context& context, const std::filesystem::path& folder
   TemporaryFile copy(folder, {"the piped input", "or import from a file"});
   std::vector<std::byte> buffer(kSpoolBuffer);
   ssize_t n;
-  while ((n = read_some(context, fd_, buffer.data(), buffer.size())) > 0) copy.append(std::span(buffer).first(static_cast<std::size_t>(n)));
+  while ((n = read_pipe(context, fd_, buffer.data(), buffer.size())) > 0) copy.append(std::span(buffer).first(static_cast<std::size_t>(n)));
   if (n < 0) throw InputError(fmt::format("{} cannot be read: {}.", name_, std::strerror(errno)));
   close(fd_);
   fd_ = copy.release();

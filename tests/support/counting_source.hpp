@@ -5,7 +5,7 @@
 
 namespace coterie::testing {
 
-class CountingSource final : public TileSource {
+class CountingSource : public TileSource {
  public:
   explicit CountingSource(TileSource& source) : source_(source) {}
   int sweeps() const { return sweeps_; }

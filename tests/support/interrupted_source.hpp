@@ -2,33 +2,26 @@
 #pragma once
 
 #include "host/error.hpp"
-#include "host/tile_source.hpp"
+#include "tests/support/counting_source.hpp"
 
 namespace coterie::testing {
 
-class InterruptedSource final : public TileSource {
+class InterruptedSource final : public CountingSource {
  public:
-  explicit InterruptedSource(TileSource& source) : source_(source) {}
-  int sweeps() const { return sweeps_; }
-  std::int64_t n_rows() const override { return source_.n_rows(); }
-  std::int64_t first_row() const override { return source_.first_row(); }
-  std::int32_t n_columns() const override { return source_.n_columns(); }
-  bool is_wide() const override { return source_.is_wide(); }
+  using CountingSource::CountingSource;
   void rewind() override {
-    ++sweeps_;
     tiles_ = 0;
-    source_.rewind();
+    CountingSource::rewind();
   }
   const Tile* next() override {
-    if (sweeps_ == 1 && tiles_ == 1) throw OutOfDeviceMemory("no room for the second tile");
+    if (sweeps() == 1 && tiles_ == 1) throw OutOfDeviceMemory("no room for the second tile");
     ++tiles_;
-    return source_.next();
+    return CountingSource::next();
   }
-  bool hold_less() override { return sweeps_ == 1; }
+  bool hold_less() override { return sweeps() == 1; }
 
  private:
-  TileSource& source_;
-  int sweeps_ = 0, tiles_ = 0;
+  int tiles_ = 0;
 };
 
 }  // namespace coterie::testing
