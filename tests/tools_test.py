@@ -545,6 +545,12 @@ class Refusals(Case):
         with h5py.File(self.output) as file:
             self.assertIn("obs/segment_id", file)
 
+    def test_libraries_of_the_working_folder_are_not_loaded(self):
+        linked = subprocess.run(["ldd", str(COTERIE)], capture_output=True, text=True, check=True).stdout
+        for name in re.findall(r"^\s*(\S+) => ", linked, re.MULTILINE):
+            (self.folder / name).write_text("no library")
+        self.assertEqual(self.run_coterie("--version").returncode, 0)
+
     def test_file_size_limit(self):
         done = subprocess.run(["sh", "-c", f"ulimit -f 8; exec {shlex.quote(str(COTERIE))} cluster in.h5ad -o out.h5ad"], cwd=self.folder,
                               capture_output=True, text=True)
