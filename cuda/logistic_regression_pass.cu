@@ -135,9 +135,7 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
       }
     }
     add_grams(rows);
-    if (rows.label != nullptr)
-      for (const NewtonModel& model : models_)
-        if (model.n_segments > 0) add_segments(rows, model);
+    if (rows.label != nullptr) add_segments(rows);
   }
 
   template <int kModels>
@@ -174,35 +172,56 @@ class LogisticRegressionPass final : public logistic_regression::Pass {
 
   void add_grams(void (*kernel)(NewtonRows, GramTasks), int panel, const NewtonRows& rows, std::span<const GramTask> all) {
     const int panels = (n_cells_ + panel - 1) / panel;
-    while (!all.empty()) {
-      const auto some = all.first(std::min<std::size_t>(GramTasks::kMost, all.size()));
-      all = all.subspan(some.size());
-      GramTasks tasks{};
-      std::copy(some.begin(), some.end(), tasks.task);
+    for_each_launch<GramTasks>(all, [&](const GramTasks& tasks, std::span<const GramTask> some) {
       std::int64_t n_blocks = 0;
       for (const GramTask& task : some) n_blocks = std::max(n_blocks, count_blocks(rows, task.every) * kBlockRows / gram_rows(n_cells_));
-      if (n_blocks == 0) continue;
+      if (n_blocks == 0) return;
       const dim3 grid(static_cast<unsigned>(panels * (panels + 1) / 2), static_cast<unsigned>(n_blocks),
                       static_cast<unsigned>(some.size()));
       launch(kernel, {grid, kStripThreads, 0, stream()}, rows, tasks);
-    }
+    });
   }
 
-  void add_segments(const NewtonRows& rows, const NewtonModel& model) {
+  void add_segments(const NewtonRows& rows) {
+    std::vector<SegmentTask> tasks;
+    for (const NewtonModel& model : models_) {
+      if (model.n_segments == 0) continue;
+      const std::int64_t residual = model.first_sum + model.segments(n_cells_), curvature = residual + model.n_segments;
+      tasks.push_back(
+          {terms_of(model.curvature_term), terms_of(model.residual_term), model.rows_every, curvature, residual, model.n_segments});
+      if (model.wants_scores)
+        tasks.push_back({terms_of(model.scores_term), nullptr, model.rows_every, curvature + std::int64_t{model.n_segments} * n_cells_, 0,
+                         model.n_segments});
+    }
+    add_segments(rows, tasks);
+  }
+
+  void add_segments(const NewtonRows& rows, std::span<const SegmentTask> all) {
     const SegmentShape shape(n_cells_);
-    const SegmentTask task{.residual = terms_of(model.residual_term),
-                           .curvature = terms_of(model.curvature_term),
-                           .squared = terms_of(model.scores_term),
-                           .every = model.rows_every,
-                           .first_sum = model.first_sum + model.segments(n_cells_),
-                           .n_segments = model.n_segments};
-    const std::int64_t n_blocks = count_blocks(rows, task.every);
-    if (n_blocks == 0) return;
-    const int at_once = std::min(task.n_segments, shape.most_segments), n_turns = (task.n_segments + at_once - 1) / at_once;
-    launch(add_segment_sums_kernel,
-           {dim3(static_cast<unsigned>(n_blocks), static_cast<unsigned>(n_turns), model.wants_scores ? 2 : 1), kStripThreads,
-            shape.bytes(at_once), stream()},
-           rows, task, shape);
+    for_each_launch<SegmentTasks>(all, [&](const SegmentTasks& tasks, std::span<const SegmentTask> some) {
+      std::int64_t n_blocks = 0;
+      std::int32_t most = 0;
+      for (const SegmentTask& task : some) {
+        n_blocks = std::max(n_blocks, count_blocks(rows, task.every));
+        most = std::max(most, task.n_segments);
+      }
+      if (n_blocks == 0) return;
+      const int at_once = std::min(most, shape.most_segments), n_turns = (most + at_once - 1) / at_once;
+      const dim3 grid(static_cast<unsigned>(n_blocks), static_cast<unsigned>(n_turns), static_cast<unsigned>(some.size()));
+      launch(add_segment_sums_kernel, {grid, kStripThreads, shape.bytes(at_once), stream()}, rows, tasks, shape);
+    });
+  }
+
+  // Calls take(tasks, some) for all tasks, as many at a time as a launch has room for.
+  template <class Tasks, class Task, class Take>
+  static void for_each_launch(std::span<const Task> all, Take&& take) {
+    while (!all.empty()) {
+      const auto some = all.first(std::min<std::size_t>(Tasks::kMost, all.size()));
+      all = all.subspan(some.size());
+      Tasks tasks{};
+      std::copy(some.begin(), some.end(), tasks.task);
+      take(tasks, some);
+    }
   }
 
   const double* terms_of(std::int32_t term) const { return term < 0 ? nullptr : terms_.data() + term * term_rows_; }
