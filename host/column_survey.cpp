@@ -8,7 +8,9 @@
 #include "host/error.hpp"
 #include "host/merge.hpp"
 #include "host/passes.hpp"
+#include "host/per_worker.hpp"
 #include "host/random.hpp"
+#include "host/row_blocks.hpp"
 #include "host/survey_cells.hpp"
 #include "host/transform.hpp"
 #include "host/transform_cells.hpp"
@@ -37,15 +39,12 @@ class SurveyPass {
         threshold_(sample_threshold(capacity_, n_rows)) {}
 
   void begin(int) {
-    workers_.clear();
-    for (int worker = 0; worker < context_.threads(); ++worker) workers_.push_back(empty_survey());
+    workers_ = {context_, [this] { return empty_survey(); }};
   }
 
   void accumulate(const Tile& tile) {
-    const std::int64_t blocks = (tile.n_rows + kBlockRows - 1) / kBlockRows;
-    context_.parallel_for(blocks, [&](std::int64_t block, int worker) {
-      const std::int64_t first = block * kBlockRows, last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows);
-      ColumnSurvey& survey = workers_[static_cast<std::size_t>(worker)];
+    for_each_block(context_, tile.n_rows, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
+      ColumnSurvey& survey = workers_.of(worker);
       for (std::int64_t row = first; row < last; row += kStripRows) add_rows(survey, tile, row, std::min(kStripRows, last - row));
       sample_rows_of(tile, first, last, survey.sample);
       survey.n_rows += last - first;
@@ -131,7 +130,7 @@ class SurveyPass {
   std::int32_t floats_per_cell_;
   std::int64_t capacity_;  // of the sample
   std::uint64_t threshold_;
-  std::vector<ColumnSurvey> workers_;
+  PerWorker<ColumnSurvey> workers_;
 };
 
 std::vector<char> active_columns(const TileSource& raw, const std::vector<RawColumn>& columns) {

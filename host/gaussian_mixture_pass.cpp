@@ -9,6 +9,8 @@
 #include "host/gaussian_density.hpp"
 #include "host/gaussian_mixture.hpp"
 #include "host/gaussian_mixture_quanta.hpp"
+#include "host/per_worker.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie::gaussian_mixture {
 namespace {
@@ -120,22 +122,25 @@ class CpuPass final : public Pass {
   void begin(std::span<const Model* const> models) override {
     work_.clear();
     for (const Model* model : models) work_.emplace_back(*model, grid_, moments_, center_);
-    workers_.clear();
-    workers_.resize(static_cast<std::size_t>(context_.threads()));
+    workers_ = {context_, [this] {
+                  Worker worker;
+                  for (const Work& work : work_) worker.statistics.push_back(work.empty_statistics());
+                  return worker;
+                }};
   }
 
   void accumulate(const Tile& tile) override {
-    context_.parallel_for((tile.n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
-      add_block(tile, block * kBlockRows, workers_[static_cast<std::size_t>(worker)]);
-    });
+    for_each_block(context_, tile.n_rows,
+                   [&](std::int64_t first, std::int64_t last, std::size_t worker) { add_block(tile, first, last, workers_.of(worker)); });
   }
 
   SweepStatistics finish() override {
     SweepStatistics result;
     for (const Work& work : work_) result.models.push_back(work.empty_statistics());
-    for (Worker& worker : workers_)
-      for (std::size_t m = 0; m < worker.statistics.size(); ++m) {
-        Statistics& from = worker.statistics[m];
+    PerWorker<Worker> workers = std::move(workers_);
+    for (Worker* worker : workers.made())
+      for (std::size_t m = 0; m < work_.size(); ++m) {
+        Statistics& from = worker->statistics[m];
         Statistics& to = result.models[m];
         merge(to.weight, from.weight);
         merge(to.first, from.first);
@@ -144,14 +149,11 @@ class CpuPass final : public Pass {
         merge(to.log_likelihood, from.log_likelihood);
         to.unlikely.merge(from.unlikely);
       }
-    workers_.clear();
     return result;
   }
 
  private:
   void prepare(Worker& worker) const {
-    if (worker.statistics.empty())
-      for (const Work& work : work_) worker.statistics.push_back(work.empty_statistics());
     worker.sums.resize(work_.size());
     for (std::size_t m = 0; m < work_.size(); ++m) {
       const Statistics& shape = worker.statistics[m];
@@ -163,9 +165,9 @@ class CpuPass final : public Pass {
     }
   }
 
-  void add_block(const Tile& tile, std::int64_t first, Worker& worker) {
+  void add_block(const Tile& tile, std::int64_t first, std::int64_t last, Worker& worker) {
     prepare(worker);
-    const std::int64_t last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows), step = gaussian::stretch_rows(tile.n_columns);
+    const std::int64_t step = gaussian::stretch_rows(tile.n_columns);
     for (std::int64_t row = first; row < last; row += step) {
       pack<float>(tile, row, std::min(step, last - row), worker);
       pack<double>(tile, row, std::min(step, last - row), worker);
@@ -236,7 +238,7 @@ class CpuPass final : public Pass {
   const GridMoments& moments_;
   std::vector<float> center_;  // (n_columns)
   std::vector<Work> work_;     // by model
-  std::vector<Worker> workers_;
+  PerWorker<Worker> workers_;
 };
 
 class CpuPredictor final : public Predictor {
@@ -247,7 +249,7 @@ class CpuPredictor final : public Predictor {
     center_ = mean_row(model);
     components_ = Components<double>(model, center_);
     missing_at_random_ = model.missing_at_random;
-    workers_.resize(static_cast<std::size_t>(context_.threads()));
+    workers_ = {context_, [] { return Buffers<double>(); }};
   }
 
   Prediction predict(const Tile& tile) override {
@@ -260,7 +262,7 @@ class CpuPredictor final : public Predictor {
     if (all_probabilities_) probabilities_.resize(n * static_cast<std::size_t>(components_.n_components()));
     const std::int64_t step = gaussian::stretch_rows(tile.n_columns);
     context_.parallel_for((tile.n_rows + step - 1) / step, [&](std::int64_t stretch, int worker) {
-      predict_stretch(tile, stretch * step, workers_[static_cast<std::size_t>(worker)]);
+      predict_stretch(tile, stretch * step, workers_.of(static_cast<std::size_t>(worker)));
     });
     return {label_, second_, probability_, entropy_, log_likelihood_, probabilities_};
   }
@@ -311,7 +313,7 @@ class CpuPredictor final : public Predictor {
   bool missing_at_random_ = false;
   std::vector<float> center_;  // (n_columns)
   Components<double> components_;
-  std::vector<Buffers<double>> workers_;
+  PerWorker<Buffers<double>> workers_;
   std::vector<std::int32_t> label_, second_;
   std::vector<double> probability_, entropy_, log_likelihood_, probabilities_;
 };

@@ -10,7 +10,9 @@
 #include "host/error.hpp"
 #include "host/kmeans.hpp"
 #include "host/passes.hpp"
+#include "host/per_worker.hpp"
 #include "host/random.hpp"
+#include "host/row_blocks.hpp"
 #include "host/seeding_sample.hpp"
 
 namespace coterie::kmeans {
@@ -28,20 +30,18 @@ class MomentsPass {
   void begin(int) {
     const std::size_t n = grid_.steps.size();
     moments_ = {.sums = WideSums(n), .squares = WideSums(n), .sample = FirstRows(capacity_, static_cast<std::int32_t>(n) + 1)};
-    blocks_.assign(static_cast<std::size_t>(context_.threads()), BlockMoments(grid_));
+    blocks_ = {context_, [this] { return BlockMoments(grid_); }};
   }
 
   void accumulate(const Tile& tile) {
-    context_.parallel_for((tile.n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
-      add_block(tile, block * kBlockRows, blocks_[static_cast<std::size_t>(worker)]);
-    });
+    for_each_block(context_, tile.n_rows,
+                   [&](std::int64_t first, std::int64_t last, std::size_t worker) { add_block(tile, first, last, blocks_.of(worker)); });
   }
 
   GridMoments finish() { return std::move(moments_); }
 
  private:
-  void add_block(const Tile& tile, std::int64_t first, BlockMoments& block) {
-    const std::int64_t last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows);
+  void add_block(const Tile& tile, std::int64_t first, std::int64_t last, BlockMoments& block) {
     std::vector<std::int64_t> sampled;
     std::int64_t rows = 0, weight = 0;
     const std::uint64_t largest_key = std::min(largest_key_.load(std::memory_order_relaxed), tile.weight != nullptr ? kAnyKey : threshold_);
@@ -80,8 +80,8 @@ class MomentsPass {
   const Grid& grid_;
   std::int64_t capacity_;
   RandomStream keys_;
-  std::uint64_t threshold_;           // of rows that all have a weight
-  std::vector<BlockMoments> blocks_;  // by worker
+  std::uint64_t threshold_;  // of rows that all have a weight
+  PerWorker<BlockMoments> blocks_;
   GridMoments moments_;
   std::mutex mutex_;                                 // guards moments_ during accumulate
   std::atomic<std::uint64_t> largest_key_{kAnyKey};  // no key above it enters the sample any more

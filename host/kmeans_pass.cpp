@@ -14,6 +14,7 @@
 #include "host/kmeans.hpp"
 #include "host/kmeans_bounds.hpp"
 #include "host/nearest_centers.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie::kmeans {
 namespace {
@@ -116,7 +117,7 @@ class CpuPass final : public Pass {
  public:
   CpuPass(Context& context, Grid grid, std::int32_t n_columns) : context_(context), grid_(std::move(grid)), n_columns_(n_columns) {}
 
-  void expect_rows(std::int64_t n_rows) override { n_expected_blocks_ = (n_rows + kBlockRows - 1) / kBlockRows; }
+  void expect_rows(std::int64_t n_rows) override { n_expected_blocks_ = blocks_of(n_rows); }
 
   void begin(std::span<const Model* const> models) override {
     if (std::exchange(sweeping_, true)) memory_.clear();  // the last sweep was cut short: some rows are ahead of the others
@@ -135,7 +136,7 @@ class CpuPass final : public Pass {
     if (units_.pivot.empty()) units_ = nearest::units_of(tile.x, tile.n_rows, n_columns_);
     if (scanned_.empty()) pack_centers();
     const std::int64_t first_block = (tile.first_row - first_row_) / kBlockRows;
-    const std::int64_t n_blocks = (tile.n_rows + kBlockRows - 1) / kBlockRows;
+    const std::int64_t n_blocks = blocks_of(tile.n_rows);
     make_room(first_block + n_blocks);
     context_.parallel_for(n_blocks, [&](std::int64_t block, int worker) {
       add_block(tile, block * kBlockRows, first_block + block, workers_[static_cast<std::size_t>(worker)]);

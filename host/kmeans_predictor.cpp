@@ -9,6 +9,8 @@
 #include "host/group_scan.hpp"
 #include "host/kmeans.hpp"
 #include "host/nearest_centers.hpp"
+#include "host/per_worker.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie::kmeans {
 namespace {
@@ -70,8 +72,7 @@ class CpuPredictor final : public Predictor {
     if (!scans_) centers_ = nearest::Centers(cluster_centers_, n_clusters_, model.n_columns);
     block_rows_.resize(static_cast<std::size_t>(kBlockRows));
     std::iota(block_rows_.begin(), block_rows_.end(), 0);
-    workers_.clear();
-    workers_.resize(static_cast<std::size_t>(context_.threads()));
+    workers_ = {context_, [] { return Worker(); }};
   }
 
   Assignment predict(const Tile& tile) override {
@@ -82,11 +83,11 @@ class CpuPredictor final : public Predictor {
     squared_distance_.resize(n);
     second_squared_distance_.resize(n);
     const Output output{label_.data(), second_.data(), squared_distance_.data(), second_squared_distance_.data()};
-    context_.parallel_for((tile.n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
-      const std::int64_t first = block * kBlockRows, n_rows = std::min(kBlockRows, tile.n_rows - first);
+    for_each_block(context_, tile.n_rows, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
       const float* const x = tile.x + first * tile.n_columns;
-      Worker& own = workers_[static_cast<std::size_t>(worker)];
-      scans_ ? scan_block(x, n_rows, tile.n_columns, output.from(first), own) : predict_block(x, n_rows, output.from(first), own.exact);
+      Worker& own = workers_.of(worker);
+      scans_ ? scan_block(x, last - first, tile.n_columns, output.from(first), own)
+             : predict_block(x, last - first, output.from(first), own.exact);
     });
     return {label_, second_, squared_distance_, second_squared_distance_};
   }
@@ -154,7 +155,7 @@ class CpuPredictor final : public Predictor {
   nearest::CenterGroups groups_;
   nearest::Centers centers_;              // where all rows go through the chain
   std::vector<std::int32_t> block_rows_;  // 0, 1, ..., kBlockRows - 1
-  std::vector<Worker> workers_;
+  PerWorker<Worker> workers_;
   std::vector<std::int32_t> label_, second_;
   std::vector<double> squared_distance_, second_squared_distance_;
 };

@@ -7,6 +7,8 @@
 #include "host/kmeans.hpp"
 #include "host/merge.hpp"
 #include "host/passes.hpp"
+#include "host/per_worker.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie::kmeans {
 namespace {
@@ -53,15 +55,15 @@ class QualityPass {
       none.margins.emplace_back(1);
       none.distances.emplace_back(static_cast<std::size_t>(model.n_clusters));
     }
-    workers_.assign(static_cast<std::size_t>(context_.threads()), none);
+    workers_ = {context_, [none = std::move(none)] { return none; }};
   }
 
   void accumulate(const Tile& tile) {
     for (std::size_t m = 0; m < predictors_.size(); ++m) {
       const Assignment rows = predictors_[m]->predict(tile);
-      context_.parallel_for((tile.n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
-        QualityStatistics& sums = workers_[static_cast<std::size_t>(worker)];
-        add_block(rows, tile, block, sums.margins[m], sums.distances[m]);
+      for_each_block(context_, tile.n_rows, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
+        QualityStatistics& sums = workers_.of(worker);
+        add_block(rows, tile, static_cast<std::size_t>(first), static_cast<std::size_t>(last), sums.margins[m], sums.distances[m]);
       });
     }
   }
@@ -69,11 +71,10 @@ class QualityPass {
   QualityStatistics finish() { return merge_workers(std::move(workers_)); }
 
  private:
-  void add_block(const Assignment& rows, const Tile& tile, std::int64_t block, WideSums& margins, WideSums& distances) const {
+  void add_block(const Assignment& rows, const Tile& tile, std::size_t first, std::size_t last, WideSums& margins,
+                 WideSums& distances) const {
     int128 margin_sum = 0;
     std::vector<int128> distance_sums(distances.size());
-    const auto first = static_cast<std::size_t>(block * kBlockRows);
-    const std::size_t last = std::min(first + static_cast<std::size_t>(kBlockRows), rows.label.size());
     for (std::size_t i = first; i < last; ++i) {
       const int128 w = tile.weight != nullptr ? tile.weight[i] : 1;
       margin_sum += w * rounded(margin(rows.squared_distance[i], rows.second_squared_distance[i]) * kMarginSteps);
@@ -87,7 +88,7 @@ class QualityPass {
   double quantum_;
   const std::function<std::unique_ptr<Predictor>()>& make_predictor_;
   std::vector<std::unique_ptr<Predictor>> predictors_;
-  std::vector<QualityStatistics> workers_;  // (threads)
+  PerWorker<QualityStatistics> workers_;
 };
 
 double total_sum_of_squares(const Grid& grid, const GridMoments& moments) {

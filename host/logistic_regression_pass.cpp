@@ -9,7 +9,8 @@
 #include "host/logistic_regression_quanta.hpp"
 #include "host/merge.hpp"
 #include "host/newton_sums.hpp"
-#include "host/segment_rows.hpp"
+#include "host/per_worker.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie::logistic_regression {
 namespace {
@@ -108,22 +109,26 @@ class CpuPass final : public Pass {
       work_.push_back({model, Quanta(*model, grid_, moments_), model->search.parameters});
       work_.back().parameters.resize(static_cast<std::size_t>(newton::row_width(model->n_columns + 1)));
     }
-    workers_.clear();
-    workers_.resize(static_cast<std::size_t>(context_.threads()));
+    workers_ = {context_, [this] {
+                  Worker worker;
+                  for (const Work& work : work_) worker.statistics.push_back(work.empty_statistics());
+                  worker.sums.resize(work_.size());
+                  return worker;
+                }};
   }
 
   void accumulate(const Tile& tile) override {
     if (tile.target == nullptr) throw InternalError("a logistic regression was given tiles without outcomes");
-    for_each_block(context_, tile,
-                   [&](std::int64_t first, std::int64_t last, std::size_t worker) { add_block(tile, first, last, workers_[worker]); });
+    for_each_block(context_, tile.n_rows,
+                   [&](std::int64_t first, std::int64_t last, std::size_t worker) { add_block(tile, first, last, workers_.of(worker)); });
   }
 
   SweepStatistics finish() override {
     SweepStatistics result;
     for (const Work& work : work_) result.models.push_back(work.empty_statistics());
-    for (Worker& worker : workers_)
-      for (std::size_t m = 0; m < worker.statistics.size(); ++m) MergeFrom(worker.statistics[m]).into(result.models[m]);
-    workers_.clear();
+    PerWorker<Worker> workers = std::move(workers_);
+    for (Worker* worker : workers.made())
+      for (std::size_t m = 0; m < work_.size(); ++m) MergeFrom(worker->statistics[m]).into(result.models[m]);
     return result;
   }
 
@@ -142,9 +147,6 @@ class CpuPass final : public Pass {
   }
 
   void prepare(std::int64_t block, Worker& worker) const {
-    if (worker.statistics.empty())
-      for (const Work& work : work_) worker.statistics.push_back(work.empty_statistics());
-    worker.sums.resize(work_.size());
     worker.models.clear();
     for (std::size_t m = 0; m < work_.size(); ++m) {
       if (!work_[m].wants_rows(block)) continue;
@@ -278,7 +280,7 @@ class CpuPass final : public Pass {
   const GridMoments& moments_;
   std::vector<float> center_, scale_;  // (n_columns)
   std::vector<Work> work_;             // by model
-  std::vector<Worker> workers_;
+  PerWorker<Worker> workers_;
 };
 
 }  // namespace

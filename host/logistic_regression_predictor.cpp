@@ -6,7 +6,7 @@
 #include "host/error.hpp"
 #include "host/forecasts.hpp"
 #include "host/log_odds.hpp"
-#include "host/segment_rows.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie::logistic_regression {
 namespace {
@@ -23,7 +23,7 @@ class CpuPredictor final : public Predictor {
     probability_.resize(cells);
     reason_.resize(cells * n_reasons_);
     contribution_.resize(cells * n_reasons_);
-    for_each_block(context_, tile, [&](std::int64_t first, std::int64_t last, std::size_t) { predict_rows(tile, first, last); });
+    for_each_block(context_, tile.n_rows, [&](std::int64_t first, std::int64_t last, std::size_t) { predict_rows(tile, first, last); });
     return {log_odds_, probability_, reason_, contribution_};
   }
 

@@ -1,11 +1,13 @@
 // Statistics of two workers become one: field by field, by the rule that each field declares.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "host/communicator.hpp"
+#include "host/per_worker.hpp"
 #include "host/statistics.hpp"
 
 namespace coterie {
@@ -55,13 +57,14 @@ class MergeFrom {
   std::vector<FirstRows*> first_rows_;
 };
 
-// Merges the statistics of every worker into the first and returns it; `workers` holds at least one.
-template <Statistics S>
-S merge_workers(std::vector<S>&& workers) {
-  for (std::size_t worker = 1; worker < workers.size(); ++worker) MergeFrom(workers[worker]).into(workers.front());
-  S merged = std::move(workers.front());
-  workers.clear();
-  return merged;
+// The statistics of all workers, or of that part of what they gathered, as one.
+template <class T, class Part = std::identity>
+auto merge_workers(PerWorker<T>&& workers, Part part = {}) {
+  PerWorker<T> gathered = std::move(workers);
+  const std::vector<T*> made = gathered.made();
+  auto& merged = std::invoke(part, *made.front());
+  for (std::size_t i = 1; i < made.size(); ++i) MergeFrom(std::invoke(part, *made[i])).into(merged);
+  return std::move(merged);
 }
 
 }  // namespace coterie

@@ -5,7 +5,9 @@
 #include <limits>
 
 #include "host/merge.hpp"
+#include "host/per_worker.hpp"
 #include "host/profile_cells.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie::profile {
 namespace {
@@ -15,13 +17,16 @@ class CpuCountsPass final : public CountsPass {
   explicit CpuCountsPass(Context& context) : context_(context) {}
   void begin(const SegmentScope& scope) override;
   void accumulate(const Tile& tile) override;
-  Counts finish() override { return merge_workers(std::move(workers_)); }
+  Counts finish() override { return merge_workers(std::move(workers_), &Worker::counts); }
 
  private:
+  struct Worker {
+    Counts counts;
+    RowsByGroup rows;
+  };
   Context& context_;
   SegmentScope scope_;
-  std::vector<Counts> workers_;    // (threads)
-  std::vector<RowsByGroup> rows_;  // (threads)
+  PerWorker<Worker> workers_;
 };
 
 Counts empty_counts(const SegmentScope& scope) {
@@ -53,16 +58,16 @@ void count_group(Counts& counts, std::size_t group, std::size_t n_columns, const
 
 void CpuCountsPass::begin(const SegmentScope& scope) {
   scope_ = scope;
-  rows_.resize(static_cast<std::size_t>(context_.threads()));
-  workers_.assign(rows_.size(), empty_counts(scope));
+  workers_ = {context_, [scope] { return Worker{empty_counts(scope), {}}; }};
 }
 
 void CpuCountsPass::accumulate(const Tile& tile) {
   const auto n_columns = static_cast<std::size_t>(scope_.n_columns);
   visit_cells(tile, [&](const auto* x) {
     for_each_piece(context_, tile, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
-      rows_[worker].for_each_group(tile, x, scope_, first, last,
-                                   [&](std::size_t group, const auto& rows) { count_group(workers_[worker], group, n_columns, rows); });
+      auto& [counts, by_group] = workers_.of(worker);
+      by_group.for_each_group(tile, x, scope_, first, last,
+                              [&, &to = counts](std::size_t group, const auto& rows) { count_group(to, group, n_columns, rows); });
     });
   });
 }
@@ -72,7 +77,7 @@ class CpuMomentsPass final : public MomentsPass {
   explicit CpuMomentsPass(Context& context) : context_(context) {}
   void begin(const Frame& frame) override;
   void accumulate(const Tile& tile) override;
-  MomentSums finish() override;
+  MomentSums finish() override { return merge_workers(std::move(workers_), &Worker::total); }
 
  private:
   struct Worker {
@@ -88,7 +93,7 @@ class CpuMomentsPass final : public MomentsPass {
   std::vector<double> scale_;         // (n_groups, n_columns) 2^-exponent
   std::vector<double> scaled_pivot_;  // (n_groups, n_columns) pivot * scale
   std::vector<double> quanta_;        // (n_groups, n_columns) 2^fraction_bits
-  std::vector<Worker> workers_;       // (threads)
+  PerWorker<Worker> workers_;
 };
 
 void CpuMomentsPass::begin(const Frame& frame) {
@@ -102,18 +107,18 @@ void CpuMomentsPass::begin(const Frame& frame) {
     scaled_pivot_[i] = frame.pivot[i] * scale_[i];
     quanta_[i] = std::ldexp(1.0, frame.fraction_bits[i]);
   }
-  const Worker empty{{WideSums(n), WideSums(n)}, std::vector<double>(n), std::vector<double>(n)};
-  workers_.assign(static_cast<std::size_t>(context_.threads()), empty);
+  workers_ = {context_, [n] { return Worker{{WideSums(n), WideSums(n)}, std::vector<double>(n), std::vector<double>(n)}; }};
 }
 
 void CpuMomentsPass::accumulate(const Tile& tile) {
   const auto n_columns = static_cast<std::size_t>(frame_->scope.n_columns);
   visit_cells(tile, [&](const auto* x) {
-    for_each_block(context_, tile, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
+    for_each_block(context_, tile.n_rows, [&](std::int64_t first, std::int64_t last, std::size_t index) {
+      Worker& worker = workers_.of(index);
       for_each_row(tile, x, frame_->scope, first, last, [&](const auto* cells, std::size_t group, std::int32_t weight) {
-        add_cells(workers_[worker], cells, group * n_columns, static_cast<double>(weight));
+        add_cells(worker, cells, group * n_columns, static_cast<double>(weight));
       });
-      close_block(workers_[worker]);
+      close_block(worker);
     });
   });
 }
@@ -143,14 +148,6 @@ void CpuMomentsPass::close_block(Worker& worker) const {
     worker.block_sums[i] = 0;
     worker.block_squares[i] = 0;
   }
-}
-
-MomentSums CpuMomentsPass::finish() {
-  std::vector<MomentSums> totals;
-  totals.reserve(workers_.size());
-  for (Worker& worker : workers_) totals.push_back(std::move(worker.total));
-  workers_.clear();
-  return merge_workers(std::move(totals));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "host/digit_bins.hpp"
 #include "host/digit_slots.hpp"
 #include "host/error.hpp"
+#include "host/per_worker.hpp"
 
 namespace coterie::quantiles {
 namespace {
@@ -52,7 +53,7 @@ class KeyTable {
 
 class CpuPass final : public Pass {
  public:
-  explicit CpuPass(Context& context) : context_(context), workers_(static_cast<std::size_t>(context.threads())) {}
+  explicit CpuPass(Context& context) : context_(context) {}
   void begin(const Search& search) override;
   void accumulate(const Tile& tile) override;
   Statistics finish() override;
@@ -69,13 +70,12 @@ class CpuPass final : public Pass {
     else
       return wide_;
   }
-  void merge_workers(std::size_t entry);
 
   Context& context_;
   const Search* search_ = nullptr;
   KeyTable<std::uint32_t> narrow_;  // of floats, else
   KeyTable<std::uint64_t> wide_;    // of doubles
-  std::vector<Worker> workers_;     // (threads)
+  PerWorker<Worker> workers_;
 };
 
 void CpuPass::begin(const Search& search) {
@@ -83,7 +83,7 @@ void CpuPass::begin(const Search& search) {
     throw InternalError("a quantile search covers more columns than most_columns()");
   search_ = &search;
   const std::size_t n_histograms = search.known_digits == 0 ? search.scope.n_cells() : search.ranks.size();
-  for (Worker& worker : workers_) worker.histogram.assign(n_histograms * kBins, 0);
+  workers_ = {context_, [n_histograms] { return Worker{std::vector<std::int64_t>(n_histograms * kBins), {}}; }};
   if (search.wide)
     wide_.fill(search);
   else
@@ -94,7 +94,7 @@ void CpuPass::accumulate(const Tile& tile) {
   visit_cells(tile, [&](const auto* x) {
     using Cell = std::remove_cvref_t<decltype(*x)>;
     for_each_piece(context_, tile, [&](std::int64_t first, std::int64_t last, std::size_t index) {
-      Worker& worker = workers_[index];
+      Worker& worker = workers_.of(index);
       worker.rows.for_each_group(tile, x, search_->scope, first, last, [&](std::size_t group, const GroupRows<Cell>& rows) {
         count_digits(rows, table<Cell>().wanted(group), worker.histogram.data());
       });
@@ -102,22 +102,22 @@ void CpuPass::accumulate(const Tile& tile) {
   });
 }
 
-// Adds the entry's histograms of all workers to the first one's.
-void CpuPass::merge_workers(std::size_t entry) {
-  for (std::size_t worker = 1; worker < workers_.size(); ++worker)
-    add_bins(workers_[0].histogram.data() + entry * kBins, workers_[worker].histogram.data() + entry * kBins);
-}
-
 Statistics CpuPass::finish() {
   const SegmentScope& scope = search_->scope;
   const std::size_t per_cell = search_->known_digits == 0 ? 1 : search_->per_mille.size();
+  PerWorker<Worker> workers = std::move(workers_);
+  const std::vector<Worker*> made = workers.made();
+  std::int64_t* const histogram = made.front()->histogram.data();
   context_.parallel_for(scope.n_columns, [&](std::int64_t index, int) {
     const auto column = static_cast<std::int32_t>(index);
     for (std::size_t group = 0; group < scope.n_groups(); ++group)
-      for (std::size_t i = 0; i < per_cell; ++i) merge_workers(scope.cell(group, column) * per_cell + i);
-    share_counts(*search_, column, workers_[0].histogram.data());
+      for (std::size_t i = 0; i < per_cell; ++i) {
+        const std::size_t entry = (scope.cell(group, column) * per_cell + i) * kBins;
+        for (std::size_t worker = 1; worker < made.size(); ++worker) add_bins(histogram + entry, made[worker]->histogram.data() + entry);
+      }
+    share_counts(*search_, column, histogram);
   });
-  return {std::exchange(workers_[0].histogram, {})};
+  return {std::move(made.front()->histogram)};
 }
 
 }  // namespace

@@ -8,7 +8,9 @@
 
 #include "host/merge.hpp"
 #include "host/passes.hpp"
+#include "host/per_worker.hpp"
 #include "host/random.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie {
 namespace {
@@ -47,16 +49,14 @@ struct Digests {
 class DigestPass {
  public:
   DigestPass(Context& context, std::int32_t n_columns, std::int64_t capacity, std::uint64_t threshold)
-      : context_(context),
-        salts_(salts_of(n_columns)),
-        threshold_(threshold),
-        workers_(static_cast<std::size_t>(context.threads()), Digests{0, FirstRows(capacity, 0)}) {}
+      : context_(context), salts_(salts_of(n_columns)), capacity_(capacity), threshold_(threshold) {}
 
-  void begin(int) {}
+  void begin(int) {
+    workers_ = {context_, [this] { return Digests{0, FirstRows(capacity_, 0)}; }};
+  }
   void accumulate(const Tile& tile) {
-    context_.parallel_for((tile.n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
-      const std::int64_t first = block * kBlockRows, last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows);
-      Digests& digests = workers_[static_cast<std::size_t>(worker)];
+    for_each_block(context_, tile.n_rows, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
+      Digests& digests = workers_.of(worker);
       digests.n_rows += last - first;
       visit_cells(tile, [&](const auto* cells) {
         for (std::int64_t row = first; row < last; ++row) {
@@ -71,8 +71,9 @@ class DigestPass {
  private:
   Context& context_;
   std::vector<std::uint64_t> salts_;  // (n_columns)
+  std::int64_t capacity_;
   std::uint64_t threshold_;
-  std::vector<Digests> workers_;
+  PerWorker<Digests> workers_;
 };
 
 // Digests above this cannot be among the `capacity` smallest, but with a probability of 1e-15: spares the workers' memory.

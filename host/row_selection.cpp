@@ -1,6 +1,7 @@
 #include "host/row_selection.hpp"
 
 #include "host/error.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie {
 namespace {
@@ -9,7 +10,7 @@ namespace {
 std::int64_t rows_per_tile(std::int64_t n_rows, std::int64_t row_bytes) {
   constexpr std::int64_t kBytes = std::int64_t{4} << 20;
   const std::int64_t blocks = std::max<std::int64_t>(1, kBytes / (row_bytes * kBlockRows));
-  return std::min(blocks, (n_rows + kBlockRows - 1) / kBlockRows) * kBlockRows;
+  return std::min(blocks, blocks_of(n_rows)) * kBlockRows;
 }
 
 class SelectedSource final : public TileSource {

@@ -9,6 +9,7 @@
 #include "host/kmeans.hpp"
 #include "host/nearest_centers.hpp"
 #include "host/random.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie::kmeans {
 namespace {
@@ -33,7 +34,7 @@ std::vector<double> columns_of(const SeedingSample& sample, std::span<const std:
 void add_each(Context& context, const SeedingSample& sample, const std::vector<double>& distance, std::span<const std::int64_t> candidates,
               std::span<Potential> with) {
   const std::vector<double> columns = columns_of(sample, candidates);
-  const std::int64_t n_blocks = (sample.n_rows + kBlockRows - 1) / kBlockRows;
+  const std::int64_t n_blocks = blocks_of(sample.n_rows);
   for (Potential& next : with) {
     next.distance.resize(distance.size());
     next.block_sum.assign(static_cast<std::size_t>(n_blocks), 0.0);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "host/context.hpp"
+#include "host/row_blocks.hpp"
 #include "host/tile.hpp"
 
 namespace coterie {
@@ -25,16 +26,6 @@ struct SegmentScope {
   std::size_t n_cells() const { return n_groups() * static_cast<std::size_t>(n_columns); }  // entries of a (n_groups, n_columns) table
 };
 
-// Calls f(first, last, worker) for every block of a tile: rows [first, last) of the tile, kBlockRows of them but for the last.
-template <class F>
-void for_each_block(Context& context, const Tile& tile, F&& f) {
-  const std::int64_t n_blocks = (tile.n_rows + kBlockRows - 1) / kBlockRows;
-  context.parallel_for(n_blocks, [&](std::int64_t block, int worker) {
-    const std::int64_t first = block * kBlockRows;
-    f(first, std::min<std::int64_t>(first + kBlockRows, tile.n_rows), static_cast<std::size_t>(worker));
-  });
-}
-
 // Whole blocks for one task, cut for RowsByGroup: enough rows that each of a hundred segments has some, few enough for every thread to
 // find work in a tile and for a 16-bit row number.
 inline constexpr std::int64_t kMostPieceRows = 4 * kBlockRows;
@@ -42,8 +33,7 @@ inline constexpr std::int64_t kMostPieceRows = 4 * kBlockRows;
 // Calls f(first, last, worker) for every piece of a tile: rows [first, last) of the tile, at most kMostPieceRows.
 template <class F>
 void for_each_piece(Context& context, const Tile& tile, F&& f) {
-  const std::int64_t n_blocks = (tile.n_rows + kBlockRows - 1) / kBlockRows;
-  const std::int64_t piece_rows = std::clamp(n_blocks / context.threads() * kBlockRows, kBlockRows, kMostPieceRows);
+  const std::int64_t piece_rows = std::clamp(blocks_of(tile.n_rows) / context.threads() * kBlockRows, kBlockRows, kMostPieceRows);
   context.parallel_for((tile.n_rows + piece_rows - 1) / piece_rows, [&](std::int64_t piece, int worker) {
     const std::int64_t first = piece * piece_rows;
     f(first, std::min<std::int64_t>(first + piece_rows, tile.n_rows), static_cast<std::size_t>(worker));

@@ -8,6 +8,7 @@
 #include "host/error.hpp"
 #include "host/random.hpp"
 #include "host/random_deviates.hpp"
+#include "host/row_blocks.hpp"
 #include "host/tile.hpp"
 
 namespace coterie {
@@ -90,8 +91,8 @@ std::vector<double> synth_shares(const SynthOptions& options) {
 void generate(Context& context, const SynthOptions& options, std::int64_t first_row, std::int64_t rows, float* x, std::int32_t* persona) {
   check(options, first_row, rows);
   const Planted planted{options, synth_centers(options), cumulative_weights(options)};
-  context.parallel_for((rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int) {
-    for (std::int64_t i = block * kBlockRows; i < std::min((block + 1) * kBlockRows, rows); ++i) {
+  for_each_block(context, rows, [&](std::int64_t first, std::int64_t last, std::size_t) {
+    for (std::int64_t i = first; i < last; ++i) {
       const auto row = static_cast<std::uint64_t>(options.first_row + first_row + i);
       persona[i] = draw_persona(planted, row);
       fill_row(planted, row, persona[i], x + i * options.features);

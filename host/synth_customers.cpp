@@ -8,6 +8,7 @@
 
 #include "host/calibration.hpp"
 #include "host/error.hpp"
+#include "host/row_blocks.hpp"
 #include "host/synth_columns.hpp"
 #include "host/tile.hpp"
 
@@ -224,8 +225,8 @@ void generate_customers(Context& context, const CustomerSynthOptions& options, s
   customers.x.resize(static_cast<std::size_t>(rows) * kNumColumns);
   for (auto& codes : customers.codes) codes.resize(static_cast<std::size_t>(rows));
   for (auto& numbers : customers.numbers) numbers.resize(static_cast<std::size_t>(rows));
-  context.parallel_for((rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int) {
-    for (std::int64_t i = block * kBlockRows; i < std::min((block + 1) * kBlockRows, rows); ++i) {
+  for_each_block(context, rows, [&](std::int64_t first, std::int64_t last, std::size_t) {
+    for (std::int64_t i = first; i < last; ++i) {
       const auto row = static_cast<std::uint64_t>(options.first_row + first_row + i);
       put(make_customer({options.seed, row}, options.month), static_cast<std::size_t>(i), customers);
     }

@@ -4,6 +4,7 @@
 
 #include "host/calibration.hpp"
 #include "host/random.hpp"
+#include "host/row_blocks.hpp"
 #include "host/synth.hpp"
 #include "host/tile.hpp"
 
@@ -47,8 +48,8 @@ SynthOutcome synth_outcome(const SynthOptions& options, std::int32_t o) {
 void plant_outcome(Context& context, const SynthOptions& options, std::int32_t o, std::int64_t first_row, std::int64_t rows, const float* x,
                    double* probability, std::int32_t* happened) {
   const SynthOutcome outcome = synth_outcome(options, o);
-  context.parallel_for((rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int) {
-    for (std::int64_t i = block * kBlockRows; i < std::min((block + 1) * kBlockRows, rows); ++i) {
+  for_each_block(context, rows, [&](std::int64_t first, std::int64_t last, std::size_t) {
+    for (std::int64_t i = first; i < last; ++i) {
       double log_odds = outcome.intercept;
       for (std::int32_t j = 0; j < options.features; ++j)
         log_odds += outcome.coefficients[static_cast<std::size_t>(j)] * static_cast<double>(x[i * options.features + j]);

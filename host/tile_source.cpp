@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/error.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie {
 namespace {
@@ -13,7 +14,7 @@ std::int64_t rows_of(std::size_t cells, std::int32_t n_columns) {
   return static_cast<std::int64_t>(cells) / n_columns;
 }
 
-std::int64_t whole_blocks(std::int64_t rows) { return std::max<std::int64_t>(1, (rows + kBlockRows - 1) / kBlockRows) * kBlockRows; }
+std::int64_t whole_blocks(std::int64_t rows) { return std::max<std::int64_t>(1, blocks_of(rows)) * kBlockRows; }
 
 void check_column(std::size_t size, std::int64_t n_rows, std::int32_t width = 1) {
   if (size != 0 && static_cast<std::int64_t>(size) != n_rows * width)

@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "host/passes.hpp"
+#include "host/per_worker.hpp"
+#include "host/row_blocks.hpp"
 #include "host/transform_cells.hpp"
 #include "host/transform_strip.hpp"
 
@@ -43,15 +45,14 @@ class MomentsPass {
   }
 
   void begin(int) {
-    sums_.assign(static_cast<std::size_t>(context_.threads()), std::vector<Sums>(columns_.size()));
+    sums_ = {context_, [this] { return std::vector<Sums>(columns_.size()); }};
     n_rows_ = 0;
   }
 
   void accumulate(const Tile& tile) {
     n_rows_ += tile.n_rows;
-    context_.parallel_for((tile.n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
-      const std::int64_t first = block * kBlockRows, last = std::min<std::int64_t>(first + kBlockRows, tile.n_rows);
-      std::vector<Sums>& sums = sums_[static_cast<std::size_t>(worker)];
+    for_each_block(context_, tile.n_rows, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
+      std::vector<Sums>& sums = sums_.of(worker);
       for_each_strip(tile, first, last, sources_, [&](std::size_t i, std::int64_t, std::span<double> strip) {
         const StepSums of_strip = sum_steps(columns_[i], points_[i], strip);
         sums[i].steps += of_strip.steps;
@@ -62,10 +63,10 @@ class MomentsPass {
 
   MomentSums finish() {
     MomentSums merged{.n_rows = n_rows_, .sums = WideSums(columns_.size()), .squares = WideSums(columns_.size())};
-    for (const std::vector<Sums>& worker : sums_)
-      for (std::size_t i = 0; i < worker.size(); ++i) {
-        merged.sums.add(i, worker[i].steps);
-        merged.squares.add(i, worker[i].squares);
+    for (const std::vector<Sums>* sums : sums_.made())
+      for (std::size_t i = 0; i < sums->size(); ++i) {
+        merged.sums.add(i, (*sums)[i].steps);
+        merged.squares.add(i, (*sums)[i].squares);
       }
     return merged;
   }
@@ -91,7 +92,7 @@ class MomentsPass {
   std::vector<ColumnTransform> columns_;  // (n_columns)
   std::vector<std::int32_t> sources_;     // (n_columns)
   std::vector<FixedPoint> points_;        // (n_columns)
-  std::vector<std::vector<Sums>> sums_;   // (threads)(n_columns)
+  PerWorker<std::vector<Sums>> sums_;     // (n_columns)
   std::int64_t n_rows_ = 0;
 };
 

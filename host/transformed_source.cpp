@@ -8,6 +8,7 @@
 
 #include "host/error.hpp"
 #include "host/row_array.hpp"
+#include "host/row_blocks.hpp"
 #include "host/transform.hpp"
 #include "host/transform_cells.hpp"
 #include "host/transform_strip.hpp"
@@ -19,7 +20,7 @@ namespace {
 std::int64_t rows_per_tile(std::int64_t n_rows, std::int64_t n_columns, int threads) {
   constexpr std::int64_t kCells = std::int64_t{1} << 22;
   const std::int64_t blocks = std::max<std::int64_t>(kCells / n_columns / kBlockRows, threads);
-  return std::min(blocks, (n_rows + kBlockRows - 1) / kBlockRows) * kBlockRows;
+  return std::min(blocks, blocks_of(n_rows)) * kBlockRows;
 }
 
 class TransformedSource final : public TileSource {
@@ -85,9 +86,8 @@ class TransformedSource final : public TileSource {
   // out: (last - first, n_columns)
   void transform_rows(const Tile& tile, std::int64_t first, std::int64_t last, float* out) {
     std::atomic<bool> refused = false;
-    context_.parallel_for((last - first + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int) {
-      const std::int64_t from = first + block * kBlockRows, to = std::min(from + kBlockRows, last);
-      for_each_strip(tile, from, to, sources_, [&](std::size_t j, std::int64_t row, std::span<double> strip) {
+    for_each_block(context_, last - first, [&](std::int64_t from, std::int64_t to, std::size_t) {
+      for_each_strip(tile, first + from, first + to, sources_, [&](std::size_t j, std::int64_t row, std::span<double> strip) {
         float* const values = out + (row - first) * n_columns() + static_cast<std::int64_t>(j);
         if (!transform_strip(transform_.columns[j], transform_.keep_missing, strip, values, n_columns())) refused = true;
       });

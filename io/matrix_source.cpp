@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "host/row_blocks.hpp"
+
 namespace coterie::io {
 namespace {
 
@@ -11,8 +13,6 @@ constexpr std::int64_t kSmallTile = std::int64_t{4} << 20;
 constexpr std::int64_t kLargeTile = std::int64_t{16} << 20;
 constexpr std::int64_t kShareOfMemory = 32;  // a tile takes at most this part of what is left
 constexpr std::int64_t kShareOfKept = 8;     // and kept rows this one: what a job cannot do without comes after them
-
-std::int64_t blocks_of(std::int64_t rows) { return (rows + kBlockRows - 1) / kBlockRows; }
 
 // The first row of a rank; that of rank `size` is the end.
 std::int64_t start_of_rank(std::int64_t n_rows, int rank, int size) {

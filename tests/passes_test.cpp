@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <numeric>
+
+#include "host/merge.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie {
 namespace {
@@ -47,6 +52,38 @@ TEST(MapTiles, CutsTilesAndTheirSideColumns) {
   map_tiles(context, zipped, predictor, 0, sink, {.rows_at_once = kBlockRows});
   EXPECT_EQ(row, kRows);
   EXPECT_EQ(n_pieces, 4);
+}
+
+struct Rows {
+  std::int64_t n_rows = 0, largest = -1;
+  void for_each_field(FieldVisitor& visitor) {
+    visitor.integers({&n_rows, 1}, Merge::sum);
+    visitor.integers({&largest, 1}, Merge::max);
+  }
+};
+
+TEST(PerWorker, MakesWhatWorkersAskForAndMergesIt) {
+  constexpr std::int64_t kRows = 5 * kBlockRows + 7;
+  Context context({.threads = 64});
+  std::atomic<int> n_made = 0;
+  PerWorker<Rows> workers(context, [&] {
+    ++n_made;
+    return Rows();
+  });
+  for_each_block(context, kRows, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
+    Rows& rows = workers.of(worker);
+    rows.n_rows += last - first;
+    rows.largest = std::max(rows.largest, last - 1);
+  });
+  EXPECT_LE(n_made, 6);  // one for each block at most
+  const Rows merged = merge_workers(std::move(workers));
+  EXPECT_EQ(merged.n_rows, kRows);
+  EXPECT_EQ(merged.largest, kRows - 1);
+}
+
+TEST(PerWorker, OfNobodyIsAsItWasMade) {
+  Context context({.threads = 3});
+  EXPECT_EQ(merge_workers(PerWorker<Rows>(context, [] { return Rows{0, -7}; })).largest, -7);
 }
 
 }  // namespace
