@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "host/column_names.hpp"
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "io/column_encoder.hpp"
 #include "io/feature_writer.hpp"
@@ -30,7 +31,7 @@ std::vector<ColumnTally> tally_columns(Context& context, ImportRows& rows, const
 // The name of the index where no column is the id: one that no column has.
 std::string row_number_name(const std::vector<std::string>& header) {
   std::string name = "row";
-  while (std::find(header.begin(), header.end(), name) != header.end()) name += "_number";
+  while (contains(header, name)) name += "_number";
   return name;
 }
 

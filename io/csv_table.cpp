@@ -6,6 +6,7 @@
 #include <charconv>
 #include <unordered_map>
 
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "io/text.hpp"
 
@@ -101,7 +102,7 @@ void CsvBatch::replace(std::int64_t row, std::size_t column, std::string_view te
 
 void CsvBatch::keep_rows(const std::vector<char>& keep, std::int64_t first_row) {
   first_row_ = first_row;
-  if (std::find(keep.begin(), keep.end(), 0) == keep.end()) return;
+  if (!contains(keep, 0)) return;
   std::size_t kept = 0;
   for (std::size_t row = 0; row < lines_.size(); ++row) {
     if (keep[row] == 0) continue;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "io/text.hpp"
 
@@ -57,7 +58,7 @@ DataFrame features_frame(const std::vector<FeatureColumn>& columns) {
   const bool any_weight =
       std::any_of(columns.begin(), columns.end(), [](const FeatureColumn& column) { return column.weight.has_value(); });
   if (any_weight) frame.columns.emplace_back("weight", std::move(weights));  // else the reader's default holds
-  if (std::find(sensitive.begin(), sensitive.end(), true) != sensitive.end()) frame.columns.emplace_back("sensitive", std::move(sensitive));
+  if (contains(sensitive, true)) frame.columns.emplace_back("sensitive", std::move(sensitive));
   return frame;
 }
 

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <utility>
 
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "io/hdf5_output.hpp"
 #include "io/text.hpp"
@@ -103,9 +104,10 @@ struct H5adWriter::State {
       if (options.text_index && column.type == CellType::int64) column.digits_name = "_index";
       index_name = column.digits_name.empty() ? column.name : column.digits_name;
       if (column.digits_name.empty()) return;
-    } else if (column.name == index_name || column.name == "_index" ||
-               std::find(obs_columns.begin(), obs_columns.end(), column.name) != obs_columns.end()) {
-      throw ArgumentError(fmt::format("the output would have two columns named {}; rename one of them", shown(column.name)));
+    } else if (column.name == index_name || column.name == "_index" || contains(obs_columns, column.name)) {
+      throw ArgumentError(
+          fmt::format("the result would hold two columns named {}{}. Nothing was written. Rename the one in the input file.",
+                      shown(column.name), column.name == index_name ? ", one of them the customers' ids" : ""));
     }
     obs_columns.push_back(column.name);
   }

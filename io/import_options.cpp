@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "io/csv_cell.hpp"
 #include "io/text.hpp"
@@ -33,7 +34,7 @@ class Parts {
       throw ArgumentError(fmt::format("The column {} is named by {} and by {}. Name it once.", shown(name), first->second, option));
   }
   void require(const std::string& name, const std::string& option) const {
-    if (std::find(header_.begin(), header_.end(), name) != header_.end()) return;
+    if (contains(header_, name)) return;
     throw ArgumentError(
         fmt::format("{} names the column {}, which the file does not have. Its columns are {}.", option, shown(name), listed(header_)));
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "io/csv_cell.hpp"
 #include "io/text.hpp"
@@ -14,11 +15,6 @@ namespace {
 [[noreturn]] void refuse_level(const std::string& column, const std::string& problem) {
   throw ArgumentError(
       fmt::format("{} {}. Nothing was written. Name the level that counts as 1: --outcome NAME=LEVEL.", shown(column), problem));
-}
-
-template <class T>
-bool contains(const std::vector<T>& values, const T& value) {
-  return std::find(values.begin(), values.end(), value) != values.end();
 }
 
 std::string positive_number(const ImportedColumn& column, const ColumnTally& tally, char decimal, const std::string& positive) {

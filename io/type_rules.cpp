@@ -5,16 +5,13 @@
 #include <algorithm>
 
 #include "host/column_names.hpp"
+#include "host/contains.hpp"
 #include "io/csv_cell.hpp"
 #include "io/named_columns.hpp"
 #include "io/text.hpp"
 
 namespace coterie::io {
 namespace {
-
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 
 bool is_code(const std::string& name, const ColumnTally& tally) {
   if (tally.whole < tally.known() || tally.min < 0) return false;

@@ -175,7 +175,7 @@ class Contract(Case):
         self.assertEqual(result["n_clusters"], 3)
         self.assertIn("3 segments", result["choice"])
 
-    def test_run_tries_no_more_segments_than_there_are_customers(self):
+    def test_defaults_try_no_more_segments_than_there_are_customers(self):
         for n_rows, arguments, tried in ((3, (), [2, 3]), (12, (), list(range(2, 13))), (20, ("--where", "row_number < 5"), [2, 3, 4, 5]),
                                          (20, ("--weight", "present"), [2, 3, 4]), (2, (), [2]), (4, ("--method", "gmm"), [2, 3, 4])):
             row = np.arange(n_rows, dtype=float)
@@ -185,6 +185,8 @@ class Contract(Case):
             with h5py.File(self.output) as file:
                 index = file["uns/sweep"].attrs["_index"]
                 self.assertEqual([int(k) for k in file["uns/sweep"][index].asstr()], tried, arguments)
+            swept = json.loads(self.succeed("sweep", self.input, "--json", *arguments).stdout)["sweep"]
+            self.assertEqual([row["n_components" if "gmm" in arguments else "n_clusters"] for row in swept], tried, arguments)
         self.refuse(2, ["only 4 rows"], "run", self.input, "-o", self.output, "--overwrite", "--n-clusters", 5)
         self.refuse(2, ["n_clusters is 2", "only 1 rows"], "run", self.input, "-o", self.output, "--overwrite", "--where", "row_number == 1",
                     "--transform", "none")
@@ -565,7 +567,7 @@ class Refusals(Case):
 
     def test_config_errors_name_the_line(self):
         (self.folder / "bad.toml").write_text("[cluster]\nn-cluters = 3\n")
-        self.refuse(2, ["line 2", "n-clusters?"], "cluster", self.input, "-o", self.output, "--config", "bad.toml")
+        self.refuse(2, ["bad.toml: line 2", "n-clusters?"], "cluster", self.input, "-o", self.output, "--config", "bad.toml")
         self.refuse(2, ["gone.toml"], "cluster", self.input, "-o", self.output, "--config", "gone.toml")
 
     def test_foreign_layouts_name_the_converter(self):

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <optional>
 
+#include "host/contains.hpp"
 #include "host/row_selection.hpp"
 #include "tools/placement.hpp"
 
@@ -26,7 +27,7 @@ class PresentRows {
  public:
   PresentRows(Context& context, Input& input) : rows_(&input.raw()) {
     const std::vector<std::int32_t>& weight = input.weights().steps;
-    if (std::find(weight.begin(), weight.end(), 0) == weight.end()) return;
+    if (!contains(weight, 0)) return;
     selection_.emplace(context.memory(), std::ssize(weight));
     for (const std::int32_t steps : weight) selection_->append(std::array{static_cast<char>(steps > 0)});
     selected_ = selected(context, input.raw(), *selection_);

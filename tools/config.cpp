@@ -6,26 +6,13 @@
 
 #include <algorithm>
 
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "tools/suggest.hpp"
 
 namespace coterie::tools {
 
 namespace {
-
-std::string hint(const std::string& word, const std::vector<std::string>& known) {
-  const std::string near = nearest(word, known);
-  return near.empty() ? "" : fmt::format(" Did you mean {}?", near);
-}
-
-std::string scalar_text(const toml::node& node, const std::string& key) {
-  if (const auto* text = node.as_string()) return text->get();
-  if (const auto* integer = node.as_integer()) return std::to_string(integer->get());
-  if (const auto* real = node.as_floating_point()) return fmt::format("{}", real->get());
-  if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
-  throw ArgumentError(
-      fmt::format("--config: line {}: {} must be a string, a number, true, false, or a list of these.", node.source().begin.line, key));
-}
 
 class TomlConfig final : public CLI::Config {
  public:
@@ -40,11 +27,15 @@ class TomlConfig final : public CLI::Config {
   }
 
  private:
-  static toml::table parse(std::istream& stream) {
+  [[noreturn]] void refuse(const toml::source_region& source, const std::string& why) const {
+    throw ArgumentError(fmt::format("{}: line {}: {}", root_.get_config_ptr()->as<std::string>(), source.begin.line, why));
+  }
+
+  toml::table parse(std::istream& stream) const {
     try {
       return toml::parse(stream);
     } catch (const toml::parse_error& error) {
-      throw ArgumentError(fmt::format("--config: line {}: {}.", error.source().begin.line, error.description()));
+      refuse(error.source(), fmt::format("{}.", error.description()));
     }
   }
 
@@ -54,18 +45,16 @@ class TomlConfig final : public CLI::Config {
     if (verb == verbs.end() || !node.is_table()) {
       std::vector<std::string> names;
       for (const CLI::App* app : verbs) names.push_back(app->get_name());
-      throw ArgumentError(fmt::format("--config: line {}: {} is no table of a verb, such as [cluster].{}", node.source().begin.line, name,
-                                      hint(name, names)));
+      refuse(node.source(), fmt::format("{} is no table of a verb, such as [cluster].{}", name, did_you_mean(name, names)));
     }
     for (const auto& [key, value] : *node.as_table()) settings.push_back(item(**verb, std::string(key.str()), value));
   }
 
-  static CLI::ConfigItem item(const CLI::App& verb, const std::string& key, const toml::node& value) {
+  CLI::ConfigItem item(const CLI::App& verb, const std::string& key, const toml::node& value) const {
     std::vector<std::string> keys;
     for (const CLI::Option* option : verb.get_options()) keys.push_back(option->get_single_name());
-    if (std::find(keys.begin(), keys.end(), key) == keys.end() || key == "help")
-      throw ArgumentError(
-          fmt::format("--config: line {}: {} has no option {}.{}", value.source().begin.line, verb.get_name(), key, hint(key, keys)));
+    if (!contains(keys, key) || key == "help")
+      refuse(value.source(), fmt::format("{} has no option {}.{}", verb.get_name(), key, did_you_mean(key, keys)));
     CLI::ConfigItem result{{verb.get_name()}, key, {}};
     if (const auto* list = value.as_array()) {
       for (const toml::node& element : *list) result.inputs.push_back(scalar_text(element, key));
@@ -73,6 +62,14 @@ class TomlConfig final : public CLI::Config {
       result.inputs.push_back(scalar_text(value, key));
     }
     return result;
+  }
+
+  std::string scalar_text(const toml::node& node, const std::string& key) const {
+    if (const auto* text = node.as_string()) return text->get();
+    if (const auto* integer = node.as_integer()) return std::to_string(integer->get());
+    if (const auto* real = node.as_floating_point()) return fmt::format("{}", real->get());
+    if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+    refuse(node.source(), fmt::format("{} must be a string, a number, true, false, or a list of these.", key));
   }
 
   const CLI::App& root_;

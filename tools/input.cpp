@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "io/named_columns.hpp"
 #include "tools/suggest.hpp"
@@ -12,9 +13,8 @@
 namespace coterie::tools {
 
 void throw_unknown(const char* option, const std::string& name, const std::vector<std::string>& known, const std::string& where) {
-  const std::string near = nearest(name, known);
-  throw ArgumentError(fmt::format("{} {}: {} has no such column.{} `coterie inspect` lists them.", option, name, where,
-                                  near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
+  throw ArgumentError(
+      fmt::format("{} {}: {} has no such column.{} `coterie inspect` lists them.", option, name, where, did_you_mean(name, known)));
 }
 
 namespace {
@@ -218,8 +218,7 @@ void Input::require_obs(const std::string& name, const char* option) const {
   refuse_misshapen(name, option);
   std::vector<std::string> known;
   for (const io::ObsColumn& c : file_->obs()) known.push_back(c.name);
-  if (std::find(known.begin(), known.end(), name) == known.end())
-    throw_unknown(option, name, known, fmt::format("obs of file '{}'", file_->path().string()));
+  if (!contains(known, name)) throw_unknown(option, name, known, fmt::format("obs of file '{}'", file_->path().string()));
 }
 
 io::IdFormat id_format(const io::FeatureFile& file) { return {file.id_name(), file.has_integer_ids(), file.longest_id()}; }

@@ -60,10 +60,9 @@ std::string parse_message(const CLI::App& root, const CLI::ParseError& error) {
       continue;
     }
     const std::string typed = word.substr(0, word.find('='));
-    const std::string near = nearest(typed, known);
+    const std::string near = did_you_mean(typed, known);
     return fmt::format("{} {}.{}", word.starts_with("-") ? "unknown option" : "unknown verb", typed,
-                       near.empty() ? fmt::format(" See {} --help.", &verb == &root ? "coterie" : "coterie " + verb.get_name())
-                                    : fmt::format(" Did you mean {}?", near));
+                       near.empty() ? fmt::format(" See {} --help.", &verb == &root ? "coterie" : "coterie " + verb.get_name()) : near);
   }
   return fmt::format("{}. See {} --help.", error.what(), &verb == &root ? "coterie" : "coterie " + verb.get_name());
 }

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "host/memory_ledger.hpp"
 
@@ -202,7 +203,7 @@ namespace {
 void refuse_empty(const CLI::Option& option) {
   if (option.check_name("--weight") || option.check_name("--value")) return;  // nobody weighs, whatever the file declares
   const auto texts = option.count() > 0 ? option.results() : std::vector<std::string>{};
-  if (std::find(texts.begin(), texts.end(), "") != texts.end())
+  if (contains(texts, ""))
     throw ArgumentError(fmt::format("{}: nothing is given to it. Leave it out, or give it something. Nothing was read or written.",
                                     option.get_name(option.get_positional())));
 }

@@ -6,16 +6,13 @@
 #include <map>
 #include <numeric>
 
+#include "host/contains.hpp"
 #include "host/evaluation.hpp"
 #include "tools/description.hpp"
 
 namespace coterie::tools {
 
 namespace {
-
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 
 std::string indicator_name(const std::string& column, const std::string& level) { return column + "=" + level; }
 

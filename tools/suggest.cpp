@@ -1,5 +1,7 @@
 #include "tools/suggest.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace coterie::tools {
@@ -32,6 +34,11 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
     }
   }
   return best;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
+  const std::string near = nearest(word, candidates);
+  return near.empty() ? "" : fmt::format(" Did you mean {}?", near);
 }
 
 }  // namespace coterie::tools

@@ -13,4 +13,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b);
 // The candidate of least edit distance, the first of several; empty when none is near (a third of the word's length).
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 
+// " Did you mean ...?", or nothing where none is near.
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+
 }  // namespace coterie::tools

@@ -19,13 +19,15 @@ namespace coterie::tools {
 
 namespace {
 
+constexpr const char* kDefaultCounts = "2:12";
+
 struct SweepOptions {
   ResourceOptions resources;
   InputOptions input;
   TransformOptions transform;
   FitOptions fit;
   OutputOptions output;
-  std::string cluster_counts = "2:12";
+  std::string cluster_counts = kDefaultCounts;
   bool json = false;
 };
 
@@ -107,7 +109,8 @@ void sweep(const SweepOptions& options, const CLI::App& verb) {
     throw ArgumentError("--init: start centers from a file fit one number of segments; use `coterie cluster`.");
   const std::vector<std::int32_t> counts = parse_cluster_counts(options.cluster_counts, "--k");
   Session session(options.resources);
-  const FitPlan plan(session, options.fit, counts, {});
+  const bool is_default = options.cluster_counts == kDefaultCounts;
+  FitPlan plan(session, options.fit, is_default ? std::vector<std::int32_t>{} : counts, counts);
   plan.check_missing(options.transform.missing);
   session.backend();
   Seconds seconds;
@@ -118,8 +121,10 @@ void sweep(const SweepOptions& options, const CLI::App& verb) {
   {
     const Stopwatch stopwatch(seconds.read);
     input.emplace(session, options.input);
-    if (!options.output.path.empty()) output.emplace(session.context(), options.output, *input, counts.size() * n_types, plan.start_file());
-    clustering.emplace(session, *input, options.transform, counts.back());
+    if (!options.output.path.empty())
+      output.emplace(session.context(), options.output, *input, plan.counts().size() * n_types, plan.start_file());
+    clustering.emplace(session, *input, options.transform, plan.most_segments());
+    plan.limit_defaults(clustering->moments().n_rows);
   }
   std::vector<io::FittedModel> models;
   Comparison comparison;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <functional>
 
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "host/random.hpp"
 #include "io/named_columns.hpp"
@@ -31,10 +32,10 @@ std::vector<std::string> known_columns(const Input& input) {
 
 // A column may have an equals sign in its name.
 Wanted parse(const std::string& text, const std::vector<std::string>& known) {
-  if (std::find(known.begin(), known.end(), text) != known.end()) return {text, ""};
+  if (contains(known, text)) return {text, ""};
   const auto equals = text.find('=');
   Wanted wanted{text.substr(0, equals), equals == std::string::npos ? "" : text.substr(equals + 1)};
-  if (std::find(known.begin(), known.end(), wanted.name) != known.end()) return wanted;
+  if (contains(known, wanted.name)) return wanted;
   throw_unknown("--target", wanted.name, known, "the file");
 }
 
@@ -127,11 +128,10 @@ Coded coded_imported(const Input& input, Wanted wanted, Target& target) {
 
 std::string positive_level(const Input& input, const Wanted& wanted, const std::vector<std::string>& present) {
   if (!wanted.level.empty()) {
-    if (std::find(present.begin(), present.end(), wanted.level) != present.end()) return wanted.level;
-    const std::string near = nearest(wanted.level, present);
-    throw ArgumentError(fmt::format(
-        "--target {}={}: column '{}' of file '{}' does not have that level.{} `coterie inspect` lists its levels.", wanted.name,
-        wanted.level, wanted.name, input.file().path().filename().string(), near.empty() ? "" : fmt::format(" Did you mean {}?", near)));
+    if (contains(present, wanted.level)) return wanted.level;
+    throw ArgumentError(
+        fmt::format("--target {}={}: column '{}' of file '{}' does not have that level.{} `coterie inspect` lists its levels.", wanted.name,
+                    wanted.level, wanted.name, input.file().path().filename().string(), did_you_mean(wanted.level, present)));
   }
   if (present.size() > kMostLevels) refuse(input, wanted.name, "this is free text, and a propensity needs an outcome of two levels");
   if (present.size() > 2)

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <optional>
 
+#include "host/contains.hpp"
 #include "host/error.hpp"
 #include "host/passes.hpp"
+#include "host/row_blocks.hpp"
 #include "tools/suggest.hpp"
 #include "tools/table.hpp"
 
@@ -22,16 +24,18 @@ struct BoundColumn {
   std::optional<io::Categories> categories;
 };
 
-std::string hint(const std::string& word, const std::vector<std::string>& known) {
-  const std::string near = nearest(word, known);
-  return near.empty() ? "" : fmt::format(" Did you mean {}?", near);
-}
-
 class Binding {
  public:
   Binding(Session& session, const io::FeatureFile& file, const RowFilter& filter)
       : context_(session.context()), file_(file), filter_(filter) {
     for (const RowFilter::Column& column : filter.columns()) columns_.push_back(bind(column.name));
+  }
+
+  // Of a column that is text; nullptr: of another.
+  const std::vector<std::string>* levels(const std::string& name) const {
+    for (std::size_t i = 0; i < columns_.size(); ++i)
+      if (filter_.columns()[i].name == name && columns_[i].categories) return &columns_[i].categories->levels;
+    return nullptr;
   }
 
   bool reads_x() const {
@@ -44,9 +48,8 @@ class Binding {
   // tile: of these rows, or nullptr when no column of X is needed.
   std::span<const char> choose(std::int64_t first_row, std::int64_t n_rows, const Tile* tile) {
     chosen_.resize(static_cast<std::size_t>(n_rows));
-    context_.parallel_for((n_rows + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int) {
-      const std::int64_t from = block * kBlockRows, n = std::min(kBlockRows, n_rows - from);
-      const std::vector<char> part = choose_block(first_row + from, n, tile, from);
+    for_each_block(context_, n_rows, [&](std::int64_t from, std::int64_t to, std::size_t) {
+      const std::vector<char> part = choose_block(first_row + from, to - from, tile, from);
       std::copy(part.begin(), part.end(), chosen_.begin() + from);
     });
     return chosen_;
@@ -114,26 +117,23 @@ std::vector<std::string> known_columns(const io::FeatureFile& file) {
   return known;
 }
 
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-// Typing errors of the user: columns and levels.
-void check_given(Context& context, const io::FeatureFile& file, const RowFilter& filter) {
+// Typing errors of the user: columns, and then levels.
+void check_given(const io::FeatureFile& file, const RowFilter& filter) {
   const std::vector<std::string> known = known_columns(file);
-  for (const RowFilter::Column& column : filter.columns()) {
+  for (const RowFilter::Column& column : filter.columns())
     if (!contains(known, column.name))
       throw ArgumentError(fmt::format("--where, character {}: file '{}' has no column {}.{} `coterie inspect` lists them.", column.position,
-                                      file.path().string(), column.name, hint(column.name, known)));
-    const auto& obs = file.obs();
-    const bool is_category =
-        std::any_of(obs.begin(), obs.end(), [&](const io::ObsColumn& c) { return c.name == column.name && c.is_category; });
-    if (column.levels.empty() || !is_category) continue;
-    const std::vector<std::string> levels = file.categories(column.name, &context).levels;
+                                      file.path().string(), column.name, did_you_mean(column.name, known)));
+}
+
+void check_levels(const io::FeatureFile& file, const RowFilter& filter, const Binding& binding) {
+  for (const RowFilter::Column& column : filter.columns()) {
+    const std::vector<std::string>* levels = binding.levels(column.name);
+    if (levels == nullptr) continue;
     for (const std::string& level : column.levels)
-      if (!contains(levels, level))
+      if (!contains(*levels, level))
         throw ArgumentError(fmt::format("--where: the column {} of file '{}' has no level \"{}\".{}", column.name, file.path().string(),
-                                        level, hint(level, levels)));
+                                        level, did_you_mean(level, *levels)));
   }
 }
 
@@ -152,9 +152,7 @@ std::string joined(const Conditions& conditions) {
   return conditions.given.empty() ? conditions.model : fmt::format("({}) && ({})", conditions.model, conditions.given);
 }
 
-RowSelection choose(Session& session, const io::FeatureFile& file, TileSource& raw, const RowFilter& filter) {
-  Context& context = session.context();
-  Binding binding(session, file, filter);
+RowSelection choose(Context& context, const io::FeatureFile& file, TileSource& raw, Binding& binding) {
   RowSelection selection(context.memory(), file.n_rows());
   if (binding.reads_x()) {
     map_tiles(context, raw, binding, 0, [&](std::int64_t, std::span<const char> chosen) { selection.append(chosen); }, {.phase = "where"});
@@ -169,9 +167,12 @@ RowSelection choose(Session& session, const io::FeatureFile& file, TileSource& r
 }  // namespace
 
 RowSelection select_rows(Session& session, const io::FeatureFile& file, TileSource& raw, const Conditions& conditions) {
-  if (!conditions.given.empty()) check_given(session.context(), file, RowFilter(conditions.given));
+  if (!conditions.given.empty()) check_given(file, RowFilter(conditions.given));
   if (!conditions.model.empty()) check_model(file, RowFilter(conditions.model));
-  RowSelection selection = choose(session, file, raw, RowFilter(joined(conditions)));
+  const RowFilter filter(joined(conditions));
+  Binding binding(session, file, filter);
+  if (!conditions.given.empty()) check_levels(file, RowFilter(conditions.given), binding);
+  RowSelection selection = choose(session.context(), file, raw, binding);
   if (selection.n_chosen() == 0)
     throw ContentsError(fmt::format("file '{}': none of its {} customers meets the condition: {}. Nothing was written.",
                                     file.path().string(), with_separators(file.n_rows()), joined(conditions)));
