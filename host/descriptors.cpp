@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <utility>
 
 #include "host/error.hpp"
 #include "host/exact_sum.hpp"
 #include "host/moments.hpp"
+#include "host/per_worker.hpp"
+#include "host/row_blocks.hpp"
 
 namespace coterie::profile {
 namespace {
@@ -25,16 +28,25 @@ void check_sizes(std::size_t n_rows, std::span<const std::int32_t> labels, const
                                     labels.size(), weights.steps.size()));
 }
 
-// Calls f(row, target, weight) once for the row's segment and once for the population, target n_segments. Rows of label -1 or
-// weight 0 are absent.
-template <class F>
-void for_each_target(std::span<const std::int32_t> labels, const Weights& weights, std::int32_t n_segments, F&& f) {
-  for (std::size_t row = 0; row < labels.size(); ++row) {
-    const std::int32_t weight = weights.steps.empty() ? 1 : weights.steps[row];
-    if (labels[row] < 0 || weight == 0) continue;
-    if (labels[row] < n_segments) f(row, static_cast<std::size_t>(labels[row]), weight);
-    f(row, static_cast<std::size_t>(n_segments), weight);
-  }
+// What the rows of each segment add up to and, last, those of the population: add(sums, row, weight) for every row but those of label -1 or
+// weight 0, which are absent. Sums begin as `none`, and merge by their own add(); the order of rows must not matter to them.
+template <class Sums, class Add>
+std::vector<Sums> sum_by_segment(Context& context, std::span<const std::int32_t> labels, const Weights& weights, std::int32_t n_segments,
+                                 const Sums& none, Add&& add) {
+  PerWorker<std::vector<Sums>> gathered(context, [&] { return std::vector<Sums>(static_cast<std::size_t>(n_segments) + 1, none); });
+  for_each_block(context, std::ssize(labels), [&](std::int64_t first, std::int64_t last, std::size_t worker) {
+    std::vector<Sums>& sums = gathered.of(worker);
+    for (auto row = static_cast<std::size_t>(first); row < static_cast<std::size_t>(last); ++row) {
+      const std::int32_t weight = weights.steps.empty() ? 1 : weights.steps[row];
+      if (labels[row] >= 0 && weight != 0) add(sums[static_cast<std::size_t>(std::min(labels[row], n_segments))], row, weight);
+    }
+  });
+  const std::vector<std::vector<Sums>*> made = gathered.made();
+  std::vector<Sums> merged = std::move(*made.front());
+  for (std::size_t i = 1; i < made.size(); ++i)
+    for (std::size_t segment = 0; segment < merged.size(); ++segment) merged[segment].add((*made[i])[segment]);
+  for (std::size_t segment = 0; segment + 1 < merged.size(); ++segment) merged.back().add(merged[segment]);
+  return merged;
 }
 
 // How many rows a segment's known cells, weights unequal, are worth where a share of their weight is missing.
@@ -44,12 +56,11 @@ double known_rows(const WeightSums& sums, double missing_weight) {
 
 }  // namespace
 
-void widen_effects(Profile& profile, std::span<const std::int32_t> labels, const Weights& weights) {
+void widen_effects(Context& context, Profile& profile, std::span<const std::int32_t> labels, const Weights& weights) {
   if (weights.steps.empty()) return;
   check_sizes(labels.size(), labels, weights);
-  std::vector<WeightSums> sums(static_cast<std::size_t>(profile.n_segments) + 1);
-  for_each_target(labels, weights, profile.n_segments,
-                  [&](std::size_t, std::size_t target, std::int32_t weight) { sums[target].add(weight); });
+  const std::vector<WeightSums> sums = sum_by_segment(context, labels, weights, profile.n_segments, WeightSums(),
+                                                      [](WeightSums& of, std::size_t, std::int32_t weight) { of.add(weight); });
   const WeightSums& all = sums.back();
   for (std::int32_t segment = 0; segment < profile.n_segments; ++segment) {
     const WeightSums& in = sums[static_cast<std::size_t>(segment)];
@@ -64,52 +75,82 @@ void widen_effects(Profile& profile, std::span<const std::int32_t> labels, const
   }
 }
 
-LevelProfile measure_levels(std::string name, std::vector<std::string> levels, std::span<const std::int32_t> codes,
+namespace {
+
+struct LevelWeights {  // steps
+  std::int64_t total = 0, known = 0;
+  std::vector<std::int64_t> at_level;
+  void add(const LevelWeights& other) {
+    total += other.total;
+    known += other.known;
+    std::transform(at_level.begin(), at_level.end(), other.at_level.begin(), at_level.begin(), std::plus<>());
+  }
+};
+
+struct OutcomeSums {
+  WeightSums known;
+  std::int64_t positive = 0, positive_weight = 0;  // rows, steps
+  void add(const OutcomeSums& other) {
+    known.add(other.known);
+    positive += other.positive;
+    positive_weight += other.positive_weight;
+  }
+};
+
+struct ValueSums {
+  ExactSum sum;
+  std::int64_t known_weight = 0;  // steps
+  void add(const ValueSums& other) {
+    sum.add(other.sum);
+    known_weight += other.known_weight;
+  }
+};
+
+}  // namespace
+
+LevelProfile measure_levels(Context& context, std::string name, std::vector<std::string> levels, std::span<const std::int32_t> codes,
                             std::span<const std::int32_t> labels, const Weights& weights, std::int32_t n_segments) {
   check_sizes(codes.size(), labels, weights);
-  const std::size_t n_levels = levels.size(), n_rows = static_cast<std::size_t>(n_segments) + 1;
-  std::vector<std::int64_t> at_level(n_rows * n_levels), known(n_rows), total(n_rows);  // weight steps
-  for_each_target(labels, weights, n_segments, [&](std::size_t row, std::size_t target, std::int32_t weight) {
-    total[target] += weight;
-    if (codes[row] < 0 || static_cast<std::size_t>(codes[row]) >= n_levels) return;
-    known[target] += weight;
-    at_level[target * n_levels + static_cast<std::size_t>(codes[row])] += weight;
-  });
+  const std::size_t n_levels = levels.size();
+  const std::vector<LevelWeights> sums =
+      sum_by_segment(context, labels, weights, n_segments, LevelWeights{0, 0, std::vector<std::int64_t>(n_levels)},
+                     [&](LevelWeights& of, std::size_t row, std::int32_t weight) {
+                       of.total += weight;
+                       if (codes[row] < 0 || static_cast<std::size_t>(codes[row]) >= n_levels) return;
+                       of.known += weight;
+                       of.at_level[static_cast<std::size_t>(codes[row])] += weight;
+                     });
   LevelProfile profile{std::move(name), std::move(levels), {}, {}, {}};
-  for (std::size_t target = 0; target < n_rows; ++target) {
-    profile.missing_share.push_back(ratio(total[target] - known[target], total[target]));
+  for (const LevelWeights& of : sums) {
+    profile.missing_share.push_back(ratio(of.total - of.known, of.total));
     for (std::size_t level = 0; level < n_levels; ++level) {
-      const double population = ratio(at_level[(n_rows - 1) * n_levels + level], known.back());
-      profile.share.push_back(ratio(at_level[target * n_levels + level], known[target]));
+      const double population = ratio(sums.back().at_level[level], sums.back().known);
+      profile.share.push_back(ratio(of.at_level[level], of.known));
       profile.index.push_back(100 * profile.share.back() / population);
     }
   }
   return profile;
 }
 
-OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome, std::span<const std::int32_t> labels,
+OutcomeProfile measure_outcome(Context& context, std::string name, std::span<const double> outcome, std::span<const std::int32_t> labels,
                                const Weights& weights, std::int32_t n_segments) {
   check_sizes(outcome.size(), labels, weights);
-  const std::size_t n_rows = static_cast<std::size_t>(n_segments) + 1;
-  OutcomeProfile profile{.name = std::move(name), .rate = {}, .rate_low = {}, .rate_high = {}, .known = {}, .positive = {}};
-  profile.known.resize(n_rows);
-  profile.positive.resize(n_rows);
-  std::vector<WeightSums> known(n_rows);
-  std::vector<std::int64_t> positive_weight(n_rows);  // steps
-  for_each_target(labels, weights, n_segments, [&](std::size_t row, std::size_t target, std::int32_t weight) {
+  const auto add = [&](OutcomeSums& of, std::size_t row, std::int32_t weight) {
     if (std::isnan(outcome[row])) return;
     if (outcome[row] != 0 && outcome[row] != 1)
       throw ContentsError(
-          fmt::format("outcome '{}' is neither 0, 1 nor missing at row {}; nothing was written. Code it as 0 and 1", profile.name, row));
-    const bool positive = outcome[row] == 1;
-    known[target].add(weight);
-    profile.positive[target] += positive ? 1 : 0;
-    positive_weight[target] += positive ? weight : 0;
-  });
-  for (std::size_t target = 0; target < n_rows; ++target) {
-    const double rate = ratio(positive_weight[target], known[target].weight);
-    const Interval interval = wilson_interval(rate, known[target].effective_rows());
-    profile.known[target] = known[target].rows;
+          fmt::format("outcome '{}' is neither 0, 1 nor missing at row {}; nothing was written. Code it as 0 and 1", name, row));
+    of.known.add(weight);
+    of.positive += outcome[row] == 1 ? 1 : 0;
+    of.positive_weight += outcome[row] == 1 ? weight : 0;
+  };
+  const std::vector<OutcomeSums> sums = sum_by_segment(context, labels, weights, n_segments, OutcomeSums(), add);
+  OutcomeProfile profile{.name = std::move(name), .rate = {}, .rate_low = {}, .rate_high = {}, .known = {}, .positive = {}};
+  for (const OutcomeSums& of : sums) {
+    const double rate = ratio(of.positive_weight, of.known.weight);
+    const Interval interval = wilson_interval(rate, of.known.effective_rows());
+    profile.known.push_back(of.known.rows);
+    profile.positive.push_back(of.positive);
     profile.rate.push_back(rate);
     profile.rate_low.push_back(interval.low);
     profile.rate_high.push_back(interval.high);
@@ -118,28 +159,26 @@ OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome
 }
 
 // Of a loss that hides gains, segments have no share: what they added and what they cost cannot be told from its sign.
-ValueProfile measure_value(std::string name, std::span<const double> value, std::span<const std::int32_t> labels, const Weights& weights,
-                           std::int32_t n_segments) {
+ValueProfile measure_value(Context& context, std::string name, std::span<const double> value, std::span<const std::int32_t> labels,
+                           const Weights& weights, std::int32_t n_segments) {
   check_sizes(value.size(), labels, weights);
-  const std::size_t n_rows = static_cast<std::size_t>(n_segments) + 1;
-  std::vector<ExactSum> sums(n_rows);
-  std::vector<std::int64_t> known_weight(n_rows);  // steps
-  for_each_target(labels, weights, n_segments, [&](std::size_t row, std::size_t target, std::int32_t weight) {
+  const auto add = [&](ValueSums& of, std::size_t row, std::int32_t weight) {
     if (std::isnan(value[row])) return;
     if (std::isinf(value[row]))
       throw ContentsError(fmt::format("value '{}' is infinite at row {}; nothing was written. Correct it or leave it empty", name, row));
-    sums[target].add(value[row], weight);
-    known_weight[target] += weight;
-  });
+    of.sum.add(value[row], weight);
+    of.known_weight += weight;
+  };
+  const std::vector<ValueSums> sums = sum_by_segment(context, labels, weights, n_segments, ValueSums(), add);
   ValueProfile profile{.name = std::move(name), .sum = {}, .share = {}, .mean = {}};
-  const double population = sums.back().value();
-  const bool has_shares =
-      population > 0 || (population < 0 && std::all_of(sums.begin(), sums.end(), [](const ExactSum& sum) { return sum.value() <= 0; }));
-  for (std::size_t target = 0; target < n_rows; ++target) {
-    const double sum = sums[target].value();
+  const double population = sums.back().sum.value();
+  const auto is_no_gain = [](const ValueSums& of) { return of.sum.value() <= 0; };
+  const bool has_shares = population > 0 || (population < 0 && std::all_of(sums.begin(), sums.end(), is_no_gain));
+  for (const ValueSums& of : sums) {
+    const double sum = of.sum.value();
     profile.sum.push_back(sum * weights.step);
     profile.share.push_back(has_shares ? sum / population + 0.0 : kNan);  // no -0.0 of an empty segment
-    profile.mean.push_back(sum / static_cast<double>(known_weight[target]));
+    profile.mean.push_back(sum / static_cast<double>(of.known_weight));
   }
   return profile;
 }

@@ -11,6 +11,6 @@ namespace coterie::profile {
 
 // Intervals of Cohen's d for as many rows of equal weight as tell as much (Kish 1965), the same share of them known in a column as of
 // the weight. `labels` are those of measure(); nothing changes without weights. ArgumentError: other lengths.
-void widen_effects(Profile& profile, std::span<const std::int32_t> labels, const Weights& weights);
+void widen_effects(Context& context, Profile& profile, std::span<const std::int32_t> labels, const Weights& weights);
 
 }  // namespace coterie::profile

@@ -8,6 +8,7 @@
 #include "host/exact_sum.hpp"
 #include "host/forecasts.hpp"
 #include "host/moments.hpp"
+#include "host/per_worker.hpp"
 #include "host/statistics.hpp"
 
 namespace coterie::evaluation {
@@ -250,28 +251,38 @@ RankedScores all_tied(const Classes& all) {
 }
 
 struct ClassWeights {
-  WeightSums positives, negatives, all;
+  WeightSums positives, negatives;
+  void add(const ClassWeights& other) {
+    positives.add(other.positives);
+    negatives.add(other.negatives);
+  }
 };
 
 double per_row(const WeightSums& sums) { return sums.rows > 0 ? sums.effective_rows() / real(sums.rows) : 1; }
 
 }  // namespace
 
-std::vector<EffectiveShares> effective_shares(const ScoredRows& rows, std::int32_t n_segments) {
+std::vector<EffectiveShares> effective_shares(Context& context, const ScoredRows& rows, std::int32_t n_segments) {
   std::vector<EffectiveShares> shares(static_cast<std::size_t>(n_segments) + 1);
   if (rows.weight.empty()) return shares;
-  std::vector<ClassWeights> weights(shares.size());
-  for (std::int64_t piece = 0; piece * kRowsOfPiece < std::ssize(rows.score); ++piece)
+  PerWorker<std::vector<ClassWeights>> gathered(context, [&] { return std::vector<ClassWeights>(shares.size()); });
+  context.parallel_for((std::ssize(rows.score) + kRowsOfPiece - 1) / kRowsOfPiece, [&](std::int64_t piece, int worker) {
+    std::vector<ClassWeights>& weights = gathered.of(static_cast<std::size_t>(worker));
     for_each_counted(rows, piece, n_segments, [&](double, std::int32_t steps, std::int32_t segment, bool positive) {
-      const auto add_to = [&](ClassWeights& of) {
-        (positive ? of.positives : of.negatives).add(steps);
-        of.all.add(steps);
-      };
-      add_to(weights.back());
-      if (segment < n_segments) add_to(weights[static_cast<std::size_t>(segment)]);
+      ClassWeights& of = weights[static_cast<std::size_t>(segment)];
+      (positive ? of.positives : of.negatives).add(steps);
     });
+  });
+  std::vector<ClassWeights> weights(shares.size());
+  for (const std::vector<ClassWeights>* of_worker : gathered.made())
+    for (std::size_t segment = 0; segment < weights.size(); ++segment) {
+      weights[segment].add((*of_worker)[segment]);
+      if (segment + 1 < weights.size()) weights.back().add((*of_worker)[segment]);
+    }
   std::transform(weights.begin(), weights.end(), shares.begin(), [](const ClassWeights& of) {
-    return EffectiveShares{per_row(of.positives), per_row(of.negatives), per_row(of.all)};
+    WeightSums all = of.positives;
+    all.add(of.negatives);
+    return EffectiveShares{per_row(of.positives), per_row(of.negatives), per_row(all)};
   });
   return shares;
 }

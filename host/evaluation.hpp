@@ -57,7 +57,7 @@ struct EffectiveShares {
   double positives = 1, negatives = 1, all = 1;
 };
 // (n_segments + 1) as rank_scores() ranks them.
-std::vector<EffectiveShares> effective_shares(const ScoredRows& rows, std::int32_t n_segments = 0);
+std::vector<EffectiveShares> effective_shares(Context& context, const ScoredRows& rows, std::int32_t n_segments = 0);
 
 // Rows of one probability, as a flat calibrator gives them, are tied, whatever their scores.
 Evaluation evaluate(Context& context, const RankedScores& ranked, const calibration::Calibrator& calibrator,

@@ -17,6 +17,11 @@ struct WeightSums {
     weight += steps;
     squares += int128{steps} * steps;
   }
+  void add(const WeightSums& other) {
+    rows += other.rows;
+    weight += other.weight;
+    squares += other.squares;
+  }
   WeightSums operator-(const WeightSums& part) const { return {rows - part.rows, weight - part.weight, squares - part.squares}; }
   // How many rows of equal weight tell as much: (sum of w)^2 / sum of w^2 (Kish 1965); `rows` to the bit where weights are equal.
   double effective_rows() const;

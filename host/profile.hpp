@@ -70,7 +70,7 @@ struct LevelProfile {  // of one categorical column; tables are (n_segments + 1,
   std::vector<double> index;          // 100 * share / population share
   std::vector<double> missing_share;  // (n_segments + 1)
 };
-LevelProfile measure_levels(std::string name, std::vector<std::string> levels, std::span<const std::int32_t> codes,
+LevelProfile measure_levels(Context& context, std::string name, std::vector<std::string> levels, std::span<const std::int32_t> codes,
                             std::span<const std::int32_t> labels, const Weights& weights, std::int32_t n_segments);
 
 struct OutcomeProfile {  // of one two-valued column; (n_segments + 1) each
@@ -79,7 +79,7 @@ struct OutcomeProfile {  // of one two-valued column; (n_segments + 1) each
   std::vector<double> rate_low, rate_high;    // Wilson 95 % interval, of effective rows where weights differ
   std::vector<std::int64_t> known, positive;  // rows
 };
-OutcomeProfile measure_outcome(std::string name, std::span<const double> outcome, std::span<const std::int32_t> labels,
+OutcomeProfile measure_outcome(Context& context, std::string name, std::span<const double> outcome, std::span<const std::int32_t> labels,
                                const Weights& weights, std::int32_t n_segments);
 
 struct ValueProfile {  // of the value column; (n_segments + 1) each
@@ -88,7 +88,7 @@ struct ValueProfile {  // of the value column; (n_segments + 1) each
   std::vector<double> share;  // of the population's sum; NaN when that is 0, or a loss that hides gains
   std::vector<double> mean;   // per known row weight
 };
-ValueProfile measure_value(std::string name, std::span<const double> value, std::span<const std::int32_t> labels, const Weights& weights,
-                           std::int32_t n_segments);
+ValueProfile measure_value(Context& context, std::string name, std::span<const double> value, std::span<const std::int32_t> labels,
+                           const Weights& weights, std::int32_t n_segments);
 
 }  // namespace coterie::profile

@@ -77,12 +77,17 @@ void expect_same(const Evaluation& a, const Evaluation& b) {
 
 Context::Options threads(int n) { return {.threads = n, .memory_bytes = std::int64_t{1} << 30}; }
 
+Context& two_threads() {
+  static Context context(threads(2));
+  return context;
+}
+
 TEST(Evaluation, MatchesReferenceUnderTiesWeightsAndUnknownOutcomes) {
   Context context(threads(2));
   const Columns columns = coarse_scores(500);
   const auto ranked = rank_scores(context, columns.rows(), 3);
   ASSERT_EQ(ranked.size(), 4u);
-  const auto effective = evaluation::effective_shares(columns.rows(), 3);
+  const auto effective = evaluation::effective_shares(two_threads(), columns.rows(), 3);
   ASSERT_EQ(effective.size(), 4u);
   expect_reference(evaluation::evaluate(context, ranked.back(), {}, effective.back()), reference_rows(columns));
   for (std::size_t segment = 0; segment < 3; ++segment)
@@ -94,7 +99,7 @@ TEST(Evaluation, UnequalWeightsWidenEveryInterval) {
   Context context(threads(1));
   Columns columns = coarse_scores(500);
   const RankedScores ranked = std::move(rank_scores(context, columns.rows()).front());
-  const evaluation::EffectiveShares effective = evaluation::effective_shares(columns.rows()).front();
+  const evaluation::EffectiveShares effective = evaluation::effective_shares(two_threads(), columns.rows()).front();
   const Evaluation as_rows = evaluation::evaluate(context, ranked, {}), weighted = evaluation::evaluate(context, ranked, {}, effective);
   double weight = 0, squares = 0;
   for (const ScoredRow& row : reference_rows(columns)) {
@@ -112,7 +117,7 @@ TEST(Evaluation, UnequalWeightsWidenEveryInterval) {
     EXPECT_NEAR(tenth.response_high, interval.high, kRounding);
   }
   for (std::int32_t& of_row : columns.weight) of_row = 7;
-  const evaluation::EffectiveShares equal = evaluation::effective_shares(columns.rows()).front();
+  const evaluation::EffectiveShares equal = evaluation::effective_shares(two_threads(), columns.rows()).front();
   EXPECT_EQ(equal.positives, 1);
   EXPECT_EQ(equal.negatives, 1);
   EXPECT_EQ(equal.all, 1);

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
+#include "host/contains.hpp"
 #include "host/descriptors.hpp"
 #include "io/result_file.hpp"
 #include "tools/table.hpp"
@@ -16,20 +16,21 @@ namespace {
 // What a table cell has room for; the file holds all of them.
 constexpr std::size_t kMarksPerSegment = 3;
 
-void add_levels(Description& description, const Input& input, std::span<const std::int32_t> labels) {
+void add_levels(Context& context, Description& description, const Input& input, std::span<const std::int32_t> labels) {
   for (const io::ObsColumn& column : input.file().obs()) {
     if (!column.is_category || input.text_role(column.name) == io::Role::ignore) continue;
     std::optional<io::Categories> categories = input.few_categories(column.name, kMostLevels);
     if (!categories) continue;
-    description.levels.push_back(profile::measure_levels(column.name, std::move(categories->levels), categories->codes, labels,
+    description.levels.push_back(profile::measure_levels(context, column.name, std::move(categories->levels), categories->codes, labels,
                                                          input.weights(), description.profile.n_segments));
   }
 }
 
-void add_outcomes(Description& description, const Input& input, std::span<const std::int32_t> labels) {
+void add_outcomes(Context& context, Description& description, const Input& input, std::span<const std::int32_t> labels) {
   for (const std::string& name : input.roles().outcomes)
     if (const std::optional<std::vector<double>> outcome = input.outcome(name))
-      description.outcomes.push_back(profile::measure_outcome(name, *outcome, labels, input.weights(), description.profile.n_segments));
+      description.outcomes.push_back(
+          profile::measure_outcome(context, name, *outcome, labels, input.weights(), description.profile.n_segments));
 }
 
 // A column of zeros and ones, whose mean is a share.
@@ -62,17 +63,18 @@ std::vector<std::string> segment_names(std::int32_t n_segments) {
 }
 
 Description describe_segments(Session& session, Input& input, std::span<const std::int32_t> labels, std::int32_t n_segments) {
+  Context& context = session.context();
   Description description;
   description.names = segment_names(n_segments);
   description.columns = input.columns();
   ZippedSource labelled(input.raw(), {input.weights().steps, labels});
-  description.profile = profile::measure(session.context(), session.backend(), labelled, n_segments, input.weights().step);
-  profile::widen_effects(description.profile, labels, input.weights());
-  add_levels(description, input, labels);
-  add_outcomes(description, input, labels);
+  description.profile = profile::measure(context, session.backend(), labelled, n_segments, input.weights().step);
+  profile::widen_effects(context, description.profile, labels, input.weights());
+  add_levels(context, description, input, labels);
+  add_outcomes(context, description, input, labels);
   if (!input.roles().value.empty())
     description.values.push_back(
-        profile::measure_value(input.roles().value, input.numbers(input.roles().value), labels, input.weights(), n_segments));
+        profile::measure_value(context, input.roles().value, input.numbers(input.roles().value), labels, input.weights(), n_segments));
   return description;
 }
 
@@ -85,7 +87,7 @@ std::vector<std::string> marks(const Description& description, std::int32_t segm
     // What marks a segment becomes its name; the profile tables show sensitive columns too.
     if (column.role == io::Role::ignore || column.sensitive) continue;
     // Indicators of the same customers ("no internet" in five columns) have the same effect and say the same.
-    if (std::find(effects.begin(), effects.end(), marker.cohen_d) != effects.end()) continue;
+    if (contains(effects, marker.cohen_d)) continue;
     effects.push_back(marker.cohen_d);
     texts.push_back(mark_text(description, segment, marker.column));
     if (texts.size() == most) break;

@@ -96,7 +96,7 @@ std::string text_of(const Propensities& propensities, const io::DataFrame& goals
   std::string text;
   const std::vector<std::string>& segments = propensities.segments().names;
   for (const Propensity& propensity : propensities.results()) {
-    text += summary(propensity, propensities.judged()) + "\n\n";
+    text += summary(propensity, propensities.data().judged()) + "\n\n";
     text +=
         frame_table(selected(evaluation_frame(propensity, segments), {"n", "positives", "base_rate", "mean_probability", "auc", "auc_low",
                                                                       "auc_high", "log_loss", "brier", "calibration_slope", "verdict"})) +
@@ -104,7 +104,7 @@ std::string text_of(const Propensities& propensities, const io::DataFrame& goals
     text += frame_table(selected(gains_frame(propensity, {}), {"group", "n", "positives", "score", "response_rate", "lift",
                                                                "cumulative_capture_rate", "kolmogorov_smirnov"})) +
             '\n';
-    text += frame_table(strongest(propensity, propensities.transform())) + '\n';
+    text += frame_table(strongest(propensity, propensities.data().transform())) + '\n';
   }
   return text + frame_table(goals);
 }

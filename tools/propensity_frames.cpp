@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "host/exact_sum.hpp"
+#include "host/per_worker.hpp"
+#include "host/row_blocks.hpp"
 #include "tools/frames.hpp"
 #include "tools/propensity_rows.hpp"
 #include "tools/table.hpp"
@@ -105,11 +107,10 @@ std::vector<GoalTally> tally_goal(Context& context, const Propensities& propensi
   const calibration::Calibrator& calibrator = propensities.results()[t].calibrator;
   const std::span<const double> log_odds = propensities.log_odds(static_cast<std::int32_t>(t));
   const double break_even = break_even_of(goal);
-  std::vector<std::vector<GoalTally>> workers(static_cast<std::size_t>(context.threads()), std::vector<GoalTally>(n_segments + 1));
-  context.parallel_for((std::ssize(log_odds) + kBlockRows - 1) / kBlockRows, [&](std::int64_t block, int worker) {
-    std::vector<GoalTally>& tallies = workers[static_cast<std::size_t>(worker)];
-    const auto first = static_cast<std::size_t>(block * kBlockRows), last = std::min(first + std::size_t{kBlockRows}, log_odds.size());
-    for (std::size_t row = first; row < last; ++row) {
+  PerWorker<std::vector<GoalTally>> workers(context, [n_segments] { return std::vector<GoalTally>(n_segments + 1); });
+  for_each_block(context, std::ssize(log_odds), [&](std::int64_t first, std::int64_t last, std::size_t worker) {
+    std::vector<GoalTally>& tallies = workers.of(worker);
+    for (auto row = static_cast<std::size_t>(first); row < static_cast<std::size_t>(last); ++row) {
       const std::int32_t steps = weights.steps.empty() ? 1 : weights.steps[row], label = labels.empty() ? -1 : labels[row];
       const double probability = calibrator.probability(log_odds[row]);
       const auto count = [&](GoalTally& tally) { tally.count(probability, steps, goal, break_even); };
@@ -117,9 +118,10 @@ std::vector<GoalTally> tally_goal(Context& context, const Propensities& propensi
       if (label >= 0 && static_cast<std::size_t>(label) < n_segments) count(tallies[static_cast<std::size_t>(label)]);
     }
   });
-  for (std::size_t worker = 1; worker < workers.size(); ++worker)
-    for (std::size_t s = 0; s <= n_segments; ++s) workers[0][s].add(workers[worker][s]);
-  return std::move(workers[0]);
+  const std::vector<std::vector<GoalTally>*> made = workers.made();
+  for (std::size_t worker = 1; worker < made.size(); ++worker)
+    for (std::size_t s = 0; s <= n_segments; ++s) (*made[0])[s].add((*made[worker])[s]);
+  return std::move(*made[0]);
 }
 
 // Of one goal, for every segment and everybody.
@@ -265,7 +267,7 @@ io::DataFrame calibration_frame(const Propensity& propensity, const std::vector<
 }
 
 io::DataFrame goals_frame(Context& context, const Propensities& propensities, const Weights& weights) {
-  const std::vector<Goal>& goals = propensities.goals();
+  const std::vector<Goal>& goals = propensities.data().goals();
   std::vector<GoalCell> cells;
   std::vector<double> everybody;
   for (std::size_t t = 0; t < goals.size(); ++t) {
@@ -318,13 +320,13 @@ void write_propensity_tables(io::H5adWriter& file, const Propensities& propensit
   const std::vector<std::string>& segments = propensities.segments().names;
   for (const Propensity& propensity : propensities.results()) {
     const std::string root = io::target_path(propensity.target.name) + "/";
-    file.write_frame(root + "coefficients", coefficients_frame(propensity, propensities.transform()));
-    file.write_frame(root + "reasons", reasons_frame(propensities.transform()));
+    file.write_frame(root + "coefficients", coefficients_frame(propensity, propensities.data().transform()));
+    file.write_frame(root + "reasons", reasons_frame(propensities.data().transform()));
     if (!propensity.model.segment_effects.empty()) file.write_frame(root + "segment_effects", effects_frame(propensity, segments));
     file.write_frame(root + "evaluation", evaluation_frame(propensity, segments));
     file.write_table(root + "gains", gains_frame(propensity, segments));
     file.write_table(root + "calibration", calibration_frame(propensity, segments));
-    file.write_value(root + "judged", to_string(propensities.judged()));
+    file.write_value(root + "judged", to_string(propensities.data().judged()));
     file.write_value(root + "calibration_reason", propensity.calibration_reason);
     file.write_value(root + "log_likelihood", propensity.model.log_likelihood);
     file.write_value(root + "deviance", propensity.model.deviance());
@@ -339,10 +341,10 @@ nlohmann::ordered_json propensity_json(const Propensities& propensities, const P
   const logistic_regression::Model& model = propensity.model;
   const Evaluation& all = propensity.everybody();
   nlohmann::ordered_json json{{"target", propensity.target.name}, {"positive", propensity.target.positive}};
-  json["features"] = propensities.transform().names;
+  json["features"] = propensities.data().transform().names;
   json["coef"] = model.coefficients;
   json["intercept"] = model.intercept();
-  const std::vector<Coefficient> rows = coefficients(propensity, propensities.transform());
+  const std::vector<Coefficient> rows = coefficients(propensity, propensities.data().transform());
   json["std_err"] = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i + 1 < rows.size(); ++i) json["std_err"].push_back(number(rows[i].plain.std_err));
   json["intercept_std_err"] = number(rows.back().plain.std_err);
@@ -355,7 +357,7 @@ nlohmann::ordered_json propensity_json(const Propensities& propensities, const P
   json["converged"] = model.converged;
   json["n_fit"] = model.rows[0] + model.rows[1];
   json["n_judged"] = all.n_rows;
-  json["judged"] = to_string(propensities.judged());
+  json["judged"] = to_string(propensities.data().judged());
   json["auc"] = number(all.auc);
   json["auc_variance"] = number(all.auc_variance);
   json["auc_interval"] = {number(all.auc_low), number(all.auc_high)};
@@ -369,7 +371,7 @@ nlohmann::ordered_json propensity_json(const Propensities& propensities, const P
   json["calibration"] = propensity.calibration_reason;
   json["verdict"] = verdict(all);
   json["scored"] = propensity.scored;
-  json["coefficients"] = frame_json(coefficients_frame(propensity, propensities.transform()));
+  json["coefficients"] = frame_json(coefficients_frame(propensity, propensities.data().transform()));
   json["evaluation"] = frame_json(evaluation_frame(propensity, propensities.segments().names));
   json["gains"] = frame_json(gains_frame(propensity, propensities.segments().names));
   return json;

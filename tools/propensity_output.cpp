@@ -92,7 +92,7 @@ void add_propensities(Session& session, Input& input, const PropensityJob& job, 
   Propensities propensities(session, input, options, job.segments);
   const io::DataFrame goals = goals_frame(session.context(), propensities, input.weights());
   const io::PropensityModels models = propensities.models();
-  append_scores(session, {file, input.selection()}, propensities.rows(), models, propensities.folds());
+  append_scores(session, {file, input.selection()}, propensities.rows(), models, propensities.data().folds());
   io::write_propensities(file, models);
   write_propensity_tables(file, propensities, goals);
   const auto& means = std::get<std::vector<double>>(*goals.find("mean_probability"));  // by goal, then segment, then everybody
@@ -102,7 +102,7 @@ void add_propensities(Session& session, Input& input, const PropensityJob& job, 
     table.columns.emplace_back(propensities.results()[t].target.name + "_probability",
                                std::vector<double>(first, first + static_cast<std::ptrdiff_t>(n_segments)));
   }
-  for (const Propensity& propensity : propensities.results()) session.say(summary(propensity, propensities.judged()));
+  for (const Propensity& propensity : propensities.results()) session.say(summary(propensity, propensities.data().judged()));
 }
 
 PropensityOutput::PropensityOutput(Context& context, const OutputOptions& options, const Input& input, std::size_t n_targets,
@@ -118,7 +118,7 @@ PropensityOutput::PropensityOutput(Context& context, const OutputOptions& option
 
 void PropensityOutput::write(Session& session, Propensities& propensities, const io::DataFrame& goals) {
   const io::PropensityModels models = propensities.models();
-  write_scores(session, propensities.rows(), models, propensities.folds());
+  write_scores(session, propensities.rows(), models, propensities.data().folds());
   io::write_propensities(file_, models);
   write_propensity_tables(file_, propensities, goals);
 }
