@@ -10,7 +10,7 @@ target_include_directories(coterie_flags INTERFACE ${PROJECT_SOURCE_DIR})
 if(COTERIE_SANITIZE)
   string(REGEX REPLACE "([^,]+)" "-fsanitize=\\1" COTERIE_SANITIZE_CUDA "${COTERIE_SANITIZE}")  # nvcc splits -Xcompiler at commas
   target_compile_options(coterie_flags INTERFACE
-    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${COTERIE_SANITIZE} -fno-omit-frame-pointer>
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${COTERIE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>
     $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${COTERIE_SANITIZE_CUDA} -Xcompiler=-fno-omit-frame-pointer>)
   target_link_options(coterie_flags INTERFACE -fsanitize=${COTERIE_SANITIZE})
 endif()

@@ -89,7 +89,7 @@ RepeatedRows count_repeated_rows(Context& context, TileSource& raw) {
   context.communicator().all_reduce(std::span(&n_rows, 1), Merge::sum);
   const std::int64_t capacity = std::min(n_rows, kDigests);
   // Twice: the workers' digests and the merged ones live at the same time. 24 bytes are a key, a row and a slot.
-  const Reservation memory = context.memory().reserve("the digests that find repeated rows", std::int64_t{2 * 24} * capacity);
+  const Reservation memory = context.memory().reserve("the digests that find repeated rows", 2 * std::int64_t{24} * capacity);
   DigestPass pass(context, raw.n_columns(), capacity, threshold_for(capacity, n_rows));
   Digests digests = reduce_tiles(context, raw, pass, 0, "repeats");
   FirstRows& rows = digests.smallest;

@@ -97,7 +97,7 @@ class CsvBytes::Inflater {
   // More of the file behind what is left of it; false at its end.
   bool load(const std::string& name) {
     const auto left = static_cast<std::size_t>(state_.avail_in);
-    std::memmove(stored_.data(), state_.next_in, left);
+    std::copy_n(state_.next_in, left, stored_.data());
     const std::size_t n = read_file(fd_, stored_.data() + left, stored_.size() - left, name);
     state_.next_in = stored_.data();
     state_.avail_in = static_cast<std::uint32_t>(left + n);

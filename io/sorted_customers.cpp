@@ -27,13 +27,12 @@ struct StoredCustomer {  // then the features
 
 template <class T>
 std::byte* put(std::byte* to, const T* values, std::size_t n) {
-  std::memcpy(to, values, n * sizeof(T));
-  return to + n * sizeof(T);
+  return std::copy_n(reinterpret_cast<const std::byte*>(values), n * sizeof(T), to);
 }
 
 template <class T>
 const std::byte* take(const std::byte* from, T* values, std::size_t n) {
-  std::memcpy(values, from, n * sizeof(T));
+  std::copy_n(from, n * sizeof(T), reinterpret_cast<std::byte*>(values));
   return from + n * sizeof(T);
 }
 
