@@ -30,6 +30,7 @@ class WithoutGpu(unittest.TestCase):
         gpu = load()
         with tempfile.TemporaryDirectory() as folder:
             gpu.PACK, gpu.RELEASE_TESTS, gpu.gpu_name = pathlib.Path(folder), pathlib.Path(folder) / "no build", lambda: None
+            gpu.ARCHIVE = gpu.PACK / "none was brought"
             (gpu.PACK / "commit").write_text("commit\n")
             for name, status in statuses.items():
                 (gpu.PACK / name).write_text(f"#!/bin/sh\nexit {status}\n")
@@ -48,6 +49,29 @@ class WithoutGpu(unittest.TestCase):
         self.assertGreaterEqual(len(needing), 6)
         for stage in needing:
             self.assertIn(f"== {stage}: not run, there is no GPU here", output)
+
+    def test_unpacks_what_was_brought_once(self):
+        gpu = load()
+        with tempfile.TemporaryDirectory() as folder:
+            gpu.PACK, gpu.ARCHIVE = pathlib.Path(folder) / "gpu", pathlib.Path(folder) / "gpu.tgz"
+            with self.assertRaises(SystemExit):
+                gpu.unpack()
+
+            def bring(commit):
+                gpu.PACK.mkdir(exist_ok=True)
+                (gpu.PACK / "commit").write_text(commit)
+                subprocess.run(["tar", "czf", gpu.ARCHIVE, "-C", folder, "gpu"], check=True)
+                (gpu.PACK / "commit").write_text("older")
+
+            bring("one")
+            gpu.unpack()
+            self.assertEqual((gpu.PACK / "commit").read_text(), "one")
+            (gpu.PACK / "made there").touch()
+            gpu.unpack()
+            self.assertTrue((gpu.PACK / "made there").exists())
+            bring("two")
+            gpu.unpack()
+            self.assertEqual((gpu.PACK / "commit").read_text(), "two")
 
     def test_names_executables_that_are_not_there(self):
         gpu, status, output = self.run_bench({load().EMULATED[0]: 0})
