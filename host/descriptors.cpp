@@ -41,12 +41,9 @@ std::vector<Sums> sum_by_segment(Context& context, std::span<const std::int32_t>
       if (labels[row] >= 0 && weight != 0) add(sums[static_cast<std::size_t>(std::min(labels[row], n_segments))], row, weight);
     }
   });
-  const std::vector<std::vector<Sums>*> made = gathered.made();
-  std::vector<Sums> merged = std::move(*made.front());
-  for (std::size_t i = 1; i < made.size(); ++i)
-    for (std::size_t segment = 0; segment < merged.size(); ++segment) merged[segment].add((*made[i])[segment]);
-  for (std::size_t segment = 0; segment + 1 < merged.size(); ++segment) merged.back().add(merged[segment]);
-  return merged;
+  std::vector<Sums> sums = added_up(std::move(gathered));
+  for (std::size_t segment = 0; segment + 1 < sums.size(); ++segment) sums.back().add(sums[segment]);
+  return sums;
 }
 
 // How many rows a segment's known cells, weights unequal, are worth where a share of their weight is missing.

@@ -273,12 +273,8 @@ std::vector<EffectiveShares> effective_shares(Context& context, const ScoredRows
       (positive ? of.positives : of.negatives).add(steps);
     });
   });
-  std::vector<ClassWeights> weights(shares.size());
-  for (const std::vector<ClassWeights>* of_worker : gathered.made())
-    for (std::size_t segment = 0; segment < weights.size(); ++segment) {
-      weights[segment].add((*of_worker)[segment]);
-      if (segment + 1 < weights.size()) weights.back().add((*of_worker)[segment]);
-    }
+  std::vector<ClassWeights> weights = added_up(std::move(gathered));
+  for (std::size_t segment = 0; segment + 1 < weights.size(); ++segment) weights.back().add(weights[segment]);
   std::transform(weights.begin(), weights.end(), shares.begin(), [](const ClassWeights& of) {
     WeightSums all = of.positives;
     all.add(of.negatives);

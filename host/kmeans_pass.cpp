@@ -14,6 +14,7 @@
 #include "host/kmeans.hpp"
 #include "host/kmeans_bounds.hpp"
 #include "host/nearest_centers.hpp"
+#include "host/per_worker.hpp"
 #include "host/row_blocks.hpp"
 
 namespace coterie::kmeans {
@@ -125,8 +126,7 @@ class CpuPass final : public Pass {
     recall();
     statistics_.models.clear();
     for (std::size_t m = 0; m < models_.size(); ++m) statistics_.models.push_back(first_statistics(m));
-    workers_.clear();
-    workers_.resize(static_cast<std::size_t>(context_.threads()));
+    workers_ = {context_, [this] { return make_worker(); }};
     scanned_.clear();
     if (!units_.pivot.empty()) pack_centers();
   }
@@ -138,16 +138,18 @@ class CpuPass final : public Pass {
     const std::int64_t first_block = (tile.first_row - first_row_) / kBlockRows;
     const std::int64_t n_blocks = blocks_of(tile.n_rows);
     make_room(first_block + n_blocks);
+    weighted_ = tile.weight != nullptr;
     context_.parallel_for(n_blocks, [&](std::int64_t block, int worker) {
-      add_block(tile, block * kBlockRows, first_block + block, workers_[static_cast<std::size_t>(worker)]);
+      add_block(tile, block * kBlockRows, first_block + block, workers_.of(static_cast<std::size_t>(worker)));
     });
   }
 
   SweepStatistics finish() override {
-    for (Worker& worker : workers_)
-      for (std::size_t m = 0; m < worker.sums.size(); ++m) {
-        worker.sums[m].flush(grid_, statistics_.models[m]);
-        recalled_[m]->bounds->note_scans(worker.n_scans[m]);
+    PerWorker<Worker> workers = std::move(workers_);
+    for (Worker* worker : workers.made())
+      for (std::size_t m = 0; m < worker->sums.size(); ++m) {
+        worker->sums[m].flush(grid_, statistics_.models[m]);
+        recalled_[m]->bounds->note_scans(worker->n_scans[m]);
       }
     for (std::size_t m = 0; m < models_.size(); ++m) {
       if (!recalled_[m]->keeps_rows) continue;
@@ -225,18 +227,18 @@ class CpuPass final : public Pass {
     return statistics;
   }
 
-  void prepare(Worker& worker, bool weighted) const {
-    if (!worker.sums.empty()) return;
-    for (const Model* model : models_) worker.sums.emplace_back(model->n_clusters, n_columns_, weighted);
+  Worker make_worker() const {
+    Worker worker;
+    for (const Model* model : models_) worker.sums.emplace_back(model->n_clusters, n_columns_, weighted_);
     worker.n_scans.resize(models_.size());
     worker.scan = std::make_unique<nearest::StripScan>(most_groups_, strip_rows_);
     worker.no_bounds = std::make_unique<nearest::NoBounds>(most_groups_, strip_rows_);
     worker.pairs.resize(static_cast<std::size_t>(strip_rows_ * nearest::pairs_of(n_columns_)));
     for (auto* column : {&worker.length, &worker.lost}) column->resize(static_cast<std::size_t>(strip_rows_));
+    return worker;
   }
 
   void add_block(const Tile& tile, std::int64_t first, std::int64_t block, Worker& worker) {
-    prepare(worker, tile.weight != nullptr);
     for (const Memory* memory : recalled_)
       if (memory->keeps_rows) memory->bounds->open(block);
     const std::int64_t n_rows = std::min(kBlockRows, tile.n_rows - first);
@@ -364,7 +366,8 @@ class CpuPass final : public Pass {
   nearest::RoundedBlocks rounded_;
   bool rounds_ = false;        // a model of the sweep needs rounded rows
   bool keeps_rounded_ = true;  // false: the ledger has no room
-  std::vector<Worker> workers_;
+  bool weighted_ = false;
+  PerWorker<Worker> workers_;
   SweepStatistics statistics_;
   std::mutex mutex_;  // guards statistics_ during accumulate
 };

@@ -40,4 +40,15 @@ class PerWorker {
   std::vector<std::unique_ptr<T>> items_;  // (threads)
 };
 
+// Lists of sums that merge by add(), place by place.
+template <class Sums>
+std::vector<Sums> added_up(PerWorker<std::vector<Sums>>&& workers) {
+  PerWorker<std::vector<Sums>> gathered = std::move(workers);
+  const std::vector<std::vector<Sums>*> made = gathered.made();
+  std::vector<Sums> total = std::move(*made.front());
+  for (std::size_t worker = 1; worker < made.size(); ++worker)
+    for (std::size_t i = 0; i < total.size(); ++i) total[i].add((*made[worker])[i]);
+  return total;
+}
+
 }  // namespace coterie

@@ -118,10 +118,7 @@ std::vector<GoalTally> tally_goal(Context& context, const Propensities& propensi
       if (label >= 0 && static_cast<std::size_t>(label) < n_segments) count(tallies[static_cast<std::size_t>(label)]);
     }
   });
-  const std::vector<std::vector<GoalTally>*> made = workers.made();
-  for (std::size_t worker = 1; worker < made.size(); ++worker)
-    for (std::size_t s = 0; s <= n_segments; ++s) (*made[0])[s].add((*made[worker])[s]);
-  return std::move(*made[0]);
+  return added_up(std::move(workers));
 }
 
 // Of one goal, for every segment and everybody.
