@@ -128,7 +128,7 @@ void scan(benchmark::State& state) {
                                  nearest::kLeastStripRows,
                                  d,
                                  &groups,
-                                 no_bounds.forget(),
+                                 no_bounds.forget(groups),
                                  {no_drift.data(), no_drift.data()}};
       nearest::find_doubtful(strip, strip_scan);
       nearest::scan_doubtful(strip, strip_scan);

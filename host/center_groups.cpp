@@ -63,7 +63,7 @@ CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<con
 CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<const std::int32_t> order, const Units& units,
                            const MatrixUnit* unit)
     : n_pairs_(pairs_of(static_cast<std::int32_t>(units.pivot.size()))),
-      unit_(unit),
+      unit_(nearest::keeps_slack(std::ssize(order), static_cast<std::int32_t>(units.pivot.size())) ? nullptr : unit),
       center_(static_cast<std::size_t>(groups_of(static_cast<std::int32_t>(order.size())) * kGroupWidth), -1),
       place_(order.size()),
       half_square_(center_.size(), kNoScore),
@@ -71,15 +71,15 @@ CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<con
       scale_(units.scale) {
   std::copy(order.begin(), order.end(), center_.begin());
   const std::size_t d = units.pivot.size();
-  if (n_groups() == 1 && unit == nullptr && d <= static_cast<std::size_t>(kMostFloatColumns)) {
-    pivot_ = units.pivot;
-    pivot_.resize((d + 3) / 4 * 4);
-    cells_.resize(center_.size() * pivot_.size());
+  if (keeps_slack() && d <= static_cast<std::size_t>(kMostFloatColumns)) {
+    shift_.resize(static_cast<std::size_t>(kMostFloatColumns));
+    std::transform(units.pivot.begin(), units.pivot.end(), shift_.begin(), [&](float pivot) { return -units.scale * pivot; });
+    cells_.resize(shift_.size() * center_.size());
   } else {
     step_.resize(center_.size());
     by_pair_.resize(center_.size() * static_cast<std::size_t>(n_pairs_));
     by_place_.resize(by_pair_.size());
-    if (unit != nullptr) lines_.resize(static_cast<std::size_t>(n_groups() * std::int64_t{lines_of_group(2 * n_pairs_)}));
+    if (unit_ != nullptr) lines_.resize(static_cast<std::size_t>(n_groups() * std::int64_t{lines_of_group(2 * n_pairs_)}));
   }
   const double scale = static_cast<double>(units.scale);
   std::vector<double> cells(d);  // e
@@ -100,10 +100,8 @@ void CenterGroups::pack(std::size_t place, std::span<const double> cells, std::v
   if (!usable_) return;
   length_[place] = static_cast<float>(length * kSlack);
   half_square_[place] = static_cast<float>(square / 2 * (1 - kShare));
-  if (takes_floats())
-    std::transform(cells.begin(), cells.end(), &cells_[place * pivot_.size()], [](double cell) { return static_cast<float>(cell); });
-  else
-    pack_whole(place, cells, length, whole);
+  if (!takes_floats()) return pack_whole(place, cells, length, whole);
+  for (std::size_t j = 0; j < cells.size(); ++j) cells_[j * center_.size() + place] = static_cast<float>(cells[j]);
 }
 
 void CenterGroups::pack_whole(std::size_t place, std::span<const double> cells, double length, std::vector<std::int32_t>& whole) {

@@ -18,14 +18,23 @@
 
 #include "host/matrix_unit.hpp"
 #include "host/rounded_rows.hpp"
+#include "host/row_array.hpp"
 
 namespace coterie::nearest {
 
 inline constexpr std::int32_t kGroupWidth = 16;
 constexpr std::int32_t groups_of(std::int32_t n_centers) { return (n_centers + kGroupWidth - 1) / kGroupWidth; }
 inline constexpr std::int32_t kPlaceBits = kGroupWidth - 1;  // of a result
-inline constexpr std::int32_t kMostFloatColumns = 16;        // a row is a line of the cache: of half of it no less would be fetched
+inline constexpr std::int32_t kMostFloatColumns = 32;        // a row is two lines of the cache; to round it takes as long as some scans
 static_assert(kGroupWidth == kUnitCenters);
+
+// The only group of not too long rows is scanned for rows in lanes, and little is kept of them (group_scan.hpp). The turned rows of so many
+// words take an eighth to a quarter of the L1 cache.
+inline constexpr std::int32_t kMostWordsInLanes = 64;
+static_assert(kMostFloatColumns <= kMostWordsInLanes);
+constexpr bool keeps_slack(std::int64_t n_centers, std::int32_t n_columns) {
+  return n_centers <= kGroupWidth && pairs_of(n_columns) <= kMostWordsInLanes;
+}
 
 double squared_distance(const float* a, const float* b, std::size_t n);  // in double
 
@@ -36,7 +45,7 @@ std::vector<std::int32_t> order_by_proximity(std::span<const float> cluster_cent
 class CenterGroups {
  public:
   CenterGroups() = default;
-  // cluster_centers: (n_clusters, units.pivot.size()), order: (n_clusters)
+  // cluster_centers: (n_clusters, units.pivot.size()), order: (n_clusters), of one group 0, 1, ...
   CenterGroups(std::span<const float> cluster_centers, std::span<const std::int32_t> order, const Units& units);
   // With this matrix unit or none, where the other one takes that of the process if it is worth it. Results are the same.
   CenterGroups(std::span<const float> cluster_centers, std::span<const std::int32_t> order, const Units& units, const MatrixUnit* unit);
@@ -46,11 +55,11 @@ class CenterGroups {
   std::int32_t n_pairs() const { return n_pairs_; }
   bool usable() const { return usable_; }  // false: centers so far out that nothing can be told
 
+  bool keeps_slack() const { return n_groups() == 1 && n_pairs_ <= kMostWordsInLanes; }
   // Whether rows are scanned as they are; else they must be rounded.
   bool takes_floats() const { return !cells_.empty(); }
-  std::int32_t padded_columns() const { return static_cast<std::int32_t>(pivot_.size()); }  // to whole quads; cells beyond are 0
-  const float* cells() const { return cells_.data(); }                                      // (kGroupWidth, padded_columns) e
-  const float* pivot() const { return pivot_.data(); }                                      // (padded_columns)
+  const float* cells() const { return cells_.data(); }  // (kMostFloatColumns, kGroupWidth) e, zeros beyond the last column
+  const float* shift() const { return shift_.data(); }  // (kMostFloatColumns) y = scale x + shift, zeros beyond the last column
   float scale() const { return scale_; }
 
   // By place, kGroupWidth times the group and where in the group; beyond the last center, places without one.
@@ -86,7 +95,7 @@ class CenterGroups {
   std::vector<float> half_square_, length_, step_;
   std::vector<std::int32_t> by_pair_, by_place_;  // the same numbers twice: (n_groups, n_pairs, kGroupWidth), (places, n_pairs)
   std::vector<ByteLine> lines_;                   // the same for the matrix unit: (n_groups, lines_of_group)
-  std::vector<float> cells_, pivot_;              // instead of whole numbers, where rows are scanned as they are
+  LineVector<float> cells_, shift_;               // instead of whole numbers, where rows are scanned as they are
   float scale_ = 1;
 };
 

@@ -1,5 +1,6 @@
-// What bounds tell before a scan (group_scan.hpp): which rows are in doubt, and which groups they need. For the instruction set of the
-// including file; included once per instruction set by group_scan.cpp, which hwy/foreach_target.h compiles over and over.
+// What bounds tell before a scan (group_scan.hpp): which rows are in doubt, and which groups they need; and what results tell of bounds.
+// For the instruction set of the including file; included once per instruction set by group_scan.cpp, which hwy/foreach_target.h compiles
+// over and over.
 #if defined(COTERIE_HOST_GROUP_BOUNDS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef COTERIE_HOST_GROUP_BOUNDS_INL_HPP
 #undef COTERIE_HOST_GROUP_BOUNDS_INL_HPP
@@ -40,23 +41,24 @@ HWY_INLINE auto load_rows(const T* column, const std::int32_t* rows) {
   if (are_neighbours(rows)) return hn::LoadU(d, column + rows[0]);
   return hn::GatherIndex(d, column, hn::LoadU(hn::RebindToSigned<Floats>(), rows));
 }
-template <class M>
-HWY_INLINE void store_rows(hn::Vec<Floats> values, M mask, float* column, const std::int32_t* rows) {
-  const Floats d;
-  const bool all = hn::AllTrue(d, mask);
+template <class T, class M>
+HWY_INLINE void store_rows(hn::Vec<hn::Rebind<T, Floats> > values, M mask, T* column, const std::int32_t* rows) {
+  const hn::Rebind<T, Floats> d;
+  const bool all = hn::AllTrue(Floats(), mask);
   if (all && are_neighbours(rows)) return hn::StoreU(values, d, column + rows[0]);
-  float lanes[kLanes];
+  T lanes[kLanes];
   hn::StoreU(values, d, lanes);
   for (std::size_t lane = 0; all && lane < kLanes; ++lane) column[rows[lane]] = lanes[lane];
   if (!all) Chosen(mask).for_each([&](std::size_t lane) HWY_ATTR { column[rows[lane]] = lanes[lane]; });
 }
 
-// table[i] of few numbers: two registers are faster than memory.
+// table[i] of few numbers: one or two registers are faster than memory.
 template <class T>
 HWY_INLINE auto look_up(const T* table, std::int32_t n, hn::Vec<hn::RebindToSigned<Floats> > i) {
   const hn::Rebind<T, Floats> d;
   const hn::RebindToSigned<Floats> di;
   if constexpr (kLanes == 8) {
+    if (n <= 8) return hn::TableLookupLanes(hn::LoadU(d, table), hn::IndicesFromVec(d, hn::And(i, hn::Set(di, 7))));
     if (n <= 16) {
       const auto at = hn::IndicesFromVec(d, hn::And(i, hn::Set(di, 7)));
       const auto is_low = hn::RebindMask(d, hn::Lt(i, hn::Set(di, 8)));
@@ -71,26 +73,48 @@ HWY_INLINE hn::Vec<Floats> drift_of(const Strip& strip, hn::Vec<hn::RebindToSign
   return look_up(strip.drifts.center, strip.groups->n_centers(), hn::Max(center, hn::Zero(hn::RebindToSigned<Floats>())));
 }
 
+// Entries of a mask, of those from `first` on, belong to these centers from now on. Returns those that belonged to others before.
+HWY_INLINE hn::Mask<Floats> note_moves(const Strip& strip, StripScan& scan, hn::Mask<Floats> mask,
+                                       hn::Vec<hn::RebindToSigned<Floats> > before, hn::Vec<hn::RebindToSigned<Floats> > center,
+                                       std::size_t first) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const auto moves = hn::AndNot(hn::RebindMask(d, hn::Eq(before, center)), mask);
+  if (hn::AllFalse(d, moves)) return moves;
+  std::int32_t from[kLanes], to[kLanes];
+  hn::StoreU(before, di, from);
+  hn::StoreU(center, di, to);
+  Chosen(moves).for_each([&](std::size_t lane) HWY_ATTR {
+    const std::int32_t row = scan.doubtful[first + lane];
+    fetch_exact(strip, row);
+    scan.moves.add({row, from[lane], to[lane]});
+  });
+  return moves;
+}
+
+// From the length of rounded rows and what they lost.
+HWY_INLINE hn::Vec<Floats> rho_of(const Strip& strip, hn::Vec<Floats> length, hn::Vec<Floats> lost) {
+  const Floats d;
+  const auto by_centers = hn::MulAdd(hn::Add(length, lost), hn::Set(d, strip.groups->lost_ratio()), hn::Mul(length, hn::Set(d, 0x1p-18f)));
+  return hn::Mul(hn::Add(lost, by_centers), hn::Set(d, 1 + 0x1p-10f));
+}
+
 // What is known of the rows of all entries: length, and of it unit and rho.
 void find_errors(const Strip& strip, StripScan& scan) {
   const Floats d;
-  const auto lost_ratio = hn::Set(d, strip.groups->lost_ratio());
   for (std::size_t i = 0; i < scan.doubtful.size(); i += kLanes) {
     const std::int32_t* const rows = &scan.doubtful[i];
     const auto length = load_rows(strip.length, rows), lost = load_rows(strip.lost, rows);
-    const auto by_centers = hn::MulAdd(hn::Add(length, lost), lost_ratio, hn::Mul(length, hn::Set(d, 0x1p-18f)));
     hn::StoreU(length, d, scan.length.data() + i);
     hn::StoreU(hn::Mul(length, hn::Set(d, kUnit)), d, scan.unit.data() + i);
-    hn::StoreU(hn::Mul(hn::Add(lost, by_centers), hn::Set(d, 1 + 0x1p-10f)), d, scan.rho.data() + i);
+    hn::StoreU(rho_of(strip, length, lost), d, scan.rho.data() + i);
   }
 }
 
 // What is known of the rows that come next.
 HWY_INLINE void fetch_ahead(const Strip& strip, std::int64_t row) {
-  if (!strip.groups->takes_floats()) {
-    __builtin_prefetch(strip.length + row);
-    __builtin_prefetch(strip.lost + row);
-  }
+  __builtin_prefetch(strip.length + row);
+  __builtin_prefetch(strip.lost + row);
   __builtin_prefetch(strip.bounds.label + row);
   __builtin_prefetch(strip.bounds.upper + row);
   for (std::int32_t g = 0; g < strip.groups->n_groups(); ++g) __builtin_prefetch(strip.bounds.lower + g * strip.bounds.stride + row);
@@ -145,18 +169,39 @@ HWY_INLINE void multiply_by_own(const Strip& strip, const StripScan& scan, std::
   }
 }
 
-// From results with centers of this length to upper bounds of s and of the distance.
+// From results with centers of this length to upper bounds of s and of the squared distance.
 struct Reach {
-  hn::Vec<Floats> upper, distance;
+  hn::Vec<Floats> upper, square;
   HWY_INLINE Reach(const Strip& strip, hn::Vec<Floats> result, hn::Vec<Floats> of_center, hn::Vec<Floats> length, hn::Vec<Floats> rho) {
     const Floats d;
     const auto error = hn::MulAdd(rho, hn::Set(d, kTwiceRho), hn::Mul(of_center, hn::Set(d, kTwiceShare)));
     upper = hn::Add(hn::MulAdd(of_center, error, result), hn::Set(d, kUnderflow));
     const auto square_up = hn::Set(d, Errors(strip.n_columns).square_up);
-    const auto square = hn::Max(hn::Zero(d), hn::MulAdd(hn::Mul(length, length), square_up, hn::Add(upper, upper)));
-    distance = hn::Mul(hn::Sqrt(square), hn::Set(d, 1 + kOutwards));
+    square = hn::Max(hn::Zero(d), hn::MulAdd(hn::Mul(length, length), square_up, hn::Add(upper, upper)));
   }
 };
+HWY_INLINE hn::Vec<Floats> upper_distance(hn::Vec<Floats> square) { return hn::Mul(hn::Sqrt(square), hn::Set(Floats(), 1 + kOutwards)); }
+
+// Of rows with a result of the center in a place: an upper bound of the squared distance to it, and what no nearer center's result
+// exceeds. Infinite where nothing is known of a row.
+struct Limit {
+  hn::Vec<Floats> square, limit;
+};
+HWY_INLINE Limit limit_of(const Strip& strip, hn::Vec<Floats> length, hn::Vec<Floats> rho, hn::Vec<Floats> result,
+                          hn::Vec<hn::RebindToSigned<Floats> > place) {
+  const Floats d;
+  const Reach bounds(strip, result, look_up(strip.groups->length(), strip.groups->n_centers(), place), length, rho);
+  const auto square = hn::IfThenElse(hn::Ge(rho, hn::Set(d, kLostAll)), hn::Set(d, kInfinity), bounds.square);
+  return {square, hn::MulAdd(square, hn::Set(d, (1 + 4 * kOutwards) * 0x1p-24f), hn::Add(bounds.upper, hn::Set(d, kUnderflow)))};
+}
+
+// From results to lower bounds of squared distances.
+HWY_INLINE hn::Vec<Floats> lower_square(const Errors& errors, hn::Vec<Floats> length, hn::Vec<Floats> result) {
+  const Floats d;
+  const auto square = hn::Mul(hn::Mul(length, length), hn::Set(d, errors.square_down)), score = hn::Sub(result, hn::Set(d, kUnderflow));
+  return hn::Max(hn::Zero(d), hn::Add(square, hn::Add(score, score)));
+}
+HWY_INLINE hn::Vec<Floats> lower_distance(hn::Vec<Floats> square) { return hn::Mul(hn::Sqrt(square), hn::Set(Floats(), 1 - kOutwards)); }
 
 // Upper bounds of the distances of some entries to their own centers.
 HWY_INLINE hn::Vec<Floats> measured_reach(const Strip& strip, hn::Vec<hn::RebindToSigned<Floats> > place,
@@ -167,7 +212,7 @@ HWY_INLINE hn::Vec<Floats> measured_reach(const Strip& strip, hn::Vec<hn::Rebind
   const auto of_center = hn::GatherIndex(d, groups.length(), place);
   const auto products = hn::Mul(hn::Mul(unit, hn::GatherIndex(d, groups.step(), place)), hn::ConvertTo(d, sum));
   const auto lowest = hn::Sub(hn::NegMulAdd(rho, of_center, hn::GatherIndex(d, groups.half_square(), place)), products);
-  return Reach(strip, lowest, of_center, length, rho).distance;
+  return upper_distance(Reach(strip, lowest, of_center, length, rho).square);
 }
 
 // Measures the distances to the own centers anew; where that settles the doubt, the label stands after all. For the others, finds the

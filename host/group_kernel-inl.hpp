@@ -47,6 +47,19 @@ struct GroupOf {
   std::int32_t n_pairs;
 };
 
+// What is known of s, from a sum of products, the row's unit and rho, and the center's step, length and half square.
+template <class V, class I>
+HWY_INLINE V result_of(I products, V unit, V rho, V step, V length, V half_square) {
+  return hn::NegMulAdd(hn::Mul(unit, step), hn::ConvertTo(Floats(), products), hn::NegMulAdd(rho, length, half_square));
+}
+
+// With the place of the center in the lowest bits.
+template <class V, class I>
+HWY_INLINE V placed(V result, I place) {
+  const hn::RebindToSigned<Floats> di;
+  return hn::BitCast(Floats(), hn::Or(hn::AndNot(hn::Set(di, kPlaceBits), hn::BitCast(di, result)), place));
+}
+
 #if HWY_TARGET == HWY_SCALAR
 
 HWY_INLINE std::int32_t product_of(std::int32_t a, std::int32_t b) {
@@ -137,18 +150,6 @@ HWY_INLINE void add_products(D di, std::int32_t pair, const hn::Vec<D> (&centers
   const hn::Repartition<std::int16_t, D> d16;
   const auto row = hn::BitCast(d16, hn::Set(di, pair));
   for (std::size_t v = 0; v < kVectors; ++v) sum[v] = hn::ReorderWidenMulAccumulate(di, row, hn::BitCast(d16, centers[v]), sum[v], odd[v]);
-}
-
-// What is known of s, from a sum of products, the row's unit and rho, and the center's step, length and half square.
-template <class V, class I>
-HWY_INLINE V result_of(I products, V unit, V rho, V step, V length, V half_square) {
-  return hn::NegMulAdd(hn::Mul(unit, step), hn::ConvertTo(Floats(), products), hn::NegMulAdd(rho, length, half_square));
-}
-// With the place of the center in the lowest bits.
-template <class V, class I>
-HWY_INLINE V placed(V result, I place) {
-  const hn::RebindToSigned<Floats> di;
-  return hn::BitCast(Floats(), hn::Or(hn::AndNot(hn::Set(di, kPlaceBits), hn::BitCast(di, result)), place));
 }
 
 // The results of a row with the centers of one vector of a group, from their sums of products.

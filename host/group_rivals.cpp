@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <utility>
 
 #include "host/group_errors.hpp"
 #include "host/group_scan.hpp"
@@ -30,7 +29,12 @@ void append_rivals(const Strip& strip, const StripScan& scan, std::int32_t entry
 void set_label(const Strip& strip, StripScan& scan, std::int32_t entry, std::int32_t label) {
   const std::size_t i = static_cast<std::size_t>(entry);
   const std::int32_t row = scan.doubtful[i];
-  if (const std::int32_t before = std::exchange(strip.bounds.label[row], label); before != label) scan.moves.add({row, before, label});
+  if (const std::int32_t before = strip.bounds.label_of(row); before != label) scan.moves.add({row, before, label});
+  if (strip.bounds.slack != nullptr) {
+    strip.bounds.slack[row] = RowSlack::with_label(label);
+    return;
+  }
+  strip.bounds.label[row] = label;
   const Errors errors(strip.n_columns);
   const std::int32_t place = strip.groups->place_of(label), group = place / kGroupWidth;
   const auto write = [&](std::int32_t g, float result) {

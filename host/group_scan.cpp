@@ -12,43 +12,11 @@
 #include "host/group_bounds-inl.hpp"   // after foreach_target
 #include "host/group_entries-inl.hpp"  // after foreach_target
 #include "host/group_errors.hpp"
-#include "host/group_rows-inl.hpp"  // after foreach_target
+#include "host/only_group-inl.hpp"  // after foreach_target
 
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
 namespace HWY_NAMESPACE {
-
-// Entries of a mask, of those from `first` on, belong to these centers from now on.
-template <class M, class V>
-HWY_INLINE void note_moves(const Strip& strip, StripScan& scan, M mask, V center, std::size_t first) {
-  const Floats d;
-  const hn::RebindToSigned<Floats> di;
-  const auto before = load_rows(strip.bounds.label, &scan.doubtful[first]);
-  const auto moves = hn::AndNot(hn::RebindMask(d, hn::Eq(before, center)), mask);
-  if (hn::AllFalse(d, moves)) return;
-  std::int32_t to[kLanes];
-  hn::StoreU(center, di, to);
-  Chosen(moves).for_each([&](std::size_t lane) HWY_ATTR {
-    const std::int32_t row = scan.doubtful[first + lane];
-    fetch_exact(strip, row);
-    scan.moves.add({row, strip.bounds.label[row], to[lane]});
-    strip.bounds.label[row] = to[lane];
-  });
-}
-
-// Of entries from `first` on, with a result of the center in a place: an upper bound of the distance to it, and what no nearer center's
-// result exceeds. Infinite where nothing is known of a row.
-struct Limit {
-  hn::Vec<Floats> reach, limit;
-};
-HWY_INLINE Limit limit_of(const Strip& strip, const StripScan& scan, std::size_t first, hn::Vec<Floats> result,
-                          hn::Vec<hn::RebindToSigned<Floats> > place) {
-  const Floats d;
-  const auto length = hn::LoadU(d, scan.length.data() + first), rho = hn::LoadU(d, scan.rho.data() + first);
-  const Reach bounds(strip, result, look_up(strip.groups->length(), strip.groups->n_centers(), place), length, rho);
-  const auto reach = hn::IfThenElse(hn::Ge(rho, hn::Set(d, kLostAll)), hn::Set(d, kInfinity), bounds.distance);
-  return {reach, hn::MulAdd(hn::Mul(reach, reach), hn::Set(d, 0x1p-24f), hn::Add(bounds.upper, hn::Set(d, kUnderflow)))};
-}
 
 // From the results of all scanned groups: place and limit, the upper bounds, and the labels of entries whose center is certain.
 void find_lowest(const Strip& strip, StripScan& scan) {
@@ -66,7 +34,9 @@ void find_lowest(const Strip& strip, StripScan& scan) {
       group = hn::IfThenElse(hn::RebindMask(di, nearer), hn::Set(di, g * kGroupWidth), group);
     }
     const auto place = hn::Or(group, hn::And(hn::BitCast(di, best), hn::Set(di, kPlaceBits)));
-    const auto [reach, limit] = limit_of(strip, scan, i, best, place);
+    const auto length = hn::LoadU(d, scan.length.data() + i), rho = hn::LoadU(d, scan.rho.data() + i);
+    const auto [square, limit] = limit_of(strip, length, rho, best, place);
+    const auto reach = upper_distance(square);
     const auto center = look_up(groups.center(), groups.n_centers(), place);
     const auto is_entry = lanes_of(scan.doubtful.size(), i), certain = hn::And(is_entry, hn::Gt(second, limit));
     hn::StoreU(place, di, scan.place.data() + i);
@@ -80,15 +50,9 @@ void find_lowest(const Strip& strip, StripScan& scan) {
       append_numbers(chosen, i, scan.ambiguous);
       chosen.for_each([&](std::size_t lane) HWY_ATTR { fetch_exact(strip, scan.doubtful[i + lane]); });
     }
-    note_moves(strip, scan, certain, center, i);
+    const auto moves = note_moves(strip, scan, certain, load_rows(strip.bounds.label, &scan.doubtful[i]), center, i);
+    store_rows(center, moves, strip.bounds.label, &scan.doubtful[i]);
   }
-}
-
-// What to keep of results as lower bounds of distances.
-template <class V>
-HWY_INLINE V lower_distance(Floats d, const Errors& errors, V length, V result) {
-  const V square = hn::Mul(hn::Mul(length, length), hn::Set(d, errors.square_down)), score = hn::Sub(result, hn::Set(d, kUnderflow));
-  return hn::Mul(hn::Sqrt(hn::Max(hn::Zero(d), hn::Add(square, hn::Add(score, score)))), hn::Set(d, 1 - kOutwards));
 }
 
 void write_lower(const Strip& strip, const StripScan& scan, std::int32_t group) {
@@ -104,7 +68,7 @@ void write_lower(const Strip& strip, const StripScan& scan, std::int32_t group) 
     const auto own_group = hn::ShiftRight<std::countr_zero(static_cast<unsigned>(kGroupWidth))>(hn::LoadU(di, scan.place.data() + i));
     const auto is_own = hn::RebindMask(d, hn::Eq(own_group, hn::Set(di, group)));
     const auto result = hn::IfThenElse(is_own, hn::LoadU(d, scan.next_of(group) + i), lowest);
-    const auto distance = lower_distance(d, errors, hn::LoadU(d, scan.length.data() + i), result);
+    const auto distance = lower_distance(lower_square(errors, hn::LoadU(d, scan.length.data() + i), result));
     store_rows(hn::Add(distance, drift), is_new, lower, &scan.doubtful[i]);
   }
 }
@@ -132,8 +96,9 @@ void limit_two(const Strip& strip, StripScan& scan) {
         second_group = hn::IfThenElse(hn::RebindMask(di, is_second), its_group, second_group);
       }
     }
-    const auto of_best = limit_of(strip, scan, i, best, place_of(best, group));
-    const auto of_second = limit_of(strip, scan, i, second, place_of(second, second_group));
+    const auto length = hn::LoadU(d, scan.length.data() + i), rho = hn::LoadU(d, scan.rho.data() + i);
+    const auto of_best = limit_of(strip, length, rho, best, place_of(best, group));
+    const auto of_second = limit_of(strip, length, rho, second, place_of(second, second_group));
     hn::StoreU(hn::Max(of_best.limit, of_second.limit), d, scan.limit.data() + i);
   }
 }
@@ -151,11 +116,7 @@ void scan_groups(const Strip& strip, StripScan& scan, bool chooses) {
     if (n_needing == 0) continue;
     scan.scanned.push_back(g);
     scan.n_scans += n_needing;
-    if (strip.groups->takes_floats()) {
-      scan_float_rows(strip, scan);
-    } else if (scans_by_rows(*strip.groups)) {
-      scan_rounded_rows(strip, scan);
-    } else if (n_needing * 4 > n_entries * 3) {
+    if (n_needing * 4 > n_entries * 3) {
       scan_group(strip, scan, g, nullptr, n_entries);
     } else {
       std::fill_n(scan.lowest_of(g), n_entries, CenterGroups::kNoScore);
@@ -171,7 +132,7 @@ void scan_entries(const Strip& strip, StripScan& scan, bool tightens) {
   scan.ambiguous.clear();
   scan.n_scans = 0;
   fetch_rows(strip, scan, 0, kRowsAhead);
-  if (!strip.groups->takes_floats()) find_errors(strip, scan);
+  find_errors(strip, scan);
   if (tightens) tighten(strip, scan);
   scan_groups(strip, scan, tightens);
 }
@@ -204,13 +165,16 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace coterie::nearest {
 
+HWY_EXPORT(find_doubtful_by_slack);
+HWY_EXPORT(scan_doubtful_by_slack);
 HWY_EXPORT(find_doubtful_target);
 HWY_EXPORT(scan_doubtful_target);
 HWY_EXPORT(find_two_nearest_target);
 HWY_EXPORT(results_of_group_target);
 
 bool find_doubtful(const Strip& strip, StripScan& scan) {
-  HWY_DYNAMIC_DISPATCH(find_doubtful_target)(strip, scan);
+  strip.bounds.slack != nullptr ? HWY_DYNAMIC_DISPATCH(find_doubtful_by_slack)(strip, scan)
+                                : HWY_DYNAMIC_DISPATCH(find_doubtful_target)(strip, scan);
   return !scan.doubtful.empty();
 }
 
@@ -220,7 +184,10 @@ void results_of_group(const Strip& strip, const StripScan& scan, std::size_t ent
 
 void find_two_nearest(const Strip& strip, StripScan& scan) { HWY_DYNAMIC_DISPATCH(find_two_nearest_target)(strip, scan); }
 
-void scan_doubtful(const Strip& strip, StripScan& scan) { HWY_DYNAMIC_DISPATCH(scan_doubtful_target)(strip, scan); }
+void scan_doubtful(const Strip& strip, StripScan& scan) {
+  strip.bounds.slack != nullptr ? HWY_DYNAMIC_DISPATCH(scan_doubtful_by_slack)(strip, scan)
+                                : HWY_DYNAMIC_DISPATCH(scan_doubtful_target)(strip, scan);
+}
 
 }  // namespace coterie::nearest
 #endif

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -15,25 +16,36 @@
 
 namespace coterie::nearest {
 
+// What is known of a row where there is one group (keeps_slack): how much farther any other center is than the own one, at least, as a
+// float of positive sign whose lowest bits are the label, which is the place of the center.
+struct RowSlack {
+  static constexpr std::int32_t kNothing = std::numeric_limits<std::int32_t>::min();  // not even a label
+  static std::int32_t label(std::int32_t word) { return word < 0 ? -1 : word & kPlaceBits; }
+  static std::int32_t with_label(std::int32_t label) { return label; }  // and no slack
+};
+
 // What is known of the rows of a strip under one model (kmeans_bounds.hpp), in units of 1 / scale.
 struct StripBounds {
+  std::int32_t* slack;  // (n_rows) of RowSlack; nullptr: the following are instead
   std::int32_t* label;  // (n_rows) or -1
   float* upper;         // (n_rows) distance to the own center
   float* lower;         // (n_groups, stride) distance to the nearest other center of the group
   std::int64_t stride;
+  std::int32_t label_of(std::int64_t row) const { return slack != nullptr ? RowSlack::label(slack[row]) : label[row]; }
+  void keep_label_only(std::int64_t row, std::int32_t its_label, std::int32_t n_groups) const;
 };
 // Bounds that know nothing, of strips that are not remembered.
 class NoBounds {
  public:
   explicit NoBounds(std::int32_t n_groups, std::int64_t strip_rows = kLeastStripRows);
-  StripBounds forget();
+  StripBounds forget(const CenterGroups& groups);
 
  private:
   std::vector<std::int32_t> label_;
   std::vector<float> upper_, lower_;
 };
 struct Drifts {
-  const float* center;  // (n_groups, kGroupWidth) what was added to every `upper`, by center
+  const float* center;  // (n_groups, kGroupWidth) what was added to every `upper`, by center; or was taken off every slack, by label
   const float* group;   // (n_groups) what was taken off every `lower`
 };
 
@@ -114,7 +126,7 @@ bool find_doubtful(const Strip& strip, StripScan& scan);
 // as ambiguous limit tells what is known; their bounds are as if their centers were the ones with the lowest result.
 void scan_doubtful(const Strip& strip, StripScan& scan);
 
-// Scans all rows, whose bounds are not looked at: afterwards every row is an entry whose limit tells of its two nearest centers.
+// Scans all rounded rows, whose bounds are not looked at: afterwards every row is an entry whose limit tells of its two nearest centers.
 void find_two_nearest(const Strip& strip, StripScan& scan);
 
 // The results of an entry with all centers of a group; (kGroupWidth), kNoScore and larger where there is none.

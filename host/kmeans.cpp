@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <utility>
 
 #include "host/error.hpp"
 #include "host/shared_sweeps.hpp"
@@ -138,6 +139,40 @@ Model best_of(const Jobs& jobs, const Params& params) {
   return **std::min_element(restarts.begin(), restarts.end(), [](const Model* a, const Model* b) { return a->inertia < b->inertia; });
 }
 
+// Of every params entry, the labels of the best model that has settled so far; by the order of best_of.
+class BestLabels {
+ public:
+  BestLabels(Context& context, const Pass& pass, std::int64_t n_rows, std::span<const Params> params)
+      : context_(context), pass_(pass), n_rows_(n_rows), params_(params), holders_(params.size()), labels_(params.size()) {}
+
+  void offer(const Model& model, const Params& params) {
+    const auto entry = static_cast<std::size_t>(&params - params_.data());
+    const Model*& holder = holders_[entry];
+    if (holder != nullptr && std::pair(holder->inertia, holder) < std::pair(model.inertia, &model)) return;
+    holder = &model;
+    Labels& labels = labels_[entry];
+    if (!has_room(labels) || !pass_.read_labels(model, labels.of_rows)) labels = {};
+  }
+
+  std::vector<Labels> take() { return std::move(labels_); }
+
+ private:
+  bool has_room(Labels& labels) {
+    if (!labels.of_rows.empty()) return true;
+    const std::int64_t bytes = n_rows_ * std::int64_t{sizeof(std::int32_t)};
+    if (2 * bytes > context_.memory().available() || !context_.memory().try_reserve(bytes, labels.memory)) return false;
+    labels.of_rows.resize(static_cast<std::size_t>(n_rows_));
+    return true;
+  }
+
+  Context& context_;
+  const Pass& pass_;
+  std::int64_t n_rows_;
+  std::span<const Params> params_;
+  std::vector<const Model*> holders_;
+  std::vector<Labels> labels_;
+};
+
 void warn_about(const Model& model, const Params& params, std::vector<std::string>& warnings) {
   if (const auto empty = std::count(model.cluster_sizes.begin(), model.cluster_sizes.end(), 0); empty > 0)
     warnings.push_back(fmt::format("{} of {} segments are empty: there are fewer distinct rows than segments; ask for at most {}", empty,
@@ -182,7 +217,8 @@ void update(Context& context, Model& model, const Statistics& statistics, const 
   if (shift == 0) settle(context, model, statistics, grid, moments);
 }
 
-Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments, std::span<const Params> params, Pass& pass) {
+Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments, std::span<const Params> params, Pass& pass,
+        const FitOptions& options) {
   for (const Params& entry : params) check_params(grid, moments, entry);
   Jobs jobs;
   for (const Params& entry : params)
@@ -190,9 +226,13 @@ Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoment
   Fit result;
   const SumsMemory memory{"the sums of k-means", [](const Model& model) { return statistics_bytes(model.n_clusters, model.n_columns); }};
   pass.expect_rows(source.n_rows());
-  result.sweeps = sweep_until_settled(
-      context, source, pass, jobs, memory,
-      [&](Model& model, const Statistics& statistics, const Params& own) { update(context, model, statistics, grid, moments, own); });
+  BestLabels labels(context, pass, source.n_rows(), params);
+  result.sweeps =
+      sweep_until_settled(context, source, pass, jobs, memory, [&](Model& model, const Statistics& statistics, const Params& own) {
+        update(context, model, statistics, grid, moments, own);
+        if (options.labels && model.settled) labels.offer(model, own);
+      });
+  result.labels = labels.take();
   for (const Params& entry : params) {
     result.best.push_back(best_of(jobs, entry));
     warn_about(result.best.back(), entry, result.warnings);

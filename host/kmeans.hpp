@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "host/context.hpp"
+#include "host/memory_ledger.hpp"
+#include "host/row_array.hpp"
 #include "host/statistics.hpp"
 #include "host/tile_source.hpp"
 
@@ -83,6 +85,9 @@ class Pass {
   virtual void begin(std::span<const Model* const> models) = 0;
   virtual void accumulate(const Tile& tile) = 0;
   virtual SweepStatistics finish() = 0;
+  // The labels of all rows (n_rows), in the order of the source, that the last sweep found under this model, which took part in it; false
+  // where the pass does not remember them.
+  virtual bool read_labels(const Model& /*model*/, std::span<std::int32_t> /*labels*/) const { return false; }
 };
 
 // Row-aligned output of one tile; the spans live until the next call. Rows of weight zero are labelled like any other.
@@ -127,14 +132,23 @@ std::vector<Model> seed(Context& context, const Grid& grid, const GridMoments& m
 void update(Context& context, Model& model, const Statistics& statistics, const Grid& grid, const GridMoments& moments,
             const Params& params);
 
+struct Labels {
+  UnwrittenVector<std::int32_t> of_rows;  // (n_rows)
+  Reservation memory;
+};
+struct FitOptions {
+  bool labels = false;  // those of the best models, where the pass remembers them and the ledger has room
+};
 struct Fit {
   std::vector<Model> best;            // one per params entry: the restart of least inertia, ties to the first
+  std::vector<Labels> labels;         // one per params entry, of the best model, empty where there are none
   std::vector<std::string> warnings;  // fewer distinct rows than k, not converged
   std::int64_t sweeps = 0;
 };
 
 // Fits every params entry (the k of a granularity sweep, say) with all its restarts in shared sweeps.
-Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments, std::span<const Params> params, Pass& pass);
+Fit fit(Context& context, TileSource& source, const Grid& grid, const GridMoments& moments, std::span<const Params> params, Pass& pass,
+        const FitOptions& options = {});
 
 // Separation of segments, for choosing k.
 struct Quality {

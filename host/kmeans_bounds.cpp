@@ -62,16 +62,16 @@ bool RowBounds::regroups() const {
 }
 
 void RowBounds::drift(const std::vector<double>& movements) {
-  for (std::size_t k = 0; k < movements.size(); ++k) {
-    center_drifts_[k] += movements[k];
-    center_drift_[k] = rounded_up(center_drifts_[k]);
-  }
   for (std::size_t g = 0; g < n_groups(); ++g) {
     double farthest = 0;
     for (std::size_t place = g * nearest::kGroupWidth; place < std::min(order_.size(), (g + 1) * nearest::kGroupWidth); ++place)
       farthest = std::max(farthest, movements[static_cast<std::size_t>(order_[place])]);
     group_drifts_[g] += farthest;
     group_drift_[g] = rounded_up(group_drifts_[g]);
+  }
+  for (std::size_t k = 0; k < movements.size(); ++k) {
+    center_drifts_[k] += movements[k];
+    center_drift_[k] = rounded_up(center_drifts_[k] + (keeps_slack() ? group_drifts_.front() : 0));
   }
 }
 
@@ -81,20 +81,23 @@ void RowBounds::group_anew(std::span<const float> cluster_centers) {
   ++grouping_;
 }
 
-std::int64_t RowBounds::block_bytes(std::int32_t n_clusters) {
-  return (2 + nearest::groups_of(n_clusters)) * kBlockRows * static_cast<std::int64_t>(sizeof(float));
+std::int64_t RowBounds::block_bytes(std::int32_t n_clusters, std::int32_t n_columns) {
+  const std::int32_t n_words = nearest::keeps_slack(n_clusters, n_columns) ? 1 : 2 + nearest::groups_of(n_clusters);
+  return n_words * kBlockRows * static_cast<std::int64_t>(sizeof(float));
 }
 
 bool RowBounds::grow(std::int64_t n_blocks, std::int64_t n_expected, MemoryLedger& memory) {
-  const std::int64_t more = n_blocks - std::ssize(blocks_), bytes = block_bytes(static_cast<std::int32_t>(order_.size()));
+  const std::int64_t more = n_blocks - std::ssize(blocks_), bytes = block_bytes(static_cast<std::int32_t>(order_.size()), n_columns_);
   if (more <= 0) return true;
   const std::int64_t n_to_come = std::max(more, std::min(n_expected - std::ssize(blocks_), memory.available() / bytes));
   Reservation reservation;
   if (2 * more * bytes > memory.available() || !memory.try_reserve(more * bytes, reservation)) return false;
   memory_.push_back(std::move(reservation));
   for (std::int64_t i = 0; i < more; ++i) {
-    float* const bounds = bounds_.take(static_cast<std::int64_t>(1 + n_groups()) * kBlockRows, n_to_come);
-    blocks_.push_back({labels_.take(kBlockRows, n_to_come), bounds, bounds + kBlockRows});
+    Block& block = blocks_.emplace_back(Block{.label = labels_.take(kBlockRows, n_to_come), .upper = nullptr, .lower = nullptr});
+    if (keeps_slack()) continue;
+    block.upper = bounds_.take(static_cast<std::int64_t>(1 + n_groups()) * kBlockRows, n_to_come);
+    block.lower = block.upper + kBlockRows;
   }
   return true;
 }
@@ -103,6 +106,10 @@ void RowBounds::open(std::int64_t block) {
   Block& of = blocks_[static_cast<std::size_t>(block)];
   const std::int64_t before = std::exchange(of.grouping, grouping_);
   if (before == grouping_) return;
+  if (keeps_slack()) {
+    std::fill_n(of.label, kBlockRows, nearest::RowSlack::kNothing);
+    return;
+  }
   std::fill_n(of.lower, n_groups() * kBlockRows, 0.0f);
   if (before > 0) return;
   std::fill_n(of.label, kBlockRows, kNoLabel);
@@ -118,7 +125,8 @@ void RowBounds::give_up() {
 
 nearest::StripBounds RowBounds::strip(std::int64_t block, std::int64_t row) const {
   const Block& of = blocks_[static_cast<std::size_t>(block)];
-  return {of.label + row, of.upper + row, of.lower + row, kBlockRows};
+  if (keeps_slack()) return {of.label + row, nullptr, nullptr, nullptr, 0};
+  return {nullptr, of.label + row, of.upper + row, of.lower + row, kBlockRows};
 }
 
 }  // namespace coterie::kmeans

@@ -6,8 +6,8 @@
 //   when centers move by m_k, u grows by at most m_label, and l_g falls by at most the largest m_k of the group
 //
 // Rows keep u less, and l_g plus, the drift at their scan, the sum of these movements over the sweeps, so that standing rows are
-// not written. Bounds are rounded outwards; the margins exceed the rounding of the defined chain too, so a label that stands is
-// the label of the definition.
+// not written. Where there is one group they keep l - u plus both drifts, and the label, in one word (keeps_slack). Bounds are rounded
+// outwards; the margins exceed the rounding of the defined chain too, so a label that stands is the label of the definition.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ class RowBounds {
   // there may be in the end.
   bool grow(std::int64_t n_blocks, std::int64_t n_expected, MemoryLedger& memory);
   void give_up();  // forgets all rows, and gives their memory back
-  static std::int64_t block_bytes(std::int32_t n_clusters);
+  static std::int64_t block_bytes(std::int32_t n_clusters, std::int32_t n_columns);
   // Before the strips of a block are used in a sweep; by the thread that uses them, for it may be the first to touch their memory.
   void open(std::int64_t block);
   nearest::StripBounds strip(std::int64_t block, std::int64_t row) const;
@@ -48,12 +48,13 @@ class RowBounds {
 
  private:
   struct Block {
-    std::int32_t* label;        // (kBlockRows)
+    std::int32_t* label;        // (kBlockRows), or words of slack and nothing else
     float* upper;               // (kBlockRows)
     float* lower;               // (n_groups, kBlockRows)
     std::int64_t grouping = 0;  // that `lower` belongs to; 0: nothing is known yet
   };
   std::size_t n_groups() const { return group_drifts_.size(); }
+  bool keeps_slack() const { return nearest::keeps_slack(std::ssize(order_), n_columns_); }
   void drift(const std::vector<double>& movements);
   bool regroups() const;
   void group_anew(std::span<const float> cluster_centers);

@@ -160,6 +160,16 @@ class CpuPass final : public Pass {
     return std::move(statistics_);
   }
 
+  bool read_labels(const Model& model, std::span<std::int32_t> labels) const override {
+    const auto known = memory_.find(&model);
+    if (sweeping_ || known == memory_.end() || !known->second.keeps_rows) return false;
+    for_each_block(context_, std::ssize(labels), [&](std::int64_t first, std::int64_t last, std::size_t) {
+      const nearest::StripBounds bounds = known->second.bounds->strip(first / kBlockRows, 0);
+      for (std::int64_t row = first; row < last; ++row) labels[static_cast<std::size_t>(row)] = bounds.label_of(row - first);
+    });
+    return true;
+  }
+
  private:
   // Finds what is known of the models, and forgets those that have left; then there is room again for what had none.
   void recall() {
@@ -266,7 +276,7 @@ class CpuPass final : public Pass {
     bool& is_rounded = remembers ? rounded_.is_filled(place.block, place.row) : forgotten;
     for (std::size_t m = 0; m < models_.size(); ++m) {
       const nearest::StripBounds bounds =
-          recalled_[m]->keeps_rows ? recalled_[m]->bounds->strip(place.block, place.row) : worker.no_bounds->forget();
+          recalled_[m]->keeps_rows ? recalled_[m]->bounds->strip(place.block, place.row) : worker.no_bounds->forget(scanned_[m].groups);
       const nearest::Strip strip{place.x,
                                  rounded.pairs,
                                  rounded.length,
@@ -287,7 +297,7 @@ class CpuPass final : public Pass {
         worker.n_scans[m] += worker.scan->n_scans;
       }
       if (!worker.scan->moves.empty()) worker.sums[m].move(place.x, place.weight, worker.scan->moves.items());
-      if (models_[m]->empty_clusters > 0) offer_farthest(m, place, bounds.label, worker);
+      if (models_[m]->empty_clusters > 0) offer_farthest(m, place, bounds, worker);
     }
   }
 
@@ -325,16 +335,15 @@ class CpuPass final : public Pass {
     std::iota(rows.begin(), rows.end(), 0);
     nearest::scan_exact(place.x, rows, *scanned_[m].exact, worker.exact);
     for (const std::int32_t row : rows) {
-      const std::int32_t label = worker.exact.label[static_cast<std::size_t>(row)], before = std::exchange(bounds.label[row], label);
+      const std::int32_t label = worker.exact.label[static_cast<std::size_t>(row)], before = bounds.label_of(row);
       if (before != label) scan.moves.add({row, before, label});
+      bounds.keep_label_only(row, label, scanned_[m].groups.n_groups());
     }
-    std::fill_n(bounds.upper, place.n_rows, std::numeric_limits<float>::infinity());
-    for (std::int64_t g = 0; g < scanned_[m].groups.n_groups(); ++g) std::fill_n(bounds.lower + g * bounds.stride, place.n_rows, 0.0f);
   }
 
-  void offer_farthest(std::size_t m, const StripPlace& place, const std::int32_t* label, Worker& worker) {
+  void offer_farthest(std::size_t m, const StripPlace& place, const nearest::StripBounds& bounds, Worker& worker) {
     worker.exact_pairs.clear();
-    for (std::int32_t row = 0; row < place.n_rows; ++row) worker.exact_pairs.push_back({row, label[row]});
+    for (std::int32_t row = 0; row < place.n_rows; ++row) worker.exact_pairs.push_back({row, bounds.label_of(row)});
     measure_pairs(m, place, worker);
     std::vector<float> values(static_cast<std::size_t>(n_columns_) + 2);
     const std::lock_guard lock(mutex_);
@@ -344,7 +353,7 @@ class CpuPass final : public Pass {
       const std::uint64_t key = descending_key(worker.squared_distance[static_cast<std::size_t>(row)]);
       if (weight == 0 || !farthest.wants(key, place.global_row + row)) continue;
       std::copy_n(place.x + row * n_columns_, n_columns_, values.begin());
-      values[values.size() - 2] = static_cast<float>(label[row]);
+      values[values.size() - 2] = static_cast<float>(bounds.label_of(row));
       values[values.size() - 1] = static_cast<float>(weight);
       farthest.offer(key, place.global_row + row, values.data());
     }

@@ -27,13 +27,27 @@ StripScan::StripScan(std::int32_t n_groups, std::int64_t strip_rows_)
   for (auto* column : {&label, &own, &place}) column->resize(n_entries);
 }
 
+void StripBounds::keep_label_only(std::int64_t row, std::int32_t its_label, std::int32_t n_groups) const {
+  if (slack != nullptr) {
+    slack[row] = RowSlack::with_label(its_label);
+    return;
+  }
+  label[row] = its_label;
+  upper[row] = kInfinity;
+  for (std::int64_t g = 0; g < n_groups; ++g) lower[g * stride + row] = 0;
+}
+
 NoBounds::NoBounds(std::int32_t n_groups, std::int64_t strip_rows)
     : label_(static_cast<std::size_t>(strip_rows)), upper_(label_.size()), lower_(static_cast<std::size_t>(n_groups * strip_rows)) {}
 
-StripBounds NoBounds::forget() {
+StripBounds NoBounds::forget(const CenterGroups& groups) {
+  if (groups.keeps_slack()) {
+    std::fill(label_.begin(), label_.end(), RowSlack::kNothing);
+    return {label_.data(), nullptr, nullptr, nullptr, 0};
+  }
   std::fill(label_.begin(), label_.end(), -1);
   std::fill(upper_.begin(), upper_.end(), kInfinity);
-  return {label_.data(), upper_.data(), lower_.data(), std::ssize(label_)};
+  return {nullptr, label_.data(), upper_.data(), lower_.data(), std::ssize(label_)};
 }
 
 }  // namespace coterie::nearest

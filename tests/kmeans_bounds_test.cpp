@@ -23,7 +23,8 @@ struct Case {
   double separation, scale;  // of the blobs; of every value
 };
 constexpr Case kBlobs{9000, 5, 6, 2, 1}, kTies{5000, 1, 4, 0, 0x1p20}, kTiny{5000, 3, 5, 1, 1e-30}, kHuge{5000, 3, 5, 1, 1e30},
-    kSingle{5000, 3, 1, 1, 1}, kWide{4500, 70, 40, 0.5, 1}, kGroups{4500, 6, 150, 3, 1};
+    kSingle{5000, 3, 1, 1, 1}, kWide{4500, 70, 40, 0.5, 1}, kGroups{4500, 6, 150, 3, 1}, kLine{9000, 16, 8, 1, 1},
+    kTwoLines{5000, 29, 16, 1, 1}, kOneGroup{4500, 40, 16, 1, 1};
 
 testing::GridRows make_rows(const Case& c) {
   std::vector<double> values = testing::blobs(c.n_rows, c.n_columns, std::max(2, c.n_clusters / 2), c.separation, 5);
@@ -99,7 +100,7 @@ void expect_same_as_new_passes(const Case& c, bool weighted, std::int64_t memory
 }
 
 TEST(KMeansMemory, NeverMovesABit) {
-  for (const Case& c : {kBlobs, kTies, kTiny, kHuge, kSingle, kWide, kGroups})
+  for (const Case& c : {kBlobs, kTies, kTiny, kHuge, kSingle, kWide, kGroups, kLine, kTwoLines, kOneGroup})
     for (const bool weighted : {false, true}) {
       SCOPED_TRACE(::testing::Message() << c.n_columns << " columns, " << c.n_clusters << " clusters, scale " << c.scale);
       expect_same_as_new_passes(c, weighted);
@@ -107,7 +108,7 @@ TEST(KMeansMemory, NeverMovesABit) {
 }
 
 TEST(KMeansMemory, NeverMovesABitOnAnyInstructionSet) {
-  testing::for_each_instruction_set([] { expect_same_as_new_passes(kBlobs, false); });
+  for (const Case& c : {kBlobs, kLine, kTwoLines}) testing::for_each_instruction_set([&] { expect_same_as_new_passes(c, false); });
 }
 
 // An empty center may lie anywhere, and comes back to the rows in one step.
@@ -127,7 +128,7 @@ TEST(KMeansMemory, NeverMovesABitWhereCentersJumpFar) {
 }
 
 TEST(KMeansMemory, IsDoneWithoutWhereTheLedgerHasNoRoom) {
-  const std::int64_t one_block = 3 * RowBounds::block_bytes(kBlobs.n_clusters);
+  const std::int64_t one_block = 3 * RowBounds::block_bytes(kBlobs.n_clusters, kBlobs.n_columns);
   for (const std::int64_t memory : {std::int64_t{1}, one_block, 12 * one_block}) expect_same_as_new_passes(kBlobs, true, memory);
 }
 
@@ -146,9 +147,45 @@ std::int64_t expect_same_as_new_passes_after_company(const Case& c, std::int64_t
 }
 
 TEST(KMeansMemory, TakesTheRoomOfModelsThatHaveLeft) {
-  const std::int64_t of_a_model = 3 * RowBounds::block_bytes(kBlobs.n_clusters), memory = 3 * of_a_model / 2;
+  const std::int64_t of_a_model = 3 * RowBounds::block_bytes(kBlobs.n_clusters, kBlobs.n_columns), memory = 3 * of_a_model / 2;
   EXPECT_EQ(expect_same_as_new_passes_after_company(kBlobs, memory), memory - of_a_model);
   for (std::int64_t kib = 256; kib <= 4096; kib *= 2) expect_same_as_new_passes_after_company(kWide, kib << 10);  // and rounded rows
+}
+
+// Fits of several numbers of segments with several restarts each, which settle in different sweeps.
+Fit fit_with_labels(Context& context, TileSource& source, const Grid& grid, std::initializer_list<std::int32_t> n_clusters) {
+  std::vector<Params> params;
+  for (const std::int32_t k : n_clusters)
+    params.push_back({.n_clusters = k, .n_init = 4, .max_iter = 30, .tol = 1e-6, .init = Init::random, .given_centers = {}});
+  const GridMoments moments = measure_moments(context, source, grid, std::max(n_clusters));
+  const auto pass = make_cpu_pass(context, grid, source.n_columns());
+  return fit(context, source, grid, moments, params, *pass, {.labels = true});
+}
+
+TEST(KMeansMemory, TellsTheLabelsOfTheBestModels) {
+  const testing::GridRows rows = make_rows({9001, 6, 12, 1, 1});
+  Context context({.threads = 3, .memory_bytes = std::int64_t{1} << 26, .seed = 1});
+  MemoryTileSource source(rows.x, rows.n_columns, 2 * kBlockRows);
+  const std::int64_t available = context.memory().available();
+  {
+    const Fit fitted = fit_with_labels(context, source, rows.grid, {1, 5, 16, 20});
+    EXPECT_EQ(context.memory().available(), available - 4 * 4 * 9001);
+    for (std::size_t m = 0; m < fitted.best.size(); ++m) {
+      std::vector<std::int32_t> label;
+      const auto predictor = make_cpu_predictor(context);
+      map_tiles(context, source, *predictor, fitted.best[m],
+                [&](std::int64_t, const Assignment& a) { label.insert(label.end(), a.label.begin(), a.label.end()); });
+      EXPECT_TRUE(std::ranges::equal(fitted.labels[m].of_rows, label)) << fitted.best[m].n_clusters << " clusters";
+    }
+  }
+  EXPECT_EQ(context.memory().available(), available);
+}
+
+TEST(KMeansMemory, TellsNoLabelsWhereTheLedgerHasNoRoom) {
+  const testing::GridRows rows = make_rows({300'000, 6, 12, 1, 1});
+  Context context({.threads = 1, .memory_bytes = std::int64_t{1} << 21, .seed = 1});
+  MemoryTileSource source(rows.x, rows.n_columns, 2 * kBlockRows);
+  for (const Labels& labels : fit_with_labels(context, source, rows.grid, {2}).labels) EXPECT_TRUE(labels.of_rows.empty());
 }
 
 TEST(KMeansMemory, ForgetsASweepThatWasCutShort) {
@@ -174,11 +211,11 @@ TEST(KMeansMemory, SurvivesALookForFarthestRows) {
 
 // Every row is scanned, then comes one small step: every row whose label changes is in doubt, and of separated blobs hardly
 // another one is.
-TEST(RowBounds, DoubtTheRowsThatChangeAndFewOthers) {
-  Walk walk({kBlockRows, 4, 40, 6, 1});
+void expect_doubt_of_rows_that_change(std::int32_t n_clusters) {
+  Walk walk({kBlockRows, 4, n_clusters, 6, 1});
   const nearest::Units units = nearest::units_of(walk.rows().x.data(), kBlockRows, 4);
   MemoryLedger memory(std::int64_t{1} << 22);
-  RowBounds bounds(40, 4);
+  RowBounds bounds(n_clusters, 4);
   nearest::RoundedBlocks rounded;
   ASSERT_TRUE(bounds.grow(1, 1, memory));
   ASSERT_TRUE(rounded.grow(1, 1, 4, memory));
@@ -201,7 +238,7 @@ TEST(RowBounds, DoubtTheRowsThatChangeAndFewOthers) {
       nearest::find_doubtful(strip, scan);
       for (const std::int32_t i : scan.doubtful.items()) in_doubt[static_cast<std::size_t>(i)] = true;
       for (std::int32_t i = 0; i < nearest::kLeastStripRows; ++i) {
-        const bool changes = strip.bounds.label[i] != expected.label[static_cast<std::size_t>(row + i)];
+        const bool changes = strip.bounds.label_of(i) != expected.label[static_cast<std::size_t>(row + i)];
         EXPECT_TRUE(in_doubt[static_cast<std::size_t>(i)] || !changes) << "row " << row + i;
         changed += sweep == 1 && changes ? 1 : 0;
         doubted += sweep == 1 && in_doubt[static_cast<std::size_t>(i)] ? 1 : 0;
@@ -216,6 +253,10 @@ TEST(RowBounds, DoubtTheRowsThatChangeAndFewOthers) {
   }
   EXPECT_GT(changed, 0);
   EXPECT_LT(doubted, kBlockRows / 2);
+}
+
+TEST(RowBounds, DoubtTheRowsThatChangeAndFewOthers) {
+  for (const std::int32_t n_clusters : {12, 40}) expect_doubt_of_rows_that_change(n_clusters);
 }
 
 }  // namespace

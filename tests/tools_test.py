@@ -166,8 +166,21 @@ class Contract(Case):
         self.assertEqual(result["choice"]["n_clusters"], 3)  # three groups were planted
         spelled_out = self.succeed("sweep", self.input, "--n-clusters", "2:5", "--json", "--transform", "none")
         self.assertEqual(json.loads(spelled_out.stdout)["sweep"], result["sweep"])
-        single = self.cluster("--n-clusters", 3, "--transform", "none", "--overwrite")
-        self.assertEqual(single["inertia"], result["sweep"][1]["inertia"])
+        with h5py.File(self.output) as file:
+            swept = {k: file[f"obs/segment_k{k}/codes"][:] for k in (2, 3, 5)}
+        for k, labels in swept.items():
+            single = self.cluster("--n-clusters", k, "--transform", "none", "--overwrite")
+            self.assertEqual(single["inertia"], result["sweep"][k - 2]["inertia"])
+            with h5py.File(self.output) as file:
+                np.testing.assert_array_equal(file["obs/segment_id"][:], labels)
+
+    def test_sweep_of_one_number_starts_from_a_file(self):
+        with h5py.File(self.folder / "start.h5", "w") as file:
+            file["centers"] = self.x[:3].astype(np.float32)
+        start = ("--init", "start.h5:/centers", "--transform", "none", "--max-iter", 1, "--json")
+        swept = json.loads(self.succeed("sweep", self.input, "--k", 3, *start).stdout)["sweep"]
+        self.assertEqual(swept[0]["inertia"], json.loads(self.succeed("cluster", self.input, "-o", self.output, *start).stdout)["inertia"])
+        self.refuse(2, ["start centers", "one number of segments", "--k"], "sweep", self.input, "--k", "2:3", *start)
 
     def test_run_finds_the_planted_number_of_segments(self):
         done = self.succeed("run", self.input, "-o", self.output, "--json")

@@ -6,6 +6,7 @@
 #include <array>
 #include <iterator>
 #include <optional>
+#include <utility>
 
 #include "host/contains.hpp"
 #include "host/row_selection.hpp"
@@ -88,15 +89,22 @@ void Clustering::drop_rows() {
   rows_.reset();
 }
 
-std::vector<io::FittedModel> Clustering::fit(const FitParams& params) {
+std::vector<io::FittedModel> Clustering::fit(const FitParams& params, bool keeps_labels) {
+  labels_.clear();
   if (const auto* mixtures = std::get_if<std::vector<gaussian_mixture::Params>>(&params)) return fit_mixtures(*mixtures);
-  return fit_kmeans(std::get<std::vector<kmeans::Params>>(params));
+  return fit_kmeans(std::get<std::vector<kmeans::Params>>(params), keeps_labels);
 }
 
-std::vector<io::FittedModel> Clustering::fit_kmeans(std::span<const kmeans::Params> params) {
+std::span<const std::int32_t> Clustering::labels(std::size_t model) const {
+  if (labels_.empty()) return {};
+  return labels_[model].of_rows;
+}
+
+std::vector<io::FittedModel> Clustering::fit_kmeans(std::span<const kmeans::Params> params, bool keeps_labels) {
   const auto pass = session_.backend().kmeans_pass(grid_, staged_->n_columns());
-  kmeans::Fit fit = kmeans::fit(session_.context(), *staged_, grid_, moments_, params, *pass);
+  kmeans::Fit fit = kmeans::fit(session_.context(), *staged_, grid_, moments_, params, *pass, {.labels = keeps_labels});
   warn(fit.warnings);
+  labels_ = std::move(fit.labels);
   return {std::make_move_iterator(fit.best.begin()), std::make_move_iterator(fit.best.end())};
 }
 

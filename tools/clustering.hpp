@@ -28,15 +28,16 @@ class Clustering {
   const kmeans::Grid& grid() const { return grid_; }
   const kmeans::GridMoments& moments() const { return moments_; }
 
-  // The best restart for every entry of params. Warnings go to the session.
-  std::vector<io::FittedModel> fit(const FitParams& params);
+  // The best restart for every entry of params. Warnings go to the session. keeps_labels: as far as labels() tells.
+  std::vector<io::FittedModel> fit(const FitParams& params, bool keeps_labels = false);
+  std::span<const std::int32_t> labels(std::size_t model) const;  // of a model of fit(), by row; empty where they were not kept
   // models: of one fit(). k-means takes a sweep.
   Comparison compare(std::span<const io::FittedModel> models);
   TileSource& rows() { return *staged_; }  // clustering units, where the backend wants them
   void drop_rows();                        // and the memory they take; nothing is fitted or compared afterwards
 
  private:
-  std::vector<io::FittedModel> fit_kmeans(std::span<const kmeans::Params> params);
+  std::vector<io::FittedModel> fit_kmeans(std::span<const kmeans::Params> params, bool keeps_labels);
   std::vector<io::FittedModel> fit_mixtures(std::span<const gaussian_mixture::Params> params);
   void transform_rows(Input& input, const Transform& transform);
   void warn(const std::vector<std::string>& warnings);
@@ -48,6 +49,7 @@ class Clustering {
   std::unique_ptr<TileSource> staged_;    // where the backend wants them
   kmeans::Grid grid_;
   kmeans::GridMoments moments_;
+  std::vector<kmeans::Labels> labels_;  // of the last fit, or none
 };
 
 }  // namespace coterie::tools

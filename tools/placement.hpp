@@ -18,7 +18,7 @@ namespace coterie::tools {
 // The customers of one tile; everything lives until the next one.
 struct PlacedRows {
   std::int64_t first_row = 0;
-  std::span<const std::int32_t> label, second;  // (n_rows)
+  std::span<const std::int32_t> label, second;  // (n_rows); second may be empty
   std::vector<io::Cells> cells;                 // of Placer::columns(), (n_rows) each
   std::span<const float> probabilities;         // (n_rows, n_segments), or empty when not asked for
 };

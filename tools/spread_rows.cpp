@@ -42,7 +42,8 @@ void spread_rows(const RowSelection* selection, const PlacedRows& placed, const 
       return values.subspan(static_cast<std::size_t>(done * width), static_cast<std::size_t>(n * width));
     };
     const auto spread = [&]<class T>(std::span<const T> values) { return selection->spread(part(values, 1), begin, end, filler<T>()); };
-    const std::vector<std::int32_t> label = spread(placed.label), second = spread(placed.second);
+    const std::vector<std::int32_t> label = spread(placed.label);
+    const std::vector<std::int32_t> second = placed.second.empty() ? std::vector<std::int32_t>() : spread(placed.second);
     std::vector<Owned> owned;
     for (const io::Cells& cells : placed.cells)
       owned.push_back(std::visit([&](const auto& values) -> Owned { return spread(values); }, cells));

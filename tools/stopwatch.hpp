@@ -9,7 +9,7 @@ struct Seconds {
   double read = 0;     // the first sweep, the transform and what else happens before the fit
   double fit = 0;      // all restarts and models
   double predict = 0;  // the sweep that places or scores every customer
-  double judge = 0;    // calibrations, evaluations and the search for leaks
+  double judge = 0;    // comparisons, calibrations, evaluations and the search for leaks
   double write = 0;    // profiles and output files
 };
 

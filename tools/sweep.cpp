@@ -38,6 +38,13 @@ io::RowColumn label_column(const io::FittedModel& model, bool with_type) {
   return {.name = name, .type = io::CellType::int32, .categories = segment_names(io::n_segments(model)), .table_name = name};
 }
 
+// Calls write(first row, rows) for cells of a few MiB at a time.
+template <class Write>
+void in_stretches(std::int64_t n_rows, const Write& write) {
+  constexpr std::int64_t kRowsAtOnce = 1 << 20;
+  for (std::int64_t row = 0; row < n_rows; row += kRowsAtOnce) write(row, std::min(kRowsAtOnce, n_rows - row));
+}
+
 // obs: the ids and one segment per customer and k; uns/sweep: the table.
 class SweepOutput {
  public:
@@ -54,11 +61,17 @@ class SweepOutput {
              const Seconds& seconds) {
     file_.write_frame("uns/sweep", sweep);
     write_ids();
-    for (const io::FittedModel& model : models) {
-      io::RowStream& rows = file_.open_rows({label_column(model, with_type)});
-      make_placer(session, model)->place(clustering.rows(), [&](const PlacedRows& placed) {
+    for (std::size_t m = 0; m < models.size(); ++m) {
+      io::RowStream& rows = file_.open_rows({label_column(models[m], with_type)});
+      const auto write_rows = [&](const PlacedRows& placed) {
         spread_rows(selection_, placed, [&](const PlacedRows& all) { rows.write(all.first_row, std::vector<io::Cells>{all.label}); });
-      });
+      };
+      if (const auto labels = clustering.labels(m); !labels.empty())
+        in_stretches(std::ssize(labels), [&](std::int64_t row, std::int64_t n_rows) {
+          write_rows({row, labels.subspan(static_cast<std::size_t>(row), static_cast<std::size_t>(n_rows)), {}, {}, {}});
+        });
+      else
+        make_placer(session, models[m])->place(clustering.rows(), write_rows);
     }
     write_run_record(file_, session, input_, seconds);
     session.context().check_cancelled();
@@ -68,9 +81,9 @@ class SweepOutput {
  private:
   void write_ids() {
     io::RowStream& rows = file_.open_rows({io::customer_columns(id_format(input_), {"S1"}).front()});
-    constexpr std::int64_t kRowsAtOnce = 1 << 20;  // ids of a few MiB at a time
-    for (std::int64_t row = 0; row < input_.n_rows(); row += kRowsAtOnce)
-      rows.write(row, std::vector<io::Cells>{IdCells(input_, row, std::min(kRowsAtOnce, input_.n_rows() - row)).cells()});
+    in_stretches(input_.n_rows(), [&](std::int64_t row, std::int64_t n_rows) {
+      rows.write(row, std::vector<io::Cells>{IdCells(input_, row, n_rows).cells()});
+    });
   }
 
   const io::FeatureFile& input_;
@@ -91,7 +104,7 @@ nlohmann::ordered_json sweep_json(std::span<const io::FittedModel> models, const
   return {{"method", io::algorithm_of(models.front())},
           {"sweep", rows},
           {"choice", choice},
-          {"seconds", {{"read", seconds.read}, {"fit", seconds.fit}, {"write", seconds.write}}},
+          {"seconds", {{"read", seconds.read}, {"fit", seconds.fit}, {"judge", seconds.judge}, {"write", seconds.write}}},
           {"warnings", session.warnings()}};
 }
 
@@ -105,9 +118,9 @@ std::string next_command(const CLI::App& verb, const io::FittedModel& model) {
 }
 
 void sweep(const SweepOptions& options, const CLI::App& verb) {
-  if (options.fit.init && centers_path(*options.fit.init))
-    throw ArgumentError("--init: start centers from a file fit one number of segments; use `coterie cluster`.");
   const std::vector<std::int32_t> counts = parse_cluster_counts(options.cluster_counts, "--k");
+  if (counts.size() > 1 && options.fit.init && centers_path(*options.fit.init))
+    throw ArgumentError("--init: start centers from a file fit one number of segments; name it by --k.");
   Session session(options.resources);
   const bool is_default = options.cluster_counts == kDefaultCounts;
   FitPlan plan(session, options.fit, is_default ? std::vector<std::int32_t>{} : counts, counts);
@@ -130,7 +143,10 @@ void sweep(const SweepOptions& options, const CLI::App& verb) {
   Comparison comparison;
   {
     const Stopwatch stopwatch(seconds.fit);
-    models = clustering->fit(plan.params(clustering->chosen().transform));
+    models = clustering->fit(plan.params(clustering->chosen().transform), output.has_value());
+  }
+  {
+    const Stopwatch stopwatch(seconds.judge);
     comparison = clustering->compare(models);
   }
   if (output) {

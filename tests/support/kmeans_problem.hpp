@@ -52,8 +52,11 @@ inline Outcome run(const Problem& problem, const Setting& setting = {}) {
   const auto backend = testing::make_backend(context, setting.gpu_memory);
   const auto staged = backend->stage(source);
   const auto pass = backend->kmeans_pass(grid, problem.rows.n_columns);
-  Outcome outcome{
-      .fit = fit(context, *staged, grid, moments, problem.params, *pass), .label = {}, .second = {}, .squared_distance = {}, .quality = {}};
+  Outcome outcome{.fit = fit(context, *staged, grid, moments, problem.params, *pass, {.labels = true}),
+                  .label = {},
+                  .second = {},
+                  .squared_distance = {},
+                  .quality = {}};
   const auto predictor = backend->kmeans_predictor();
   map_tiles(context, *staged, *predictor, outcome.fit.best.front(), [&](std::int64_t, const Assignment& rows_of_tile) {
     outcome.label.insert(outcome.label.end(), rows_of_tile.label.begin(), rows_of_tile.label.end());
@@ -61,6 +64,8 @@ inline Outcome run(const Problem& problem, const Setting& setting = {}) {
     outcome.squared_distance.insert(outcome.squared_distance.end(), rows_of_tile.squared_distance.begin(),
                                     rows_of_tile.squared_distance.end());
   });
+  const auto& kept = outcome.fit.labels.front().of_rows;
+  EXPECT_TRUE(kept.empty() || std::ranges::equal(kept, outcome.label));
   outcome.quality = measure_quality(context, source, grid, moments, outcome.fit.best, [&] { return backend->kmeans_predictor(); });
   return outcome;
 }
