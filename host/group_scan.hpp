@@ -32,6 +32,7 @@ struct StripBounds {
   float* lower;         // (n_groups, stride) distance to the nearest other center of the group
   std::int64_t stride;
   std::int32_t label_of(std::int64_t row) const { return slack != nullptr ? RowSlack::label(slack[row]) : label[row]; }
+  void copy_labels(std::span<std::int32_t> to) const;  // of the first rows
   void keep_label_only(std::int64_t row, std::int32_t its_label, std::int32_t n_groups) const;
 };
 // Bounds that know nothing, of strips that are not remembered.

@@ -164,8 +164,8 @@ class CpuPass final : public Pass {
     const auto known = memory_.find(&model);
     if (sweeping_ || known == memory_.end() || !known->second.keeps_rows) return false;
     for_each_block(context_, std::ssize(labels), [&](std::int64_t first, std::int64_t last, std::size_t) {
-      const nearest::StripBounds bounds = known->second.bounds->strip(first / kBlockRows, 0);
-      for (std::int64_t row = first; row < last; ++row) labels[static_cast<std::size_t>(row)] = bounds.label_of(row - first);
+      known->second.bounds->strip(first / kBlockRows, 0)
+          .copy_labels(labels.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first)));
     });
     return true;
   }

@@ -27,6 +27,13 @@ StripScan::StripScan(std::int32_t n_groups, std::int64_t strip_rows_)
   for (auto* column : {&label, &own, &place}) column->resize(n_entries);
 }
 
+void StripBounds::copy_labels(std::span<std::int32_t> to) const {
+  if (slack != nullptr)
+    std::transform(slack, slack + to.size(), to.begin(), RowSlack::label);
+  else
+    std::copy_n(label, to.size(), to.begin());
+}
+
 void StripBounds::keep_label_only(std::int64_t row, std::int32_t its_label, std::int32_t n_groups) const {
   if (slack != nullptr) {
     slack[row] = RowSlack::with_label(its_label);
