@@ -63,7 +63,7 @@ CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<con
 CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<const std::int32_t> order, const Units& units,
                            const MatrixUnit* unit)
     : n_pairs_(pairs_of(static_cast<std::int32_t>(units.pivot.size()))),
-      unit_(nearest::keeps_slack(std::ssize(order), static_cast<std::int32_t>(units.pivot.size())) ? nullptr : unit),
+      unit_(unit),
       center_(static_cast<std::size_t>(groups_of(static_cast<std::int32_t>(order.size())) * kGroupWidth), -1),
       place_(order.size()),
       half_square_(center_.size(), kNoScore),
@@ -71,6 +71,7 @@ CenterGroups::CenterGroups(std::span<const float> cluster_centers, std::span<con
       scale_(units.scale) {
   std::copy(order.begin(), order.end(), center_.begin());
   const std::size_t d = units.pivot.size();
+  if (keeps_slack()) unit_ = nullptr;
   if (keeps_slack() && d <= static_cast<std::size_t>(kMostFloatColumns)) {
     shift_.resize(static_cast<std::size_t>(kMostFloatColumns));
     std::transform(units.pivot.begin(), units.pivot.end(), shift_.begin(), [&](float pivot) { return -units.scale * pivot; });

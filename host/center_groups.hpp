@@ -55,7 +55,7 @@ class CenterGroups {
   std::int32_t n_pairs() const { return n_pairs_; }
   bool usable() const { return usable_; }  // false: centers so far out that nothing can be told
 
-  bool keeps_slack() const { return n_groups() == 1 && n_pairs_ <= kMostWordsInLanes; }
+  bool keeps_slack() const { return nearest::keeps_slack(n_centers(), 2 * n_pairs_); }
   // Whether rows are scanned as they are; else they must be rounded.
   bool takes_floats() const { return !cells_.empty(); }
   const float* cells() const { return cells_.data(); }  // (kMostFloatColumns, kGroupWidth) e, zeros beyond the last column

@@ -33,11 +33,9 @@ HWY_INLINE void fetch_words(const void* rows, std::int64_t row, std::int64_t n_w
 // As it was before rounding, for the exact chain or the sums.
 HWY_INLINE void fetch_exact(const Strip& strip, std::int32_t row) { fetch_words(strip.x, row, strip.n_columns); }
 // Rows of entries, as they are scanned. Not in a function of its own, which would do nothing in the eyes of a compiler.
-HWY_INLINE void fetch_entries(const StripScan& scan, const void* rows, std::int64_t n_words, std::size_t first, std::size_t last) {
-  for (std::size_t entry = first; entry < std::min(last, scan.doubtful.size()); ++entry) fetch_words(rows, scan.doubtful[entry], n_words);
-}
 HWY_INLINE void fetch_rows(const Strip& strip, const StripScan& scan, std::size_t first, std::size_t last) {
-  fetch_entries(scan, strip.pairs, strip.groups->n_pairs(), first, last);
+  for (std::size_t entry = first; entry < std::min(last, scan.doubtful.size()); ++entry)
+    fetch_words(strip.pairs, scan.doubtful[entry], strip.groups->n_pairs());
 }
 
 // With more than a few groups, a distance to one center is cheap beside a scan, and worth it.
