@@ -1,5 +1,6 @@
 // The lanes of a mask, one behind the other, for the instruction set of the including file. Included once per instruction set by
-// files that hwy/foreach_target.h compiles over and over. Compress of Highway 1.0 copies its table at every call.
+// files that hwy/foreach_target.h compiles over and over. Compress of Highway 1.0 copies its table at every call where it has one, and its
+// CompressStore is an instruction that AMD's processors take over a hundred cycles for.
 #if defined(COTERIE_HOST_CHOSEN_LANES_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef COTERIE_HOST_CHOSEN_LANES_INL_HPP
 #undef COTERIE_HOST_CHOSEN_LANES_INL_HPP
@@ -45,7 +46,9 @@ class ChosenLanes {
   HWY_INLINE void store(hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::Rebind<T, D> > values, T* to) const {
     namespace hn = hwy::HWY_NAMESPACE;
     const hn::Rebind<T, D> d;
-    if constexpr (hn::MaxLanes(D{}) == 8 && sizeof(T) == sizeof(std::int32_t)) {
+    if constexpr (HWY_TARGET <= HWY_AVX3 && sizeof(T) >= sizeof(std::int32_t)) {
+      hn::StoreU(hn::Compress(values, hn::LoadMaskBits(d, reinterpret_cast<const std::uint8_t*>(&bits_))), d, to);
+    } else if constexpr (hn::MaxLanes(D{}) == 8 && sizeof(T) == sizeof(std::int32_t)) {
       const auto lanes = hn::PromoteTo(hn::Rebind<std::int32_t, D>(), hn::LoadU(hn::Rebind<std::uint8_t, D>(), kLanesOfBits[bits_].data()));
       hn::StoreU(hn::TableLookupLanes(values, hn::IndicesFromVec(d, lanes)), d, to);
     } else {

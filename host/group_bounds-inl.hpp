@@ -57,12 +57,13 @@ template <class T>
 HWY_INLINE auto look_up(const T* table, std::int32_t n, hn::Vec<hn::RebindToSigned<Floats> > i) {
   const hn::Rebind<T, Floats> d;
   const hn::RebindToSigned<Floats> di;
-  if constexpr (kLanes == 8) {
-    if (n <= 8) return hn::TableLookupLanes(hn::LoadU(d, table), hn::IndicesFromVec(d, hn::And(i, hn::Set(di, 7))));
-    if (n <= 16) {
-      const auto at = hn::IndicesFromVec(d, hn::And(i, hn::Set(di, 7)));
-      const auto is_low = hn::RebindMask(d, hn::Lt(i, hn::Set(di, 8)));
-      return hn::IfThenElse(is_low, hn::TableLookupLanes(hn::LoadU(d, table), at), hn::TableLookupLanes(hn::LoadU(d, table + 8), at));
+  if constexpr (kLanes >= 8) {
+    constexpr auto kWidth = static_cast<std::int32_t>(kLanes);
+    const auto at = hn::IndicesFromVec(d, hn::And(i, hn::Set(di, kWidth - 1)));
+    if (n <= kWidth) return hn::TableLookupLanes(hn::LoadU(d, table), at);
+    if (n <= 2 * kWidth) {
+      const auto is_low = hn::RebindMask(d, hn::Lt(i, hn::Set(di, kWidth)));
+      return hn::IfThenElse(is_low, hn::TableLookupLanes(hn::LoadU(d, table), at), hn::TableLookupLanes(hn::LoadU(d, table + kWidth), at));
     }
   }
   return hn::GatherIndex(d, table, i);

@@ -55,7 +55,7 @@ void scan_by_vectors(const Strip& strip, StripScan& scan, std::int32_t number, c
   const GroupOf group = group_of(groups, number);
   float* const lowest = scan.lowest_of(number);
   float* const next = scan.next_of(number);
-  const bool is_first = scan.scanned.size() == 1 && !is_tightened(strip);  // later, rows are in the cache
+  const bool is_first = number == scan.scanned.front() && !is_tightened(strip);  // later, rows are in the cache
   for (std::int64_t first = first_entry; first < n_entries; first += kQuad) {
     if (is_first)
       fetch_rows(strip, scan, static_cast<std::size_t>(first) + kRowsAhead, static_cast<std::size_t>(first) + kRowsAhead + kQuad);
@@ -146,24 +146,26 @@ void scan_by_unit(const Strip& strip, StripScan& scan, std::int32_t number, cons
   }
 }
 
-// By the matrix unit if there is one; it takes as long for a few rows as for all it could take, so these few go by vectors.
+// From first_entry on, or all by the matrix unit if there is one; it takes as long for a few rows as for all it could take, so these few go
+// by vectors.
 template <std::size_t kVectors>
-void scan_entries(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t n_entries) {
-  std::int64_t n_by_unit = 0;
+void scan_entries(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t first_entry,
+                  std::int64_t n_entries) {
   if (strip.groups->matrix_unit() != nullptr) {
     const std::int64_t rest = n_entries % kUnitRows;
-    n_by_unit = n_entries - (rest <= static_cast<std::int64_t>(kQuad) ? rest : 0);
-    scan_by_unit<kVectors>(strip, scan, number, entries, n_by_unit);
+    first_entry = n_entries - (rest <= static_cast<std::int64_t>(kQuad) ? rest : 0);
+    scan_by_unit<kVectors>(strip, scan, number, entries, first_entry);
   }
-  scan_by_vectors<kVectors>(strip, scan, number, entries, n_by_unit, n_entries);
+  scan_by_vectors<kVectors>(strip, scan, number, entries, first_entry, n_entries);
 }
 
-void scan_group(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t n_entries) {
+void scan_group(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t first_entry,
+                std::int64_t n_entries) {
   const bool is_narrow = strip.groups->n_centers() - number * kGroupWidth <= static_cast<std::int32_t>(kLanes);
   if (is_narrow)
-    scan_entries<1>(strip, scan, number, entries, n_entries);
+    scan_entries<1>(strip, scan, number, entries, first_entry, n_entries);
   else
-    scan_entries<static_cast<std::size_t>(kGroupWidth) / kLanes>(strip, scan, number, entries, n_entries);
+    scan_entries<static_cast<std::size_t>(kGroupWidth) / kLanes>(strip, scan, number, entries, first_entry, n_entries);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -12,7 +12,8 @@
 #include "host/group_bounds-inl.hpp"   // after foreach_target
 #include "host/group_entries-inl.hpp"  // after foreach_target
 #include "host/group_errors.hpp"
-#include "host/only_group-inl.hpp"  // after foreach_target
+#include "host/only_group-inl.hpp"     // after foreach_target
+#include "host/rows_in_lanes-inl.hpp"  // after foreach_target
 
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
@@ -103,6 +104,13 @@ void limit_two(const Strip& strip, StripScan& scan) {
   }
 }
 
+// Scans groups for all entries: in lanes, which share the rows once they are turned, and the few that fill no lanes as others.
+void scan_whole_groups(const Strip& strip, StripScan& scan, std::int64_t n_entries) {
+  const std::int64_t n_in_lanes = strip.groups->matrix_unit() != nullptr ? 0 : entries_in_lanes(strip, n_entries);
+  if (n_in_lanes > 0) scan_in_lanes(strip, scan, scan.whole, n_in_lanes);
+  for (const std::int32_t g : scan.whole) scan_group(strip, scan, g, nullptr, n_in_lanes, n_entries);
+}
+
 // Scans every group for the entries that need it, or for all where that costs little more. chooses: bounds say who needs which.
 void scan_groups(const Strip& strip, StripScan& scan, bool chooses) {
   const std::int64_t n_entries = static_cast<std::int64_t>(scan.doubtful.size());
@@ -110,6 +118,7 @@ void scan_groups(const Strip& strip, StripScan& scan, bool chooses) {
   const MatrixUnit* const unit = n_entries > static_cast<std::int64_t>(kQuad) ? strip.groups->matrix_unit() : nullptr;
   const ConfiguredUnit configured(unit, 2 * strip.groups->n_pairs());
   if (unit != nullptr) split_rows(strip, scan);
+  scan.whole.clear();
   for (std::int32_t g = 0; g < strip.groups->n_groups(); ++g) {
     if (chooses) find_needing(strip, scan, g);
     const std::int64_t n_needing = chooses ? static_cast<std::int64_t>(scan.needing.size()) : n_entries;
@@ -117,12 +126,13 @@ void scan_groups(const Strip& strip, StripScan& scan, bool chooses) {
     scan.scanned.push_back(g);
     scan.n_scans += n_needing;
     if (n_needing * 4 > n_entries * 3) {
-      scan_group(strip, scan, g, nullptr, n_entries);
+      scan.whole.push_back(g);
     } else {
       std::fill_n(scan.lowest_of(g), n_entries, CenterGroups::kNoScore);
-      scan_group(strip, scan, g, &scan.needing[0], n_needing);
+      scan_group(strip, scan, g, &scan.needing[0], 0, n_needing);
     }
   }
+  scan_whole_groups(strip, scan, n_entries);
 }
 
 // tightens: entries have bounds, which are made narrower where there are many groups to be excluded.

@@ -1,6 +1,6 @@
 // Which center is nearest, told from rows of 16 bits (center_groups.hpp has the arithmetic and its error): groups of centers are
-// scanned for those rows of a strip whose bounds (kmeans_bounds.hpp) leave a doubt, four rows by kGroupWidth centers at a time, or 16
-// where a matrix unit (matrix_unit.hpp) sums the products.
+// scanned for those rows of a strip whose bounds (kmeans_bounds.hpp) leave a doubt: rows in lanes where all of them need the same groups,
+// four rows by kGroupWidth centers at a time where they do not, or 16 where a matrix unit (matrix_unit.hpp) sums the products.
 // A label is certain when every other center's s_k is proven to be larger, by more than the chain of the definition may round;
 // the few rivals of the rows that stay ambiguous go through that chain.
 #pragma once
@@ -91,6 +91,7 @@ struct StripScan {
   std::vector<std::int32_t> own;      // group of the label, or -1
   StripList<std::int32_t> needing;    // scratch: entries that a group is scanned for
   std::vector<std::int32_t> scanned;  // groups
+  std::vector<std::int32_t> whole;    // scratch: those scanned for all entries
   std::int64_t n_scans = 0;           // entries by groups
 
   std::vector<float> length, unit, rho;  // of the row, of its whole numbers, of its results; center_groups.hpp

@@ -15,30 +15,11 @@
 #include "host/group_bounds-inl.hpp"
 #include "host/group_errors.hpp"
 #include "host/group_scan.hpp"
+#include "host/rows_in_lanes-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace coterie::nearest {
 namespace HWY_NAMESPACE {
-
-using Ints = hn::RebindToSigned<Floats>;
-
-constexpr std::int32_t kWordsAtOnce = 4;    // turned in registers, and multiplied without a jump
-constexpr std::size_t kRowVectors = 2;      // that share what is loaded of the centers
-constexpr std::int32_t kCentersAtOnce = 4;  // that share what is loaded of the rows; together, sums enough to hide their latency
-constexpr std::size_t kEntriesAtOnce = kRowVectors * kLanes;
-static_assert(kEntriesAtOnce <= static_cast<std::size_t>(kSlack));
-
-template <class T>
-using RowVectors = T[kRowVectors];
-
-// Rows as words, rows in lanes: y, or pairs of whole numbers. Zeros beyond the last one, to whole kWordsAtOnce.
-template <class D>
-struct TurnedRows {
-  HWY_ALIGN hn::TFromD<D> words[kMostWordsInLanes][kRowVectors][kLanes];
-};
-struct Measures {
-  hn::Vec<Floats> length, unit, rho;
-};
 
 // Lists the rows whose label does not stand.
 void find_doubtful_by_slack(const Strip& strip, StripScan& scan) {
@@ -58,59 +39,6 @@ void find_doubtful_by_slack(const Strip& strip, StripScan& scan) {
   }
   scan.doubtful.resize(n);
   scan.doubtful.end_with_zeros();
-}
-
-#if HWY_TARGET == HWY_SCALAR
-
-template <class D>
-HWY_INLINE void load_turned(D d, const hn::TFromD<D>* const* rows, std::int32_t word, hn::Vec<D> (&turned)[kWordsAtOnce]) {
-  for (std::int32_t i = 0; i < kWordsAtOnce; ++i) turned[i] = hn::Set(d, rows[0][word + i]);
-}
-
-HWY_INLINE hn::Vec<Ints> add_products(hn::Vec<Ints> row, std::int32_t center, hn::Vec<Ints> sum) {
-  const Ints d;
-  return hn::Add(sum, hn::Set(d, product_of(hn::GetLane(row), center)));
-}
-
-#else
-
-// Four words of every fourth row.
-template <class D>
-HWY_INLINE hn::Vec<D> load_quads(D d, const hn::TFromD<D>* const* rows, std::int32_t word) {
-  if constexpr (hn::MaxLanes(D{}) == 4) {
-    return hn::LoadU(d, rows[0] + word);
-  } else {
-    const hn::Half<D> half;
-    return hn::Combine(d, load_quads(half, rows + hn::MaxLanes(D{}) / 2, word), load_quads(half, rows, word));
-  }
-}
-
-// kWordsAtOnce words, from one on, of a vector of rows, rows in lanes.
-template <class D>
-HWY_INLINE void load_turned(D d, const hn::TFromD<D>* const* rows, std::int32_t word, hn::Vec<D> (&turned)[kWordsAtOnce]) {
-  const hn::Repartition<hwy::MakeWide<hn::TFromD<D> >, D> wide;
-  const auto a = load_quads(d, rows, word), b = load_quads(d, rows + 1, word), e = load_quads(d, rows + 2, word),
-             f = load_quads(d, rows + 3, word);
-  const auto ab_low = hn::BitCast(wide, hn::InterleaveLower(d, a, b)), ab_high = hn::BitCast(wide, hn::InterleaveUpper(d, a, b));
-  const auto ef_low = hn::BitCast(wide, hn::InterleaveLower(d, e, f)), ef_high = hn::BitCast(wide, hn::InterleaveUpper(d, e, f));
-  turned[0] = hn::BitCast(d, hn::InterleaveLower(wide, ab_low, ef_low));
-  turned[1] = hn::BitCast(d, hn::InterleaveUpper(wide, ab_low, ef_low));
-  turned[2] = hn::BitCast(d, hn::InterleaveLower(wide, ab_high, ef_high));
-  turned[3] = hn::BitCast(d, hn::InterleaveUpper(wide, ab_high, ef_high));
-}
-
-HWY_INLINE hn::Vec<Ints> add_products(hn::Vec<Ints> row, std::int32_t center, hn::Vec<Ints> sum) {
-  const Ints d;
-  const hn::Repartition<std::int16_t, Ints> d16;
-  auto odd = hn::Zero(d);
-  sum = hn::ReorderWidenMulAccumulate(d, hn::BitCast(d16, row), hn::BitCast(d16, hn::Set(d, center)), sum, odd);
-  return hn::RearrangeToOddPlusEven(sum, odd);
-}
-
-#endif
-
-HWY_INLINE hn::Vec<Floats> add_products(hn::Vec<Floats> row, float center, hn::Vec<Floats> sum) {
-  return hn::MulAdd(row, hn::Set(Floats(), center), sum);
 }
 
 // rho of rows of length 1 that are scanned as they are.
@@ -165,87 +93,10 @@ HWY_INLINE Measures load_entries(const Strip& strip, const StripScan& scan, std:
 }
 HWY_INLINE Measures load_entries(const Strip& strip, const StripScan& scan, std::size_t first, std::size_t v, TurnedRows<Ints>& to) {
   const Floats d;
-  const Ints di;
   const std::int32_t* const numbers = &scan.doubtful[first];
-  const std::int32_t n_pairs = strip.groups->n_pairs();
-  const std::int32_t* rows[kLanes];
-  for (std::size_t r = 0; r < kLanes; ++r) rows[r] = strip.pairs + std::int64_t{numbers[r]} * n_pairs;
-  for (std::int32_t pair = 0; pair < n_pairs; pair += kWordsAtOnce) {
-    hn::Vec<Ints> words[kWordsAtOnce];
-    load_turned(di, rows, pair, words);
-    for (std::int32_t i = 0; i < kWordsAtOnce; ++i) hn::Store(words[i], di, to.words[pair + i][v]);
-  }
+  turn_pairs(strip, numbers, v, to);
   const auto length = load_rows(strip.length, numbers);
   return {length, hn::Mul(length, hn::Set(d, kUnit)), rho_of(strip, length, load_rows(strip.lost, numbers))};
-}
-
-// Fetches the rows of entries that come later, a few lines whenever it is asked to: all at once, computing would wait for them.
-template <class T>
-class FetchAhead {
- public:
-  // rows: (n_rows, n_words); n_times: how often it is asked for kEntriesAtOnce of them.
-  HWY_INLINE FetchAhead(const T* rows, std::int32_t n_words, const StripScan& scan, std::int32_t n_times)
-      : rows_(rows), n_words_(n_words), scan_(scan) {
-    const auto n_lines = static_cast<std::int32_t>(kEntriesAtOnce) * ((n_words + kWordsOfLine - 1) / kWordsOfLine);
-    fetch(2 * n_lines);
-    n_at_once_ = (n_lines + n_times - 1) / n_times;
-  }
-  HWY_INLINE void fetch() { fetch(n_at_once_); }
-
- private:
-  HWY_INLINE void fetch(std::int32_t n_lines) {
-    for (; n_lines > 0 && entry_ < scan_.doubtful.size(); --n_lines) {
-      __builtin_prefetch(rows_ + std::int64_t{scan_.doubtful[entry_]} * n_words_ + word_);
-      word_ += kWordsOfLine;
-      if (word_ < n_words_) continue;
-      word_ = 0;
-      ++entry_;
-    }
-  }
-
-  const T* rows_;
-  std::int32_t n_words_;
-  const StripScan& scan_;
-  std::size_t entry_ = 0;
-  std::int32_t word_ = 0, n_at_once_ = 0;
-};
-
-HWY_INLINE hn::Vec<Floats> result_with(const CenterGroups& groups, std::int32_t k, hn::Vec<Floats> product, const Measures& row) {
-  const Floats d;
-  return hn::Sub(hn::NegMulAdd(row.rho, hn::Set(d, groups.length()[k]), hn::Set(d, groups.half_square()[k])), product);
-}
-HWY_INLINE hn::Vec<Floats> result_with(const CenterGroups& groups, std::int32_t k, hn::Vec<Ints> product, const Measures& row) {
-  const Floats d;
-  return result_of(product, row.unit, row.rho, hn::Set(d, groups.step()[k]), hn::Set(d, groups.length()[k]),
-                   hn::Set(d, groups.half_square()[k]));
-}
-
-// The two lowest results of the rows, with the place of their centers in the lowest bits. centers: (n_words, kGroupWidth)
-template <class D>
-HWY_INLINE void find_two(const CenterGroups& groups, const hn::TFromD<D>* centers, std::int32_t n_words, const TurnedRows<D>& rows,
-                         const RowVectors<Measures>& measures, FetchAhead<hn::TFromD<D> >& ahead,
-                         RowVectors<LowestTwo<hn::Vec<Floats> > >& two) {
-  const Floats d;
-  const Ints di;
-  for (auto& of_rows : two) of_rows.lowest = of_rows.next = hn::Set(d, CenterGroups::kNoScore);
-  auto place = hn::Zero(di);
-  for (std::int32_t k = 0; k < groups.n_centers(); k += kCentersAtOnce) {
-    RowVectors<hn::Vec<D> > product[kCentersAtOnce];
-    for (auto& of_center : product)
-      for (auto& of_rows : of_center) of_rows = hn::Zero(D());
-    const hn::TFromD<D>* cells = centers + k;
-    for (std::int32_t first = 0; first < n_words; first += kWordsAtOnce) {
-      ahead.fetch();
-      for (std::int32_t word = first; word < first + kWordsAtOnce; ++word, cells += kGroupWidth) {
-        RowVectors<hn::Vec<D> > of_rows;
-        for (std::size_t v = 0; v < kRowVectors; ++v) of_rows[v] = hn::Load(D(), rows.words[word][v]);
-        for (std::int32_t i = 0; i < kCentersAtOnce; ++i)
-          for (std::size_t v = 0; v < kRowVectors; ++v) product[i][v] = add_products(of_rows[v], cells[i], product[i][v]);
-      }
-    }
-    for (std::int32_t i = 0; i < kCentersAtOnce; ++i, place = hn::Add(place, hn::Set(di, 1)))
-      for (std::size_t v = 0; v < kRowVectors; ++v) two[v].offer(placed(result_with(groups, k + i, product[i][v], measures[v]), place));
-  }
 }
 
 // How far apart two distances are, at least, from bounds of their squares: a - b = (a^2 - b^2) / (a + b), and b is at most a. Quotients and
@@ -289,8 +140,8 @@ HWY_INLINE void settle(const Strip& strip, StripScan& scan, std::size_t first, c
 template <class D>
 void scan_only_group(const Strip& strip, StripScan& scan, const hn::TFromD<D>* rows, std::int32_t n_words, const hn::TFromD<D>* centers) {
   const std::size_t n_entries = scan.doubtful.size();
-  const std::int32_t n_centers = strip.groups->n_centers(), words_at_once = (n_words + kWordsAtOnce - 1) / kWordsAtOnce;
-  FetchAhead ahead(rows, n_words, scan, words_at_once * ((n_centers + kCentersAtOnce - 1) / kCentersAtOnce));
+  const std::int32_t n_centers = strip.groups->n_centers();
+  FetchAhead ahead(rows, n_words, scan, asks_of_group(n_words, n_centers));
   TurnedRows<D> turned;
   std::fill_n(turned.words[n_words / kWordsAtOnce * kWordsAtOnce][0], n_words % kWordsAtOnce != 0 ? kWordsAtOnce * kEntriesAtOnce : 0,
               hn::TFromD<D>{});
@@ -298,7 +149,8 @@ void scan_only_group(const Strip& strip, StripScan& scan, const hn::TFromD<D>* r
     RowVectors<Measures> measures;
     RowVectors<LowestTwo<hn::Vec<Floats> > > two;
     for (std::size_t v = 0; v < kRowVectors; ++v) measures[v] = load_entries(strip, scan, first + v * kLanes, v, turned);
-    find_two(*strip.groups, centers, n_words, turned, measures, ahead, two);
+    ahead.allow_more();
+    find_two(*strip.groups, 0, n_centers, centers, n_words, turned, measures, ahead, two);
     for (std::size_t v = 0; v < kRowVectors && first + v * kLanes < n_entries; ++v)
       settle(strip, scan, first + v * kLanes, two[v], measures[v]);
   }
