@@ -5,10 +5,8 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <limits>
-#include <span>
 
 #include "host/elementary.hpp"
 #include "host/tile.hpp"
@@ -52,23 +50,6 @@ constexpr double most_steps(double step) { return static_cast<double>(static_cas
 constexpr float on_grid(double value, double step, double steps_per_unit, double most) {
   const double steps = round_to_even(std::clamp(value * steps_per_unit, -most, most));
   return static_cast<float>(steps * step);
-}
-
-// Calls f(i, row, strip) for every listed raw column columns[i] and every strip of rows [first, last) of the tile; row
-// counts from the tile's first, strip holds the raw cells as doubles and may be overwritten.
-template <class F>
-void for_each_strip(const Tile& tile, std::int64_t first, std::int64_t last, std::span<const std::int32_t> columns, F&& f) {
-  std::array<double, kStripRows> strip;
-  visit_cells(tile, [&](const auto* cells) {  // (n_rows, n_columns)
-    for (std::int64_t row = first; row < last; row += kStripRows) {
-      const std::int64_t rows = std::min(kStripRows, last - row);
-      for (std::size_t i = 0; i < columns.size(); ++i) {
-        const auto* cell = cells + row * tile.n_columns + columns[i];
-        for (std::int64_t r = 0; r < rows; ++r) strip[static_cast<std::size_t>(r)] = cell[r * tile.n_columns];
-        f(i, row, std::span<double>(strip.data(), static_cast<std::size_t>(rows)));
-      }
-    }
-  });
 }
 
 }  // namespace coterie

@@ -53,10 +53,12 @@ class MomentsPass {
     n_rows_ += tile.n_rows;
     for_each_block(context_, tile.n_rows, [&](std::int64_t first, std::int64_t last, std::size_t worker) {
       std::vector<Sums>& sums = sums_.of(worker);
-      for_each_strip(tile, first, last, sources_, [&](std::size_t i, std::int64_t, std::span<double> strip) {
-        const StepSums of_strip = sum_steps(columns_[i], points_[i], strip);
-        sums[i].steps += of_strip.steps;
-        sums[i].squares += of_strip.squares;
+      for_each_strips(tile, first, last, sources_, [&](std::size_t i, std::int64_t, std::span<const std::span<double>> strips) {
+        for (std::size_t k = 0; k < strips.size(); ++k) {
+          const StepSums of_strip = sum_steps(columns_[i + k], points_[i + k], strips[k]);
+          sums[i + k].steps += of_strip.steps;
+          sums[i + k].squares += of_strip.squares;
+        }
       });
     });
   }

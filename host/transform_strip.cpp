@@ -10,9 +10,53 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "host/transpose-inl.hpp"  // after foreach_target
+
 HWY_BEFORE_NAMESPACE();
 namespace coterie {
 namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET != HWY_SCALAR
+
+constexpr std::int64_t kRowsAtOnce = 4;
+static_assert(kStripsAtOnce == 4);
+
+HWY_INLINE void store_doubles(Quad cells, double* to) {
+#if HWY_CAP_GE256
+  const hn::FixedTag<double, 4> d;
+  hn::StoreU(hn::PromoteTo(d, cells), d, to);
+#else
+  const hn::FixedTag<double, 2> d;
+  const hn::FixedTag<float, 2> half;
+  hn::StoreU(hn::PromoteTo(d, hn::LowerHalf(half, cells)), d, to);
+  hn::StoreU(hn::PromoteTo(d, hn::UpperHalf(half, cells)), d, to + 2);
+#endif
+}
+
+// Whole fours of rows, of kStripsAtOnce columns; return how many rows.
+std::int64_t gather_fours(const float* cells, std::int64_t stride, std::int64_t n_rows, double* strips) {
+  std::int64_t row = 0;
+  for (; row + kRowsAtOnce <= n_rows; row += kRowsAtOnce)
+    transpose_4x4(cells + row * stride, static_cast<std::size_t>(stride),
+                  [&](int k, Quad column) HWY_ATTR { store_doubles(column, strips + k * kStripRows + row); });
+  return row;
+}
+std::int64_t scatter_fours(const float* strips, std::int64_t n_rows, std::int64_t stride, float* cells) {
+  const hn::FixedTag<float, 4> d;
+  std::int64_t row = 0;
+  for (; row + kRowsAtOnce <= n_rows; row += kRowsAtOnce)
+    transpose_4x4(strips + row, kStripRows, [&](int r, Quad of_row) HWY_ATTR { hn::StoreU(of_row, d, cells + (row + r) * stride); });
+  return row;
+}
+
+#else
+
+std::int64_t gather_fours(const float*, std::int64_t, std::int64_t, double*) { return 0; }
+std::int64_t scatter_fours(const float*, std::int64_t, std::int64_t, float*) { return 0; }
+
+#endif
 
 // Plain loops, which the compiler turns into vectors of each instruction set. `column` by value: the strip cannot alias it.
 void prepare(const ColumnTransform column, std::span<double> strip) {
@@ -25,22 +69,19 @@ void prepare(const ColumnTransform column, std::span<double> strip) {
   for (double& x : strip) x = log1p(x);
 }
 
-bool transform(const ColumnTransform column, bool keep_missing, std::span<double> strip, float* out, std::int64_t stride) {
+bool transform(const ColumnTransform column, bool keep_missing, std::span<double> strip, float* out) {
   const double most = most_steps(column.step), steps_per_unit = 1 / column.step;  // exact: powers of two
   const bool keeps = keep_missing && !column.answered;
   const double of_missing = stand_in(column);
   std::int64_t unusable = 0;
   for (const double x : strip) unusable += is_unusable(x, of_missing) ? 1 : 0;
-  std::array<float, kStripRows> values, missing;  // NaN for missing cells, to be added to the values that stand in for them
+  std::array<float, kStripRows> missing;  // NaN for missing cells, to be added to the values that stand in for them
   for (std::size_t i = 0; keeps && i < strip.size(); ++i) missing[i] = is_known(strip[i]) ? 0.0f : std::numeric_limits<float>::quiet_NaN();
   prepare(column, strip);
-  for (std::size_t i = 0; i < strip.size(); ++i) values[i] = on_grid(clustering_value(column, strip[i]), column.step, steps_per_unit, most);
-  for (std::size_t i = 0; keeps && i < strip.size(); ++i) values[i] += missing[i];
-  for (std::size_t i = 0; i < strip.size(); ++i) out[static_cast<std::int64_t>(i) * stride] = values[i];
+  for (std::size_t i = 0; i < strip.size(); ++i) out[i] = on_grid(clustering_value(column, strip[i]), column.step, steps_per_unit, most);
+  for (std::size_t i = 0; keeps && i < strip.size(); ++i) out[i] += missing[i];
   return unusable == 0;
 }
-
-namespace hn = hwy::HWY_NAMESPACE;
 
 // An integer is high * 2^19 + low, both below 2^20: the products of 256 of them add up below 2^53, where doubles are exact in any order.
 template <class D>
@@ -99,11 +140,43 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace coterie {
 
+HWY_EXPORT(gather_fours);
+HWY_EXPORT(scatter_fours);
 HWY_EXPORT(transform);
 HWY_EXPORT(add_steps);
 
-bool transform_strip(const ColumnTransform& column, bool keep_missing, std::span<double> strip, float* out, std::int64_t stride) {
-  return HWY_DYNAMIC_DISPATCH(transform)(column, keep_missing, strip, out, stride);
+namespace {
+
+template <class T>
+void gather_rest(const T* cells, std::int64_t stride, std::int64_t first, std::int64_t n_rows, std::size_t n_columns,
+                 Strips<double>& strips) {
+  for (std::size_t k = 0; k < n_columns; ++k)
+    for (std::int64_t row = first; row < n_rows; ++row)
+      strips[k * kStripRows + static_cast<std::size_t>(row)] = cells[row * stride + static_cast<std::int64_t>(k)];
+}
+
+}  // namespace
+
+void gather_strips(const float* cells, std::int64_t stride, std::int64_t n_rows, std::size_t n_columns, Strips<double>& strips) {
+  const bool is_whole = n_columns == kStripsAtOnce;
+  const std::int64_t n_done = is_whole ? HWY_DYNAMIC_DISPATCH(gather_fours)(cells, stride, n_rows, strips.data()) : 0;
+  gather_rest(cells, stride, n_done, n_rows, n_columns, strips);
+}
+
+void gather_strips(const double* cells, std::int64_t stride, std::int64_t n_rows, std::size_t n_columns, Strips<double>& strips) {
+  gather_rest(cells, stride, 0, n_rows, n_columns, strips);
+}
+
+void scatter_strips(const Strips<float>& strips, std::size_t n_columns, std::int64_t n_rows, std::int64_t stride, float* cells) {
+  const bool is_whole = n_columns == kStripsAtOnce;
+  const std::int64_t n_done = is_whole ? HWY_DYNAMIC_DISPATCH(scatter_fours)(strips.data(), n_rows, stride, cells) : 0;
+  for (std::size_t k = 0; k < n_columns; ++k)
+    for (std::int64_t row = n_done; row < n_rows; ++row)
+      cells[row * stride + static_cast<std::int64_t>(k)] = strips[k * kStripRows + static_cast<std::size_t>(row)];
+}
+
+bool transform_strip(const ColumnTransform& column, bool keep_missing, std::span<double> strip, float* out) {
+  return HWY_DYNAMIC_DISPATCH(transform)(column, keep_missing, strip, out);
 }
 
 StepSums sum_steps(const ColumnTransform& column, const FixedPoint& point, std::span<double> strip) {

@@ -87,10 +87,15 @@ class TransformedSource final : public TileSource {
   void transform_rows(const Tile& tile, std::int64_t first, std::int64_t last, float* out) {
     std::atomic<bool> refused = false;
     for_each_block(context_, last - first, [&](std::int64_t from, std::int64_t to, std::size_t) {
-      for_each_strip(tile, first + from, first + to, sources_, [&](std::size_t j, std::int64_t row, std::span<double> strip) {
-        float* const values = out + (row - first) * n_columns() + static_cast<std::int64_t>(j);
-        if (!transform_strip(transform_.columns[j], transform_.keep_missing, strip, values, n_columns())) refused = true;
-      });
+      Strips<float> values;
+      for_each_strips(
+          tile, first + from, first + to, sources_, [&](std::size_t j, std::int64_t row, std::span<const std::span<double>> strips) {
+            for (std::size_t k = 0; k < strips.size(); ++k)
+              if (!transform_strip(transform_.columns[j + k], transform_.keep_missing, strips[k], values.data() + k * kStripRows))
+                refused = true;
+            scatter_strips(values, strips.size(), std::ssize(strips[0]), n_columns(),
+                           out + (row - first) * n_columns() + static_cast<std::int64_t>(j));
+          });
     });
     if (refused) refuse_first(tile, first, last);
   }
