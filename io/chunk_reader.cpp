@@ -60,7 +60,9 @@ std::unique_ptr<ChunkReader> ChunkReader::make(Context& context, const hdf5::Dat
   const std::int64_t carry = plan.chunk_rows * plan.n_columns * 8;  // as float64 at most
   const auto decoder = static_cast<std::int64_t>(ChunkDecoder::memory_bytes(static_cast<std::size_t>(plan.chunk_bytes)));
   Reservation memory;
-  if (!context.memory().try_reserve(carry + context.threads() * (largest_stored(plan.chunk_bytes) + decoder), memory)) return nullptr;
+  if (!context.memory().try_reserve(
+          carry + largest_stored(plan.chunk_bytes) + context.threads() * (largest_stored(plan.chunk_bytes) + decoder), memory))
+    return nullptr;
   return std::unique_ptr<ChunkReader>(new ChunkReader(context, dataset, std::move(plan), std::move(memory)));
 }
 
@@ -87,6 +89,16 @@ void ChunkReader::read(std::int64_t first_row, std::int64_t n_rows, T* cells) {
   });
   carry_row_ = end_row;
   carry_end_ = std::min(end_chunk_row * plan_.chunk_rows, plan_.n_rows);
+}
+
+void ChunkReader::prefetch(std::int64_t first_row, std::int64_t n_rows, const std::atomic<bool>& given_up) {
+  const std::int64_t first_chunk_row = (first_row + plan_.chunk_rows - 1) / plan_.chunk_rows;  // the one before was read with its first row
+  try {
+    for (std::int64_t row = first_chunk_row * plan_.chunk_rows; row < first_row + n_rows; row += plan_.chunk_rows)
+      for (std::int64_t across = 0; across < plan_.chunks_across && !given_up; ++across)
+        fetch(row, across * plan_.chunk_columns, prefetcher_);
+  } catch (const Error&) {  // of a damaged file
+  }
 }
 
 // Copies what the carry holds of the range, from its first row on; returns the number of rows.

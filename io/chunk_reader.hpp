@@ -2,6 +2,8 @@
 // the library's lock is free and decodes it while others fetch.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,6 +27,12 @@ class ChunkReader {
   // rows of a damaged chunk. Ranges that follow each other decode each chunk once.
   template <class T>
   void read(std::int64_t first_row, std::int64_t n_rows, T* cells);
+
+  bool inflates() const { return std::ranges::find(plan_.filters, H5Z_FILTER_DEFLATE) != plan_.filters.end(); }
+
+  // Makes the system hold what the file stores of the chunks that begin in these rows, so that read() does not wait for the disk. May run
+  // beside it, on one thread. What cannot be read is left to read() to tell; nothing more is read after `given_up`.
+  void prefetch(std::int64_t first_row, std::int64_t n_rows, const std::atomic<bool>& given_up);
 
  private:
   struct Plan {  // how the dataset lies in chunks
@@ -66,7 +74,8 @@ class ChunkReader {
   const hdf5::Dataset& dataset_;
   Plan plan_;
   Reservation memory_;
-  std::vector<Worker> workers_;   // (threads)
+  std::vector<Worker> workers_;  // (threads)
+  Worker prefetcher_;
   std::vector<std::byte> carry_;  // decoded rows [carry_row_, carry_end_) beyond the last range
   std::int64_t carry_row_ = 0, carry_end_ = 0;
 };

@@ -45,6 +45,9 @@ class MatrixReader {
   void read(std::int64_t first_row, std::int64_t n_rows, float* cells);
   void read(std::int64_t first_row, std::int64_t n_rows, double* cells);
 
+  // Chunks that read() inflates on all threads; nullptr: it waits for the file most of the time.
+  ChunkReader* inflated_chunks() { return chunks_ && chunks_->inflates() ? chunks_.get() : nullptr; }
+
  private:
   template <class T>
   void read_as(std::int64_t first_row, std::int64_t n_rows, T* cells);

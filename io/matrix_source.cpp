@@ -48,7 +48,7 @@ void MatrixSource::allocate(std::int64_t tile_rows) {
     buffers_[0] = make_buffer(n_rows());
     return;
   }
-  const int n_buffers = tile_rows_ < n_rows() ? 2 : 1;
+  const int n_buffers = tile_rows_ < n_rows() && reader_.inflated_chunks() == nullptr ? 2 : 1;
   const std::int64_t buffer_rows = std::min(tile_rows_, n_rows());
   memory_ = context_.memory().reserve("the tiles that are read ahead", n_buffers * buffer_rows * row_bytes);
   for (int i = 0; i < n_buffers; ++i) buffers_[i] = make_buffer(buffer_rows);
@@ -73,33 +73,50 @@ const Tile* MatrixSource::next() {
     reader_.file().check_unchanged();
     return nullptr;
   }
-  if (!pending_.valid()) read_ahead();
+  const bool inflates = reader_.inflated_chunks() != nullptr;
+  const std::int64_t n_rows = rows_at(next_row_);
+  if (!inflates && !pending_.valid()) read_ahead(next_row_);
   if (pending_.valid()) pending_.get();
-  tile_ = {.x = is_wide() ? nullptr : buffer().x.get() + first_cell(),
-           .wide = is_wide() ? buffer().wide.get() + first_cell() : nullptr,
+  if (inflates) {
+    read_ahead(next_row_ + n_rows);
+    if (!is_kept(next_row_)) read(next_row_);
+  }
+  tile_ = {.x = is_wide() ? nullptr : buffer().x.get() + cell_of(next_row_),
+           .wide = is_wide() ? buffer().wide.get() + cell_of(next_row_) : nullptr,
            .first_row = next_row_,
-           .n_rows = static_cast<std::int32_t>(rows_at(next_row_)),
+           .n_rows = static_cast<std::int32_t>(n_rows),
            .n_columns = n_columns()};
-  next_row_ += tile_.n_rows;
+  next_row_ += n_rows;
   kept_end_ = std::max(kept_end_, next_row_);
-  filling_ = 1 - filling_;
-  if (next_row_ < end_row_) read_ahead();
+  if (!inflates) {
+    filling_ = 1 - filling_;
+    read_ahead(next_row_);
+  }
   return &tile_;
 }
 
-void MatrixSource::read_ahead() {
-  if (keeps_rows_ && next_row_ < kept_end_) return;
-  pending_ = std::async(std::launch::async, [this, row = next_row_, to = &buffer(), cell = first_cell()] {
-    if (is_wide())
-      reader_.read(row, rows_at(row), to->wide.get() + cell);
+void MatrixSource::read(std::int64_t row) {
+  if (is_wide())
+    reader_.read(row, rows_at(row), buffer().wide.get() + cell_of(row));
+  else
+    reader_.read(row, rows_at(row), buffer().x.get() + cell_of(row));
+}
+
+void MatrixSource::read_ahead(std::int64_t row) {
+  if (row >= end_row_ || is_kept(row)) return;
+  pending_ = std::async(std::launch::async, [this, row] {
+    if (ChunkReader* const chunks = reader_.inflated_chunks())
+      chunks->prefetch(row, rows_at(row), given_up_);
     else
-      reader_.read(row, rows_at(row), to->x.get() + cell);
+      read(row);
   });
 }
 
 void MatrixSource::wait() noexcept {
+  given_up_ = true;
   if (pending_.valid()) pending_.wait();
   pending_ = {};
+  given_up_ = false;
 }
 
 }  // namespace coterie::io

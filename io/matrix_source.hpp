@@ -1,7 +1,9 @@
-// Raw tiles of a matrix, read ahead by one thread: while one tile is being worked on, the next one is read. Rows that have to be decoded
-// are kept where they take no more than an eighth of the memory that is left: later sweeps find them there.
+// Raw tiles of a matrix, read ahead by one thread: while one tile is being worked on, the next one is read; or, where chunks have to be
+// inflated, which keeps all threads busy, what the file stores of it. Rows that come from chunks are kept where they take no more than an
+// eighth of the memory that is left: later sweeps find them there.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <future>
 #include <vector>
@@ -36,9 +38,11 @@ class MatrixSource final : public TileSource {
   void allocate(std::int64_t tile_rows);
   Buffer make_buffer(std::int64_t n_rows) const;
   std::int64_t rows_at(std::int64_t row) const { return std::min(tile_rows_, end_row_ - row); }
-  Buffer& buffer() { return buffers_[keeps_rows_ ? 0 : filling_]; }                                     // of the tile of next_row_
-  std::int64_t first_cell() const { return keeps_rows_ ? (next_row_ - first_row_) * n_columns() : 0; }  // of that tile there
-  void read_ahead();  // starts to read the tile of next_row_, unless it is kept
+  Buffer& buffer() { return buffers_[keeps_rows_ ? 0 : filling_]; }                                            // of the next tile
+  std::int64_t cell_of(std::int64_t row) const { return keeps_rows_ ? (row - first_row_) * n_columns() : 0; }  // of its first row there
+  bool is_kept(std::int64_t row) const { return keeps_rows_ && row < kept_end_; }
+  void read(std::int64_t row);        // the tile of this row, to the buffer of the next one
+  void read_ahead(std::int64_t row);  // starts to read that tile, or what is stored of it, unless it is kept
   void wait() noexcept;
 
   Context& context_;
@@ -48,10 +52,11 @@ class MatrixSource final : public TileSource {
   Reservation memory_;
   bool keeps_rows_ = false;
   std::int64_t kept_end_ = 0;  // where those end that were read
-  Buffer buffers_[2];          // the first one alone where rows are kept
+  Buffer buffers_[2];          // the first one alone where rows are kept, or inflated when their tile is asked for
   int filling_ = 0;            // the buffer of the next tile
-  std::int64_t next_row_ = 0;  // first row of the next tile, which `pending_` reads
-  std::future<void> pending_;
+  std::int64_t next_row_ = 0;  // first row of the next tile
+  std::atomic<bool> given_up_ = false;
+  std::future<void> pending_;  // reads ahead
   Tile tile_;
 };
 
