@@ -82,11 +82,16 @@ void ChunkReader::read(std::int64_t first_row, std::int64_t n_rows, T* cells) {
   carry_row_ = carry_end_ = 0;  // nothing, should a chunk be damaged
   const Target<T> target{row, end_row, cells + (row - first_row) * plan_.n_columns, reinterpret_cast<T*>(carry_.data())};
   const std::int64_t chunk_row = row / plan_.chunk_rows, end_chunk_row = (end_row - 1) / plan_.chunk_rows + 1;
-  context_.parallel_for((end_chunk_row - chunk_row) * plan_.chunks_across, [&](std::int64_t i, int thread) {
+  const std::int64_t n_chunks = (end_chunk_row - chunk_row) * plan_.chunks_across;
+  const auto read_chunk = [&](std::int64_t i, int thread) {
     Worker& worker = workers_[static_cast<std::size_t>(thread)];
     const std::int64_t down = chunk_row + i / plan_.chunks_across, across = i % plan_.chunks_across;
     decode(fetch(down * plan_.chunk_rows, across * plan_.chunk_columns, worker), worker, target);
-  });
+  };
+  if (inflates())
+    context_.parallel_for(n_chunks, read_chunk);
+  else  // one thread copies faster than disks read; more would wait for the library's lock where others could compute
+    for (std::int64_t i = 0; i < n_chunks; ++i) read_chunk(i, 0);
   carry_row_ = end_row;
   carry_end_ = std::min(end_chunk_row * plan_.chunk_rows, plan_.n_rows);
 }

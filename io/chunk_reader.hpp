@@ -1,5 +1,5 @@
-// Rows of a chunked matrix or column, as they are or stored with gzip, shuffle and fletcher32: every thread takes a chunk, fetches it when
-// the library's lock is free and decodes it while others fetch.
+// Rows of a chunked matrix or column, as they are or stored with gzip, shuffle and fletcher32. Where chunks have to be inflated, every
+// thread takes one, fetches it when the library's lock is free and decodes it while others fetch.
 #pragma once
 
 #include <algorithm>

@@ -2,8 +2,8 @@
 //
 // Cells come as float32 when that holds every value of the element type (float16, float32, 8- and 16-bit integers, bool), else
 // as float64; 64-bit integers beyond 2^53 are refused. Contiguous data are read without HDF5, which halves the time from
-// the page cache; chunks without filters or with common ones are read and decoded on all threads (chunk_reader.hpp); everything else
-// goes through H5Dread.
+// the page cache; chunks without filters or with common ones are decoded without it (chunk_reader.hpp); everything else goes
+// through H5Dread.
 #pragma once
 
 #include <cstdint>
