@@ -1,6 +1,6 @@
 // The lanes of a mask, one behind the other, for the instruction set of the including file. Included once per instruction set by
-// files that hwy/foreach_target.h compiles over and over. Compress of Highway 1.0 copies its table at every call where it has one, and its
-// CompressStore is an instruction that AMD's processors take over a hundred cycles for.
+// files that hwy/foreach_target.h compiles over and over. Compress of Highway 1.0 copies its table at every call where it has one, that is
+// without AVX-512; with it, CompressStore would be microcoded on AMD's Zen 4.
 #if defined(COTERIE_HOST_CHOSEN_LANES_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef COTERIE_HOST_CHOSEN_LANES_INL_HPP
 #undef COTERIE_HOST_CHOSEN_LANES_INL_HPP

@@ -79,8 +79,7 @@ HWY_INLINE void add_to(const T* from, std::int64_t n, double* to) {
 }
 
 // The rows of positive weight: scratch.places and scratch.weight, rounded up to kUnroll with the first row at weight zero.
-// Returns how many. Lane by lane from a bit mask: most vectors of a component hold no row or a few, and hn::Compress copies its
-// table to the stack where the instruction set has none.
+// Returns how many. Most vectors of a component hold no row or a few.
 template <class T>
 std::int64_t choose_rows(const Stretch<T>& stretch, const T* weight, Scratch<T>& scratch) {
   const hn::ScalableTag<T> d;

@@ -146,8 +146,8 @@ void scan_by_unit(const Strip& strip, StripScan& scan, std::int32_t number, cons
   }
 }
 
-// From first_entry on, or all by the matrix unit if there is one; it takes as long for a few rows as for all it could take, so these few go
-// by vectors.
+// Entries from first_entry on; all of them by the matrix unit if there is one, but for a few: it takes as long for these as for all it
+// could take at once.
 template <std::size_t kVectors>
 void scan_entries(const Strip& strip, StripScan& scan, std::int32_t number, const std::int32_t* entries, std::int64_t first_entry,
                   std::int64_t n_entries) {
