@@ -8,14 +8,15 @@
 #include <fstream>
 
 #include "host/error.hpp"
+#include "tests/support/scratch_folder.hpp"
 #include "tools/config.hpp"
 #include "tools/fit_plan.hpp"
 
 namespace coterie::tools {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 TEST(ParseNumber, TakesTheWholeTextOrNothing) {
   EXPECT_EQ(parse_number<std::int32_t>("8", "--k", 1, 100), 8);
@@ -66,7 +67,8 @@ struct Program {
     root.parse("cluster --config " + config + " " + arguments);
   }
 
-  const std::string config = testing::TempDir() + "options_test.toml";
+  const testing::ScratchFolder folder;  // of this program alone: tests run side by side
+  const std::string config = folder / "config.toml";
 
   CLI::App root;
   CLI::App* verb;
@@ -122,8 +124,8 @@ TEST(CheckGiven, EmptyTextIsNotTakenForAnOptionThatWasNotGiven) {
 TEST(CheckGiven, OutputIsNotTheConfigFile) {
   for (const std::string option : {"--output", "--csv"}) {
     Program same, other;
-    same.parse("[cluster]\nn-init = 3\n", option + " " + testing::TempDir() + "./options_test.toml");
-    other.parse("[cluster]\nn-init = 3\n", option + " " + testing::TempDir() + "no_options_test.toml");
+    same.parse("[cluster]\nn-init = 3\n", option + " " + (same.folder / "./config.toml").string());
+    other.parse("[cluster]\nn-init = 3\n", option + " " + (other.folder / "no_config.toml").string());
     EXPECT_THROW(check_given(same.root, *same.verb), ArgumentError) << option;
     EXPECT_NO_THROW(check_given(other.root, *other.verb)) << option;
   }
@@ -138,8 +140,8 @@ TEST(Config, ErrorsNameTheLine) {
     }
     return "no error";
   };
-  EXPECT_THAT(message("[cluster]\n\nn-inti = 3\n"), testing::AllOf(HasSubstr("line 3"), HasSubstr("Did you mean n-init?")));
-  EXPECT_THAT(message("[clutser]\nn-init = 3\n"), testing::AllOf(HasSubstr("line 1"), HasSubstr("Did you mean cluster?")));
+  EXPECT_THAT(message("[cluster]\n\nn-inti = 3\n"), ::testing::AllOf(HasSubstr("line 3"), HasSubstr("Did you mean n-init?")));
+  EXPECT_THAT(message("[clutser]\nn-init = 3\n"), ::testing::AllOf(HasSubstr("line 1"), HasSubstr("Did you mean cluster?")));
   EXPECT_THAT(message("[cluster]\nn-init = \n"), HasSubstr("line 2"));
   EXPECT_THAT(message("[cluster]\nn-init = 3\nn-init = 4\n"), HasSubstr("line 3"));
   EXPECT_THAT(message("[cluster]\nn-init = 0\n"), HasSubstr("expected a whole number from 1"));
