@@ -65,7 +65,7 @@ HWY_INLINE void turn_rows(RowOf&& row_of, const T* mean, std::size_t n_columns, 
       if (j + column < n_columns) hn::StoreU(cell, d, cells + (j + column) * stride);
     };
     if constexpr (sizeof(T) == sizeof(float)) {
-      coterie::HWY_NAMESPACE::transpose_quads(load(0), load(1), load(2), load(3), store);
+      coterie::HWY_NAMESPACE::transpose_quads(d, load(0), load(1), load(2), load(3), store);
     } else {
       const auto first = load(0), second = load(1);
       store(0, hn::InterleaveLower(d, first, second));

@@ -118,8 +118,8 @@ HWY_INLINE std::int32_t product_sum(const std::int32_t* row, const std::int32_t*
 
 #else
 
-using Quads = hn::FixedTag<float, 4>;
 using coterie::HWY_NAMESPACE::Quad;
+using coterie::HWY_NAMESPACE::Quads;
 using coterie::HWY_NAMESPACE::transpose_quads;
 
 // The two lowest of every fourth lane.
@@ -184,8 +184,8 @@ HWY_INLINE void find_two(const GroupOf& group, const float (&unit)[kQuad], const
     two[r] = fold(d, of_row);
   }
   LowestTwo<Quad> lane[kQuad];
-  transpose_quads(two[0].lowest, two[1].lowest, two[2].lowest, two[3].lowest, [&](int i, Quad v) HWY_ATTR { lane[i].lowest = v; });
-  transpose_quads(two[0].next, two[1].next, two[2].next, two[3].next, [&](int i, Quad v) HWY_ATTR { lane[i].next = v; });
+  transpose_quads(Quads(), two[0].lowest, two[1].lowest, two[2].lowest, two[3].lowest, [&](int i, Quad v) HWY_ATTR { lane[i].lowest = v; });
+  transpose_quads(Quads(), two[0].next, two[1].next, two[2].next, two[3].next, [&](int i, Quad v) HWY_ATTR { lane[i].next = v; });
   lane[0].merge(lane[1]);
   lane[2].merge(lane[3]);
   lane[0].merge(lane[2]);

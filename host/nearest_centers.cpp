@@ -105,7 +105,7 @@ HWY_INLINE void fill_panel(const float* x, std::span<const std::int32_t> rows, s
   for (; width % 4 == 0 && std::ssize(rows) == width && turned + 4 <= n_columns; turned += 4)
     for (std::int64_t r = 0; r < width; r += 4) {
       const auto load = [&](std::int64_t i) HWY_ATTR { return hn::LoadU(d, row_of(r + i) + turned); };
-      coterie::HWY_NAMESPACE::transpose_quads(load(0), load(1), load(2), load(3), [&](int column, auto cells) HWY_ATTR {
+      coterie::HWY_NAMESPACE::transpose_quads(d, load(0), load(1), load(2), load(3), [&](int column, auto cells) HWY_ATTR {
         hn::StoreU(cells, d, panel + (turned + column) * width + r);
       });
     }

@@ -71,15 +71,8 @@ HWY_INLINE hn::Vec<D> load_quads(D d, const hn::TFromD<D>* const* rows, std::int
 // kWordsAtOnce words, from one on, of a vector of rows, rows in lanes.
 template <class D>
 HWY_INLINE void load_turned(D d, const hn::TFromD<D>* const* rows, std::int32_t word, hn::Vec<D> (&turned)[kWordsAtOnce]) {
-  const hn::Repartition<hwy::MakeWide<hn::TFromD<D> >, D> wide;
-  const auto a = load_quads(d, rows, word), b = load_quads(d, rows + 1, word), e = load_quads(d, rows + 2, word),
-             f = load_quads(d, rows + 3, word);
-  const auto ab_low = hn::BitCast(wide, hn::InterleaveLower(d, a, b)), ab_high = hn::BitCast(wide, hn::InterleaveUpper(d, a, b));
-  const auto ef_low = hn::BitCast(wide, hn::InterleaveLower(d, e, f)), ef_high = hn::BitCast(wide, hn::InterleaveUpper(d, e, f));
-  turned[0] = hn::BitCast(d, hn::InterleaveLower(wide, ab_low, ef_low));
-  turned[1] = hn::BitCast(d, hn::InterleaveUpper(wide, ab_low, ef_low));
-  turned[2] = hn::BitCast(d, hn::InterleaveLower(wide, ab_high, ef_high));
-  turned[3] = hn::BitCast(d, hn::InterleaveUpper(wide, ab_high, ef_high));
+  transpose_quads(d, load_quads(d, rows, word), load_quads(d, rows + 1, word), load_quads(d, rows + 2, word), load_quads(d, rows + 3, word),
+                  [&](int i, hn::Vec<D> words) HWY_ATTR { turned[i] = words; });
 }
 
 HWY_INLINE hn::Vec<Ints> add_products(hn::Vec<Ints> row, std::int32_t center, hn::Vec<Ints> sum) {

@@ -98,12 +98,9 @@ void ChunkReader::read(std::int64_t first_row, std::int64_t n_rows, T* cells) {
 
 void ChunkReader::prefetch(std::int64_t first_row, std::int64_t n_rows, const std::atomic<bool>& given_up) {
   const std::int64_t first_chunk_row = (first_row + plan_.chunk_rows - 1) / plan_.chunk_rows;  // the one before was read with its first row
-  try {
-    for (std::int64_t row = first_chunk_row * plan_.chunk_rows; row < first_row + n_rows; row += plan_.chunk_rows)
-      for (std::int64_t across = 0; across < plan_.chunks_across && !given_up; ++across)
-        fetch(row, across * plan_.chunk_columns, prefetcher_);
-  } catch (const Error&) {  // of a damaged file
-  }
+  for (std::int64_t row = first_chunk_row * plan_.chunk_rows; row < first_row + n_rows; row += plan_.chunk_rows)
+    for (std::int64_t across = 0; across < plan_.chunks_across && !given_up; ++across)
+      fetch(row, across * plan_.chunk_columns, prefetcher_);
 }
 
 // Copies what the carry holds of the range, from its first row on; returns the number of rows.

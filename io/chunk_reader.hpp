@@ -31,7 +31,7 @@ class ChunkReader {
   bool inflates() const { return std::ranges::find(plan_.filters, H5Z_FILTER_DEFLATE) != plan_.filters.end(); }
 
   // Makes the system hold what the file stores of the chunks that begin in these rows, so that read() does not wait for the disk. May run
-  // beside it, on one thread. What cannot be read is left to read() to tell; nothing more is read after `given_up`.
+  // beside it, on one thread. InputError as from read(), but nothing is decoded; nothing more is read after `given_up`.
   void prefetch(std::int64_t first_row, std::int64_t n_rows, const std::atomic<bool>& given_up);
 
  private:

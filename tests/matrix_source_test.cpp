@@ -372,17 +372,19 @@ TEST(MatrixSource, NoticesThatTheFileChanges) {
 
 TEST(MatrixSource, NoticesThatTheFileBecomesShorter) {
   const ScratchFolder folder;
-  write_matrix(folder / "a.h5", copy_type(H5T_IEEE_F32LE), small_integers());
-  Context context(memory_of(64 << 20));
-  const auto source = open_source(context, folder / "a.h5", kBlockRows);
-  source->rewind();
-  source->next();
-  std::filesystem::resize_file(folder / "a.h5", 100000);
-  EXPECT_THAT(message_of<InputError>([&] {
-                while (source->next() != nullptr) {
-                }
-              }),
-              HasSubstr("a.h5"));
+  for (const StorageOptions& storage : {StorageOptions{}, StorageOptions{.chunk = {1000, kColumns}, .gzip = true}}) {
+    write_matrix(folder / "a.h5", copy_type(H5T_IEEE_F32LE), small_integers(), storage);
+    Context context(memory_of(1 << 20));  // too little to keep rows
+    const auto source = open_source(context, folder / "a.h5", kBlockRows);
+    source->rewind();
+    source->next();
+    std::filesystem::resize_file(folder / "a.h5", std::filesystem::file_size(folder / "a.h5") / 4);
+    EXPECT_THAT(message_of<InputError>([&] {
+                  while (source->next() != nullptr) {
+                  }
+                }),
+                HasSubstr("a.h5"));
+  }
 }
 
 TEST(MatrixSource, StopsOnRequest) {
